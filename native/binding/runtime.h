@@ -1,0 +1,11 @@
+#pragma once
+#include <node_api.h>
+
+namespace noisewright::binding {
+
+void define_runtime(napi_env env, napi_value exports);  // runtime.cpp: devices, counters, creation, views, reads
+void define_ops(napi_env env, napi_value exports);      // ops.cpp: one line for each direction of each op
+
+void dispose_tensor(napi_env env, napi_value v);  // tensor_object.cpp
+
+}  // namespace noisewright::binding

@@ -1,0 +1,72 @@
+// The JavaScript side of a tensor: an object with `shape` and `dtype` that owns one reference to the storage. lib/tensor/tensor.ts
+// wraps it; dispose() drops the reference at once, the garbage collector's finalizer is the safety net.
+#include "binding/convert.h"
+#include "binding/runtime.h"
+
+namespace noisewright::binding {
+
+namespace {
+
+constexpr napi_type_tag kTensorTag = {0x6e6f697365777269ull, 0x67687474656e7372ull};
+
+struct TensorObject {
+  std::optional<Tensor> tensor;
+  int64_t accounted = 0;  // bytes the garbage collector was told about
+};
+
+TensorObject& object_of(napi_env env, napi_value v) {
+  bool is_tensor = false;
+  void* object = nullptr;
+  if (napi_check_object_type_tag(env, v, &kTensorTag, &is_tensor) != napi_ok || !is_tensor ||
+      napi_unwrap(env, v, &object) != napi_ok)
+    throw Error(ErrorKind::kInternal, "expected a tensor handle");
+  return *static_cast<TensorObject*>(object);
+}
+
+void account(napi_env env, TensorObject& object, int64_t bytes) {
+  int64_t total;
+  napi_adjust_external_memory(env, bytes - object.accounted, &total);
+  object.accounted = bytes;
+}
+
+void finalize(napi_env env, void* data, void*) {
+  auto* object = static_cast<TensorObject*>(data);
+  account(env, *object, 0);
+  delete object;
+}
+
+}  // namespace
+
+napi_value wrap_tensor(napi_env env, Tensor tensor) {
+  napi_value v, shape, dtype;
+  ok(env, napi_create_object(env, &v), "create object");
+  shape = Convert<Shape>::to(env, tensor.shape);
+  dtype = Convert<DType>::to(env, tensor.dtype);
+  const napi_property_descriptor properties[] = {
+      {"shape", nullptr, nullptr, nullptr, nullptr, shape, napi_enumerable, nullptr},
+      {"dtype", nullptr, nullptr, nullptr, nullptr, dtype, napi_enumerable, nullptr},
+  };
+  ok(env, napi_define_properties(env, v, 2, properties), "define properties");
+  auto* object = new TensorObject{std::move(tensor)};
+  if (napi_wrap(env, v, object, finalize, nullptr, nullptr) != napi_ok) {
+    delete object;
+    throw Error(ErrorKind::kInternal, "a tensor handle could not be made");
+  }
+  ok(env, napi_type_tag_object(env, v, &kTensorTag), "type tag");
+  account(env, *object, static_cast<int64_t>(object->tensor->storage->bytes()));
+  return v;
+}
+
+const Tensor& unwrap_tensor(napi_env env, napi_value v) {
+  TensorObject& object = object_of(env, v);
+  if (!object.tensor) throw Error(ErrorKind::kDisposed, "the tensor has been disposed");
+  return *object.tensor;
+}
+
+void dispose_tensor(napi_env env, napi_value v) {
+  TensorObject& object = object_of(env, v);
+  object.tensor.reset();
+  account(env, object, 0);
+}
+
+}  // namespace noisewright::binding

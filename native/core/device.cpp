@@ -1,0 +1,104 @@
+#include "core/device.h"
+
+#include <cstring>
+
+#include "core/storage.h"
+
+namespace noisewright {
+
+namespace {
+
+thread_local Device* running_device = nullptr;
+
+class CpuDevice final : public Device {
+ public:
+  CpuDevice() : Device(DeviceKind::kCpu, heap_source()) {}
+  void upload(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+  void download(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+};
+
+}  // namespace
+
+// Devices live as long as the process: their threads may still run while it ends.
+Device* cpu_device() {
+  static Device* device = [] {
+    auto* d = new CpuDevice();
+    const unsigned cores = std::thread::hardware_concurrency();
+    d->set_thread_count(cores == 0 ? 1 : static_cast<int>(cores));
+    return d;
+  }();
+  return device;
+}
+
+Device* Device::running() { return running_device; }
+
+Device::Device(DeviceKind kind, MemorySource* source) : kind_(kind), pool_(source) {}
+
+void Device::enqueue(Job job) {
+  std::lock_guard lock(mutex_);
+  if (!started_) {
+    started_ = true;
+    std::thread([this] { serve(); }).detach();
+  }
+  jobs_.push_back(std::move(job));
+  wake_.notify_one();
+}
+
+int64_t Device::jobs_waiting() {
+  std::lock_guard lock(mutex_);
+  return static_cast<int64_t>(jobs_.size());
+}
+
+void Device::set_thread_count(int count) {
+  count = count < 1 ? 1 : count > 64 ? 64 : count;
+  thread_count_.store(count);
+  Job job;
+  job.op = "setThreadCount";
+  job.run = [this, count] { team_.resize(count); };
+  enqueue(std::move(job));
+}
+
+void Device::serve() {
+  running_device = this;
+  flush_denormals();
+  start_thread();
+  for (;;) {
+    Job job;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return !jobs_.empty(); });
+      job = std::move(jobs_.front());
+      jobs_.pop_front();
+    }
+    execute(job);
+    jobs_run_.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+void Device::execute(Job& job) {
+  running_op_ = job.op;
+  std::shared_ptr<const Failure> failure;
+  for (const auto& input : job.inputs)
+    if (input->failure) failure = input->failure;
+  for (const auto& update : job.updates)
+    if (update->failure) failure = update->failure;
+  if (!failure) {
+    try {
+      job.run();
+    } catch (const Error& error) {
+      failure = std::make_shared<Failure>(Failure{error.kind, job.op, error.what(), job.sequence});
+    } catch (const std::exception& error) {
+      failure = std::make_shared<Failure>(Failure{ErrorKind::kInternal, job.op, error.what(), job.sequence});
+    }
+  }
+  if (!failure) return;
+  for (const auto& output : job.outputs) output->failure = failure;
+  if (job.failed) {
+    job.failed(failure);
+  } else if (job.outputs.empty() && job.client) {
+    std::lock_guard lock(job.client->mutex);
+    if (!job.client->failure) job.client->failure = failure;
+  }
+}
+
+}  // namespace noisewright

@@ -1,0 +1,86 @@
+// A device is an in-order queue served by one native thread; kernels are parallel inside. Enqueueing never waits.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/check.h"
+#include "core/pool.h"
+#include "core/team.h"
+
+namespace noisewright {
+
+class Storage;
+
+enum class DeviceKind { kCpu, kCuda };
+
+// The host program that enqueues: one for each JavaScript environment. Failures of operations that had no output to spoil wait here
+// for its next read.
+struct Client {
+  std::mutex mutex;
+  std::shared_ptr<const Failure> failure;
+};
+
+struct Job {
+  const char* op;  // a literal
+  uint64_t sequence = 0;
+  std::shared_ptr<Client> client;
+  std::vector<std::shared_ptr<Storage>> inputs;   // spoilt inputs spoil the outputs, and the job is not run
+  std::vector<std::shared_ptr<Storage>> outputs;  // fresh storages this job fills
+  std::vector<std::shared_ptr<Storage>> updates;  // storages this job changes in place; left as they are when it fails
+  std::function<void()> run;
+  // For jobs that report to someone (reads): called in place of run when something is spoilt.
+  std::function<void(std::shared_ptr<const Failure>)> failed;
+};
+
+class Device {
+ public:
+  Device(DeviceKind kind, MemorySource* source);
+  virtual ~Device() = default;
+
+  DeviceKind kind() const { return kind_; }
+  Pool& pool() { return pool_; }
+  Team& team() { return team_; }
+  void enqueue(Job job);
+  int64_t jobs_run() const { return jobs_run_.load(); }
+  int64_t jobs_waiting();
+  void set_thread_count(int count);  // takes effect in queue order
+  int thread_count() const { return thread_count_.load(); }
+
+  // Copies between host memory and this device's memory; called on the device thread.
+  virtual void upload(void* to, const void* from, size_t bytes) = 0;
+  virtual void download(void* to, const void* from, size_t bytes) = 0;
+
+  static Device* running();  // the device whose thread is calling, or null
+  const char* running_op() const { return running_op_; }
+
+ protected:
+  virtual void start_thread() {}  // on the device thread, once, before the first job
+
+ private:
+  void serve();
+  void execute(Job& job);
+
+  DeviceKind kind_;
+  Pool pool_;
+  Team team_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Job> jobs_;
+  std::atomic<int64_t> jobs_run_{0};
+  std::atomic<int> thread_count_{1};
+  const char* running_op_ = "";
+  bool started_ = false;
+};
+
+Device* cpu_device();
+// The GPU, or null. why_not, if given, receives one sentence that says what is missing.
+Device* cuda_device(std::string* why_not);
+
+}  // namespace noisewright

@@ -1,0 +1,154 @@
+#include "core/pool.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "core/check.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace noisewright {
+
+namespace {
+
+constexpr size_t kAlignment = 64;
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kGuardBytes = 256;
+constexpr unsigned char kGuardByte = 0xA5;
+
+// Eight classes to each power of two: at most an eighth of a buffer is wasted.
+size_t size_class(size_t bytes) {
+  if (bytes <= kAlignment) return kAlignment;
+  size_t power = kAlignment;
+  while (power * 2 < bytes) power *= 2;
+  size_t step = power / 8 < kAlignment ? kAlignment : power / 8;
+  return (bytes + step - 1) / step * step;
+}
+
+struct HeapSource final : MemorySource {
+  void* take(size_t bytes) override {
+    const size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kAlignment;
+    void* data = nullptr;
+    if (posix_memalign(&data, alignment, bytes) != 0) return nullptr;
+#if defined(__linux__)
+    if (alignment == kHugePage) madvise(data, bytes, MADV_HUGEPAGE);
+#endif
+    return data;
+  }
+  void give(void* data, size_t) override { std::free(data); }
+};
+
+}  // namespace
+
+MemorySource* heap_source() {
+  static HeapSource source;
+  return &source;
+}
+
+void* Pool::take_raw(size_t size, const char* op) {
+  auto& list = free_[size];
+  if (!list.empty()) {
+    void* data = list.back();
+    list.pop_back();
+    counters_.cached_bytes -= static_cast<int64_t>(size);
+    return data;
+  }
+  const auto over = [&] {
+    return limit_ > 0 && counters_.live_bytes + counters_.cached_bytes + static_cast<int64_t>(size) > limit_;
+  };
+  if (over()) release_cached_locked();
+  void* data = over() ? nullptr : source_->take(size);
+  if (!data && !over()) {
+    release_cached_locked();
+    data = source_->take(size);
+  }
+  if (!data)
+    fail(ErrorKind::kOutOfMemory, op, "out of memory: needed ", size, " bytes with ", counters_.live_bytes, " in use",
+         limit_ > 0 ? " and a limit of " + std::to_string(limit_) : std::string());
+  return data;
+}
+
+void* Pool::take(size_t bytes, const char* op) {
+  std::lock_guard lock(mutex_);
+  if (guards_) return take_guarded(bytes, op);
+  const size_t size = size_class(bytes);
+  void* data = take_raw(size, op);
+  taken_[data] = {size, bytes, false};
+  counters_.live_bytes += static_cast<int64_t>(size);
+  if (counters_.live_bytes > counters_.peak_bytes) counters_.peak_bytes = counters_.live_bytes;
+  return data;
+}
+
+void* Pool::take_guarded(size_t bytes, const char* op) {
+  const size_t size = size_class(bytes + 2 * kGuardBytes);
+  auto* base = static_cast<unsigned char*>(take_raw(size, op));
+  std::memset(base, kGuardByte, size);
+  unsigned char* data = base + kGuardBytes;
+  std::memset(data, 0xFF, bytes);
+  taken_[data] = {size, bytes, true};
+  counters_.live_bytes += static_cast<int64_t>(size);
+  if (counters_.live_bytes > counters_.peak_bytes) counters_.peak_bytes = counters_.live_bytes;
+  return data;
+}
+
+void Pool::give(void* data) {
+  if (!data) return;
+  std::lock_guard lock(mutex_);
+  const auto found = taken_.find(data);
+  if (found == taken_.end()) return;
+  const Block block = found->second;
+  taken_.erase(found);
+  counters_.live_bytes -= static_cast<int64_t>(block.bytes);
+  if (block.guarded) {
+    auto* base = static_cast<unsigned char*>(data) - kGuardBytes;
+    bool intact = true;
+    for (size_t i = 0; i < kGuardBytes; i++) intact &= base[i] == kGuardByte;
+    for (size_t i = kGuardBytes + block.asked; i < block.bytes; i++) intact &= base[i] == kGuardByte;
+    if (!intact) counters_.guard_violations++;
+    source_->give(base, block.bytes);
+    return;
+  }
+  free_[block.bytes].push_back(data);
+  counters_.cached_bytes += static_cast<int64_t>(block.bytes);
+}
+
+void Pool::release_cached_locked() {
+  for (auto& [size, list] : free_)
+    for (void* data : list) source_->give(data, size);
+  free_.clear();
+  counters_.cached_bytes = 0;
+}
+
+void Pool::release_cached() {
+  std::lock_guard lock(mutex_);
+  release_cached_locked();
+}
+
+void Pool::set_limit(int64_t bytes) {
+  std::lock_guard lock(mutex_);
+  limit_ = bytes;
+}
+
+void Pool::set_guards(bool on) {
+  std::lock_guard lock(mutex_);
+  guards_ = on;
+}
+
+void Pool::count_buffer(int64_t change) {
+  std::lock_guard lock(mutex_);
+  counters_.live_buffers += change;
+}
+
+MemoryCounters Pool::counters() {
+  std::lock_guard lock(mutex_);
+  return counters_;
+}
+
+void Pool::reset_peak() {
+  std::lock_guard lock(mutex_);
+  counters_.peak_bytes = counters_.live_bytes;
+}
+
+}  // namespace noisewright

@@ -1,0 +1,62 @@
+// Caching memory pool of one device. Memory comes from the backing allocator in size classes and goes back to a free list, so
+// pages stay warm: on a CPU, faulting fresh pages in costs more than many kernels.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <vector>
+
+namespace noisewright {
+
+struct MemoryCounters {
+  int64_t live_buffers = 0;     // storages that exist, whether their memory has been taken yet or not
+  int64_t live_bytes = 0;       // bytes in use by storages and scratch
+  int64_t peak_bytes = 0;       // highest live_bytes since the last reset
+  int64_t cached_bytes = 0;     // bytes kept in free lists
+  int64_t guard_violations = 0; // writes outside a buffer, found in guard mode
+};
+
+// Where a pool's memory comes from: the heap, or a GPU driver.
+struct MemorySource {
+  virtual ~MemorySource() = default;
+  virtual void* take(size_t bytes) = 0;  // null when there is none
+  virtual void give(void* data, size_t bytes) = 0;
+};
+
+MemorySource* heap_source();
+
+class Pool {
+ public:
+  explicit Pool(MemorySource* source) : source_(source) {}
+  void* take(size_t bytes, const char* op);  // throws Error(kOutOfMemory)
+  void give(void* data);
+  void release_cached();
+  void set_limit(int64_t bytes);  // of live plus cached bytes; 0 = none
+  // Guard mode puts a pattern around every buffer and checks it when the buffer comes back, and fills fresh buffers with NaN.
+  // Heap memory only; for tests. Buffers taken before the switch keep their old form.
+  void set_guards(bool on);
+  void count_buffer(int64_t change);
+  MemoryCounters counters();
+  void reset_peak();
+
+ private:
+  struct Block {
+    size_t bytes;    // of the size class, guards included
+    size_t asked;    // what the caller may use
+    bool guarded;
+  };
+  void* take_guarded(size_t bytes, const char* op);
+  void* take_raw(size_t size, const char* op);
+  void release_cached_locked();
+
+  std::mutex mutex_;
+  MemorySource* source_;
+  std::map<size_t, std::vector<void*>> free_;
+  std::map<void*, Block> taken_;
+  MemoryCounters counters_;
+  int64_t limit_ = 0;
+  bool guards_ = false;
+};
+
+}  // namespace noisewright

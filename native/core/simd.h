@@ -1,0 +1,340 @@
+// One vector of float32 as wide as the target allows, and the elementary functions on it. Included only by kernel files (*_cpu.cpp),
+// which are compiled once per target with NOISEWRIGHT_TARGET naming a namespace. Everything here has internal linkage: code made
+// for one instruction set must never be shared with another.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "core/dtype.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#ifndef NOISEWRIGHT_TARGET
+#error "kernel files are compiled once per target, with NOISEWRIGHT_TARGET defined"
+#endif
+
+namespace noisewright::NOISEWRIGHT_TARGET {
+namespace {
+
+#define NW_INLINE inline __attribute__((always_inline))
+
+// ---------------------------------------------------------------------------------------------------------------- vector type
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+struct Vec {
+  __m512 v;
+};
+NW_INLINE Vec broadcast(float x) { return {_mm512_set1_ps(x)}; }
+NW_INLINE Vec zero() { return {_mm512_setzero_ps()}; }
+NW_INLINE Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
+NW_INLINE void store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
+NW_INLINE Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
+NW_INLINE Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
+NW_INLINE Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
+NW_INLINE Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
+NW_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }    // a*b + c
+NW_INLINE Vec fnma(Vec a, Vec b, Vec c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }  // c - a*b
+NW_INLINE Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
+NW_INLINE Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
+NW_INLINE Vec sqrt(Vec a) { return {_mm512_sqrt_ps(a.v)}; }
+NW_INLINE Vec abs(Vec a) { return {_mm512_abs_ps(a.v)}; }
+NW_INLINE Vec round(Vec a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+// a < b ? x : y, lane by lane
+NW_INLINE Vec select_less(Vec a, Vec b, Vec x, Vec y) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
+}
+// x * 2^n for integral n in [-126, 127]
+NW_INLINE Vec scale_by_power(Vec x, Vec n) {
+  const __m512i e = _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127)), 23);
+  return {_mm512_mul_ps(x.v, _mm512_castsi512_ps(e))};
+}
+NW_INLINE Vec load(const bfloat16* p) {
+  const __m256i h = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16))};
+}
+NW_INLINE void store(bfloat16* p, Vec a) {  // round to nearest even; NaN stays NaN
+  const __m512i bits = _mm512_castps_si512(a.v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  __m512i r = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF))), 16);
+  r = _mm512_mask_mov_epi32(r, _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), _mm512_set1_epi32(0x7FC0));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(r));
+}
+NW_INLINE Vec load(const float16* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+NW_INLINE void store(float16* p, Vec a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+struct Vec {
+  __m256 v;
+};
+NW_INLINE Vec broadcast(float x) { return {_mm256_set1_ps(x)}; }
+NW_INLINE Vec zero() { return {_mm256_setzero_ps()}; }
+NW_INLINE Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
+NW_INLINE void store(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
+NW_INLINE Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.v, b.v)}; }
+NW_INLINE Vec operator-(Vec a, Vec b) { return {_mm256_sub_ps(a.v, b.v)}; }
+NW_INLINE Vec operator*(Vec a, Vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
+NW_INLINE Vec operator/(Vec a, Vec b) { return {_mm256_div_ps(a.v, b.v)}; }
+NW_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+NW_INLINE Vec fnma(Vec a, Vec b, Vec c) { return {_mm256_fnmadd_ps(a.v, b.v, c.v)}; }
+NW_INLINE Vec max(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }
+NW_INLINE Vec min(Vec a, Vec b) { return {_mm256_min_ps(a.v, b.v)}; }
+NW_INLINE Vec sqrt(Vec a) { return {_mm256_sqrt_ps(a.v)}; }
+NW_INLINE Vec abs(Vec a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
+NW_INLINE Vec round(Vec a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+NW_INLINE Vec select_less(Vec a, Vec b, Vec x, Vec y) {
+  return {_mm256_blendv_ps(y.v, x.v, _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ))};
+}
+NW_INLINE Vec scale_by_power(Vec x, Vec n) {
+  const __m256i e = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127)), 23);
+  return {_mm256_mul_ps(x.v, _mm256_castsi256_ps(e))};
+}
+NW_INLINE Vec load(const bfloat16* p) {
+  const __m128i h = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16))};
+}
+NW_INLINE void store(bfloat16* p, Vec a) {
+  const __m256i bits = _mm256_castps_si256(a.v);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  __m256i r = _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF))), 16);
+  const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q));
+  r = _mm256_blendv_epi8(r, _mm256_set1_epi32(0x7FC0), nan);
+  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(r, r), 0x08);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
+}
+NW_INLINE Vec load(const float16* p) { return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
+NW_INLINE void store(float16* p, Vec a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+#else  // any machine: the compiler's own four-lane vectors
+constexpr int kLanes = 4;
+typedef float Vec4f __attribute__((vector_size(16)));
+typedef int32_t Vec4i __attribute__((vector_size(16)));
+struct Vec {
+  Vec4f v;
+};
+NW_INLINE Vec broadcast(float x) { return {Vec4f{x, x, x, x}}; }
+NW_INLINE Vec zero() { return broadcast(0.0f); }
+NW_INLINE Vec load(const float* p) {
+  Vec a;
+  std::memcpy(&a.v, p, sizeof a.v);
+  return a;
+}
+NW_INLINE void store(float* p, Vec a) { std::memcpy(p, &a.v, sizeof a.v); }
+NW_INLINE Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
+NW_INLINE Vec operator-(Vec a, Vec b) { return {a.v - b.v}; }
+NW_INLINE Vec operator*(Vec a, Vec b) { return {a.v * b.v}; }
+NW_INLINE Vec operator/(Vec a, Vec b) { return {a.v / b.v}; }
+NW_INLINE Vec fma(Vec a, Vec b, Vec c) { return {a.v * b.v + c.v}; }
+NW_INLINE Vec fnma(Vec a, Vec b, Vec c) { return {c.v - a.v * b.v}; }
+NW_INLINE Vec max(Vec a, Vec b) { return {a.v > b.v ? a.v : b.v}; }
+NW_INLINE Vec min(Vec a, Vec b) { return {a.v < b.v ? a.v : b.v}; }
+NW_INLINE Vec sqrt(Vec a) {
+  for (int i = 0; i < 4; i++) a.v[i] = __builtin_sqrtf(a.v[i]);
+  return a;
+}
+NW_INLINE Vec abs(Vec a) { return {a.v < 0.0f ? -a.v : a.v}; }
+NW_INLINE Vec round(Vec a) {  // |a| < 2^22
+  const Vec4f magic = {12582912.0f, 12582912.0f, 12582912.0f, 12582912.0f};
+  return {(a.v + magic) - magic};
+}
+NW_INLINE Vec select_less(Vec a, Vec b, Vec x, Vec y) { return {a.v < b.v ? x.v : y.v}; }
+NW_INLINE Vec scale_by_power(Vec x, Vec n) {
+  const Vec4i e = (__builtin_convertvector(n.v, Vec4i) + 127) << 23;
+  Vec4f power;
+  std::memcpy(&power, &e, sizeof power);
+  return {x.v * power};
+}
+#endif
+
+// ------------------------------------------------------------------------------------------------------- scalar conversions
+
+NW_INLINE float to_float(float x) { return x; }
+NW_INLINE float to_float(bfloat16 x) {
+  const uint32_t bits = static_cast<uint32_t>(x.bits) << 16;
+  float f;
+  std::memcpy(&f, &bits, 4);
+  return f;
+}
+NW_INLINE float to_float(float16 x) {
+#if defined(__F16C__)
+  return _cvtsh_ss(x.bits);
+#else
+  const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000) << 16, exponent = (x.bits >> 10) & 31, fraction = x.bits & 1023;
+  uint32_t bits;
+  if (exponent == 0) {
+    const float f = static_cast<float>(fraction) * 0x1p-24f;
+    return sign ? -f : f;
+  }
+  bits = exponent == 31 ? sign | 0x7F800000 | (fraction << 13) : sign | ((exponent + 112) << 23) | (fraction << 13);
+  float f;
+  std::memcpy(&f, &bits, 4);
+  return f;
+#endif
+}
+template <class T>
+NW_INLINE T from_float(float x);
+template <>
+NW_INLINE float from_float<float>(float x) {
+  return x;
+}
+template <>
+NW_INLINE bfloat16 from_float<bfloat16>(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, 4);
+  if ((bits & 0x7FFFFFFF) > 0x7F800000) return {0x7FC0};
+  return {static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16)};
+}
+template <>
+NW_INLINE float16 from_float<float16>(float x) {
+#if defined(__F16C__)
+  return {static_cast<uint16_t>(_cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT))};
+#else
+  uint32_t bits;
+  std::memcpy(&bits, &x, 4);
+  const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000);
+  bits &= 0x7FFFFFFF;
+  if (bits > 0x7F800000) return {static_cast<uint16_t>(sign | 0x7E00)};
+  if (bits >= 0x477FF000) return {static_cast<uint16_t>(sign | 0x7C00)};
+  if (bits < 0x38800000) {  // subnormal: let the float adder do the rounding
+    float f, magic = 0.5f;
+    std::memcpy(&f, &bits, 4);
+    f += magic;
+    uint32_t r;
+    std::memcpy(&r, &f, 4);
+    return {static_cast<uint16_t>(sign | (r - 0x3F000000))};
+  }
+  return {static_cast<uint16_t>(sign | ((bits - 0x38000000 + 0xFFF + ((bits >> 13) & 1)) >> 13))};
+#endif
+}
+
+#if !defined(__AVX2__)
+NW_INLINE Vec load(const bfloat16* p) {
+  Vec a;
+  for (int i = 0; i < kLanes; i++) a.v[i] = to_float(p[i]);
+  return a;
+}
+NW_INLINE void store(bfloat16* p, Vec a) {
+  for (int i = 0; i < kLanes; i++) p[i] = from_float<bfloat16>(a.v[i]);
+}
+NW_INLINE Vec load(const float16* p) {
+  Vec a;
+  for (int i = 0; i < kLanes; i++) a.v[i] = to_float(p[i]);
+  return a;
+}
+NW_INLINE void store(float16* p, Vec a) {
+  for (int i = 0; i < kLanes; i++) p[i] = from_float<float16>(a.v[i]);
+}
+#endif
+
+// The first n < kLanes elements; the others read as zero and are not written.
+template <class T>
+NW_INLINE Vec load_partial(const T* p, int64_t n) {
+  T buffer[kLanes] = {};
+  std::memcpy(buffer, p, static_cast<size_t>(n) * sizeof(T));
+  return load(buffer);
+}
+template <class T>
+NW_INLINE void store_partial(T* p, Vec a, int64_t n) {
+  T buffer[kLanes];
+  store(buffer, a);
+  std::memcpy(p, buffer, static_cast<size_t>(n) * sizeof(T));
+}
+template <class T>
+NW_INLINE Vec load_up_to(const T* p, int64_t n) {
+  return n >= kLanes ? load(p) : load_partial(p, n);
+}
+template <class T>
+NW_INLINE void store_up_to(T* p, Vec a, int64_t n) {
+  if (n >= kLanes)
+    store(p, a);
+  else
+    store_partial(p, a, n);
+}
+
+// -------------------------------------------------------------------------------------------------------------- reductions
+
+// Sums over lanes as a binary tree (8, 4, 2, 1): one fixed order for each width.
+NW_INLINE float sum_lanes(Vec a) {
+  float x[kLanes];
+  store(x, a);
+  for (int half = kLanes / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) x[i] += x[i + half];
+  return x[0];
+}
+NW_INLINE float max_lanes(Vec a) {
+  float x[kLanes];
+  store(x, a);
+  for (int half = kLanes / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) x[i] = x[i + half] > x[i] ? x[i + half] : x[i];
+  return x[0];
+}
+
+// ------------------------------------------------------------------------------------------------------ elementary functions
+
+// e^x within 1 unit in the last place or so; 0 below -87.3, saturates above 88.3. Polynomial for 2^f on [-0.5, 0.5], degree 6.
+NW_INLINE Vec exp(Vec x) {
+  const Vec low = broadcast(-87.3f), high = broadcast(88.3f);
+  const Vec clamped = min(high, max(low, x));  // this order lets NaN through
+  const Vec n = round(clamped * broadcast(1.44269504f));
+  Vec f = fnma(n, broadcast(0.693359375f), clamped);  // x - n ln 2 in two parts
+  f = fnma(n, broadcast(-2.12194440e-4f), f);
+  Vec p = broadcast(1.9875691500e-4f);
+  p = fma(p, f, broadcast(1.3981999507e-3f));
+  p = fma(p, f, broadcast(8.3334519073e-3f));
+  p = fma(p, f, broadcast(4.1665795894e-2f));
+  p = fma(p, f, broadcast(1.6666665459e-1f));
+  p = fma(p, f, broadcast(5.0000001201e-1f));
+  p = fma(p * f, f, f) + broadcast(1.0f);
+  return select_less(x, low, zero(), scale_by_power(p, n));
+}
+
+NW_INLINE Vec sigmoid(Vec x) { return broadcast(1.0f) / (broadcast(1.0f) + exp(zero() - x)); }
+
+// The error function, absolute error below 2e-7. |x| < 1: odd polynomial; else 1 - e^(-x^2) Q(1 / (1 + 0.4 |x|)). Both fitted for this file.
+NW_INLINE Vec erf(Vec x) {
+  const Vec a = abs(x), one = broadcast(1.0f);
+  const Vec s = x * x;
+  Vec p = broadcast(-9.641405995e-06f);
+  p = fma(p, s, broadcast(1.125691342e-04f));
+  p = fma(p, s, broadcast(-8.482824778e-04f));
+  p = fma(p, s, broadcast(5.220944993e-03f));
+  p = fma(p, s, broadcast(-2.686540037e-02f));
+  p = fma(p, s, broadcast(1.128378212e-01f));
+  p = fma(p, s, broadcast(-3.761263788e-01f));
+  p = fma(p, s, broadcast(1.128379226e+00f));
+  const Vec t = one / fma(broadcast(0.4f), a, one);
+  Vec q = broadcast(7.525558025e-02f);
+  q = fma(q, t, broadcast(-4.046326280e-01f));
+  q = fma(q, t, broadcast(7.146864533e-01f));
+  q = fma(q, t, broadcast(-4.174159169e-01f));
+  q = fma(q, t, broadcast(4.430975020e-01f));
+  q = fma(q, t, broadcast(1.243384555e-01f));
+  q = fma(q, t, broadcast(2.400658727e-01f));
+  q = fma(q, t, broadcast(2.245969772e-01f));
+  const Vec large = one - exp(zero() - s) * (q * t);
+  const Vec signed_large = select_less(x, zero(), zero() - large, large);
+  return select_less(a, one, p * x, signed_large);
+}
+
+// Chooses the code for an element type at run time: body is called with a null pointer of that type.
+template <class Body>
+NW_INLINE void with_float_type(DType dtype, Body&& body) {
+  switch (dtype) {
+    case DType::kBFloat16: body(static_cast<bfloat16*>(nullptr)); break;
+    case DType::kFloat16: body(static_cast<float16*>(nullptr)); break;
+    default: body(static_cast<float*>(nullptr)); break;
+  }
+}
+
+}  // namespace
+}  // namespace noisewright::NOISEWRIGHT_TARGET
