@@ -38,8 +38,8 @@ export interface Seed {
 export function backpropagate(seeds: readonly Seed[]): void {
   const arrived = new Map<TapeNode, (Tensor | null)[]>()
   const deliver = (node: TapeNode, output: number, gradient: Tensor): void => {
-    let slots = arrived.get(node)
-    if (slots === undefined) arrived.set(node, (slots = []))
+    const slots = arrived.get(node) ?? []
+    arrived.set(node, slots)
     while (slots.length <= output) slots.push(null)
     const before = slots[output]
     slots[output] = before ? add(before, gradient) : gradient

@@ -83,7 +83,7 @@ export function defineOp<Inputs extends OpInputs, Saved extends OpInputs, Option
     const y = definition.forward(inputs, options, save, needs)
     if (!recording) return y
     if (backward === 'reference') {
-      saved.forEach((tensor) => tensor?.dispose())
+      for (const tensor of saved) tensor?.dispose()
       saved = inputs.map((input) => input && retain(input))
     }
     const node = new TapeNode({
