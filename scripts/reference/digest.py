@@ -34,27 +34,27 @@ def stride_for(count: int, samples: int) -> int:
     return stride
 
 
-def digest(id: str, x, *, scale: float | None = None, whole: int = WHOLE, samples: int = SAMPLES, projections: int = PROJECTIONS) -> dict:
+def digest(id: str, x, *, scale: float | None = None, whole: int = WHOLE, samples: int = SAMPLES, projections: int = PROJECTIONS, digits: int = 9) -> dict:
     """`scale` replaces the rms as the yardstick of errors, for tensors that are zero in exact arithmetic."""
     x = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
     flat = x.astype(np.float64).ravel()
     if not np.isfinite(flat).all():
         raise ValueError(f"{id}: not finite")
     rms = math.sqrt(float(np.mean(flat * flat)))
-    out: dict = {"id": id, "shape": list(x.shape), "rms": significant(rms)}
+    out: dict = {"id": id, "shape": list(x.shape), "rms": significant(rms, digits)}
     if scale is not None:
-        out["scale"] = significant(scale)
+        out["scale"] = significant(scale, digits)
     if flat.size <= whole:
-        out["values"] = rounded(flat)
+        out["values"] = rounded(flat, digits)
         return out
     unit = (scale if scale is not None else rms) * math.sqrt(flat.size)
     if unit == 0.0:
         raise ValueError(f"{id}: all zero; pass a scale")
     count = min(projections, 4 if flat.size <= 1 << 20 else 2)
-    out["projections"] = [significant(float(flat @ symmetric(f"{id}/w{k}", flat.size)) / unit) for k in range(count)]
+    out["projections"] = [significant(float(flat @ symmetric(f"{id}/w{k}", flat.size)) / unit, digits) for k in range(count)]
     stride = stride_for(flat.size, samples)
     out["stride"] = stride
-    out["samples"] = rounded(flat[::stride][:samples])
+    out["samples"] = rounded(flat[::stride][:samples], digits)
     return out
 
 
