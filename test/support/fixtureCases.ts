@@ -62,6 +62,22 @@ export function opInput(
   return dtype === 'bfloat16' && !opCase.keepFloat32?.includes(input) ? roundBfloat16(values) : values
 }
 
+/** CLIP token ids with BOS and EOS, not truncated. */
+export interface TokenizerCase {
+  readonly text: string
+  /** What the Rust tokenizer gives: NFC, white space collapsed, lower case. */
+  readonly ids: readonly number[]
+  /** The Python tokenizer of transformers 4 without ftfy, where it differs from `ids`. */
+  readonly slow?: readonly number[]
+  /** The Python tokenizer with ftfy's repairs, where it differs from `ids`. */
+  readonly ftfy?: readonly number[]
+}
+
+/** 200 captions: English, booru tags, scripts, emoji, entities, white space, very long ones. */
+export function loadTokenizerFixture(): { readonly cases: readonly TokenizerCase[] } {
+  return loadFixture('tokenizer/captions.json')
+}
+
 /** Codes of the 8-bit fixtures are stored as base64. */
 export function unpackCodes(base64: string): Uint8Array {
   return new Uint8Array(Buffer.from(base64, 'base64'))
