@@ -1,6 +1,7 @@
 /** Dataset configuration: from a TOML or JSON file to one resolved value for every option of every subset. */
 import { readFile } from 'node:fs/promises'
 import { ConfigError } from '../util/errors.ts'
+import { parseJson, parseToml } from './configText.ts'
 import {
   type DatasetOptionName,
   type DatasetOptionValue,
@@ -10,14 +11,8 @@ import {
   optionsAt,
 } from './datasetOptions.ts'
 import { checkSizes } from './datasetRules.ts'
-import {
-  FloatLiteral,
-  type OptionTable,
-  type RawDatasetConfig,
-  showValue,
-  validateDatasetConfig,
-} from './datasetSchema.ts'
-import { locateJson, locateToml, positionAt } from './locate.ts'
+import { type OptionTable, type RawDatasetConfig, showValue, validateDatasetConfig } from './datasetSchema.ts'
+import { locateJson, locateToml } from './locate.ts'
 import { type ConfigPath, type ConfigProblem, configError, type Locate } from './problem.ts'
 
 /** Where a value came from. */
@@ -121,41 +116,6 @@ export async function resolveDatasetConfig(
   options: ResolveOptions = {},
 ): Promise<DatasetGroupConfig> {
   return resolve(raw, { ...options, file: undefined, locate: () => () => undefined })
-}
-
-async function parseToml(source: string, file: string): Promise<unknown> {
-  const { parse, TomlError } = await import('smol-toml')
-  try {
-    return markFloats(parse(source, { integersAsBigInt: true }))
-  } catch (error) {
-    if (!(error instanceof TomlError)) throw error
-    const reason = error.message.split('\n')[0]!.replace(/^Invalid TOML document: /, '')
-    throw new ConfigError(`not valid TOML: ${reason}\n${error.codeblock}`, {
-      file,
-      line: error.line,
-      column: error.column,
-    })
-  }
-}
-
-/** Turns the parser's bigints into numbers and its floats into `FloatLiteral`s, so that `512.0` is not taken for `512`. */
-function markFloats(value: unknown): unknown {
-  if (typeof value === 'bigint') return Number(value)
-  if (typeof value === 'number') return Number.isInteger(value) ? new FloatLiteral(value) : value
-  if (Array.isArray(value)) return value.map(markFloats)
-  if (typeof value !== 'object' || value === null || value instanceof Date) return value
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, markFloats(inner)]))
-}
-
-function parseJson(source: string, file: string): unknown {
-  try {
-    return JSON.parse(source)
-  } catch (error) {
-    const { message } = error as SyntaxError
-    const offset = /position (\d+)/.exec(message)?.[1]
-    const position = positionAt(source, offset === undefined ? source.length : Number(offset))
-    throw new ConfigError(`not valid JSON: ${message}`, { file, ...position }, { cause: error })
-  }
 }
 
 interface ResolveContext extends ResolveOptions {
