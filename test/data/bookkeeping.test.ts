@@ -2,7 +2,7 @@ import { basename, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { bucketInfo, datasetMetadata, pythonJson, tagFrequency } from '../../lib/data/bookkeeping.ts'
 import { loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
-import { makeFolder } from '../support/pictures.ts'
+import { addFiles, makeFolder } from '../support/pictures.ts'
 
 describe('datasetMetadata', () => {
   it('describes several datasets of a configuration file as JSON', async () => {
@@ -12,7 +12,6 @@ describe('datasetMetadata', () => {
       'a/frogs/2.png': [128, 64],
       'b/frogs/1.png': [64, 64],
       'reg/1.png': [64, 64],
-      'data.toml': '',
     })
     const toml = `
 [general]
@@ -36,8 +35,7 @@ enable_bucket = false
   [[datasets.subsets]]
   image_dir = '${root}/b/frogs'
 `
-    const { writeFile } = await import('node:fs/promises')
-    await writeFile(join(root, 'data.toml'), toml)
+    await addFiles(root, { 'data.toml': toml })
     const group = await loadDatasetGroup({ configFile: join(root, 'data.toml') }, { seed: 1 })
     const metadata = datasetMetadata(group)
     expect(Object.keys(metadata)).toEqual([
@@ -84,7 +82,7 @@ enable_bucket = false
       expect.objectContaining({ image_dir: 'reg', class_tokens: null, is_reg: true }),
     ])
     expect(second.bucket_info).toBeNull()
-    // 6 registered regularization uses and 3 of picture 1 are square; picture 2 is 2:1, its bucket 3:1 or 1:1 or 4:1.
+    // 6 training uses and as many of regularization pictures.
     const counts = Object.values(first.bucket_info.buckets as Record<string, { count: number }>).map(
       (bucket) => bucket.count,
     )
