@@ -33,8 +33,9 @@ export function parseJson(source: string, file: string): unknown {
     return JSON.parse(source)
   } catch (error) {
     const { message } = error as SyntaxError
-    const offset = /position (\d+)/.exec(message)?.[1]
-    const position = positionAt(source, offset === undefined ? source.length : Number(offset))
+    // Some of the engine's messages give the position, some quote the text around it, one means the end.
+    const offset = message.includes('end of JSON input') ? source.length : /position (\d+)/.exec(message)?.[1]
+    const position = offset === undefined ? {} : positionAt(source, Number(offset))
     throw new ConfigError(`not valid JSON: ${message}`, { file, ...position }, { cause: error })
   }
 }

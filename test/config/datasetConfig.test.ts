@@ -297,6 +297,10 @@ flip_aug = 1
     expect(broken.message).toMatch(/^data\.toml:2:14: not valid TOML: invalid value/)
     const json = await failure(parseDatasetConfig('{\n  "general": {\n    nope', 'json', { file: 'data.json' }))
     expect(json.message).toMatch(/^data\.json:3:5: not valid JSON/)
+    const cut = await failure(parseDatasetConfig('{\n  "general": {', 'json', { file: 'data.json' }))
+    expect(cut.message).toMatch(/^data\.json:2:15: not valid JSON/)
+    const word = await failure(parseDatasetConfig('{"general": True}', 'json', { file: 'data.json' }))
+    expect(word.message).toMatch(/^data\.json: not valid JSON: .*True/)
   })
 })
 

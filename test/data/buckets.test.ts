@@ -83,6 +83,7 @@ describe('chooseBucket', () => {
     ['512x640', '448x576', '461x576', [6, 0], -0.0222],
     ['3000x500', '1024x256', '1536x256', [256, 0], -2],
     ['320x320', '512x512', '512x512', [0, 0], 0],
+    ['1007x1000', '512x512', '516x512', [2, 0], -0.007],
   ])('puts %s into %s, resized to %s', (image, bucket, resized, offset, aspectError) => {
     const choice = chooseBucket(size(image), buckets)
     expect([text(choice.bucket), text(choice.resized)]).toEqual([bucket, resized])

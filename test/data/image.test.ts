@@ -75,6 +75,18 @@ describe('decodeImage and readImageHeader', () => {
     expect([...(await decodeImage(path)).pixels]).toEqual([10, 20, 30, 40, 50, 60])
   })
 
+  it('ignore a colour profile', async () => {
+    const source = sharp(noisePixels(32, 16), { raw: { width: 32, height: 16, channels: 3 } })
+    const tagged = await source.withIccProfile('p3').png().toBuffer()
+    const at = tagged.indexOf('iCCP') - 4
+    expect(at).toBeGreaterThan(0)
+    const untagged = Buffer.concat([tagged.subarray(0, at), tagged.subarray(at + 12 + tagged.readUInt32BE(at))])
+    const folder = await makeFolder({ 'tagged.png': tagged, 'untagged.png': untagged })
+    const stored = await decodeImage(join(folder, 'untagged.png'))
+    expect(stored.pixels).not.toEqual(noisePixels(32, 16))
+    expect(await decodeImage(join(folder, 'tagged.png'))).toEqual(stored)
+  })
+
   it('read a BMP stored top to bottom', async () => {
     const bmp = await encodePicture('.bmp', 5, 3)
     bmp.writeInt32LE(-3, 22)
