@@ -20,6 +20,10 @@ describe('captionCandidates', () => {
     expect(captionCandidates('a_b_c_d_e_f/x.png', '.txt')).toEqual(['a_b_c_d_e_f/x.txt'])
   })
 
+  it('takes four numbers off, not the last pieces of a shorter name', () => {
+    expect(captionCandidates('p/x_1_2_3.png', '.txt')).toEqual(['p/x_1_2_3.txt'])
+  })
+
   it('takes off the last extension only', () => {
     expect(captionCandidates('v1.5/a.b.png', '.txt')).toEqual(['v1.5/a.b.txt'])
   })
