@@ -42,6 +42,10 @@ export interface Addon {
   /** False when this machine cannot run `name`. Takes effect in queue order. */
   setCpuTarget(name: string): boolean
 
+  // ---- files
+  /** Elements read from byte `offset` of an open file when the op runs; the descriptor may be closed after the call. */
+  fileTensor(descriptor: number, offset: number, shape: readonly number[], dtype: DType): Handle
+
   // ---- ops
   fill(shape: readonly number[], dtype: DType, value: number): Handle
   randomUniform(shape: readonly number[], seed: bigint, stream: bigint, low: number, high: number): Handle
