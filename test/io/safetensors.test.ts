@@ -1,12 +1,13 @@
 import * as fs from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openSafetensors, type SafetensorsTensor, writeSafetensors } from '../../lib/io/safetensors.ts'
 import { bytesOf, float32ToBytes } from '../../lib/io/tensorBytes.ts'
 import { ArgumentError, CheckpointError, DisposedError, IoError } from '../../lib/util/errors.ts'
 
-const fixture = new URL('../fixtures/safetensors/allDtypes.safetensors', import.meta.url).pathname
+const fixture = fileURLToPath(new URL('../fixtures/safetensors/allDtypes.safetensors', import.meta.url))
 let folder: string
 beforeEach(async () => {
   folder = await fs.mkdtemp(join(tmpdir(), 'noisewright-safetensors-'))
