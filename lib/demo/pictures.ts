@@ -127,6 +127,7 @@ function captionOf(name: string): string {
 function slug(name: string): string {
   const plain = name
     .normalize('NFD')
+    .replace(/\p{M}/gu, '')
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
   return plain.replace(/^-|-$/g, '') || 'picture'
