@@ -4,17 +4,17 @@ import { BOS_ID, EOS_ID, loadClipTokenizer } from '../../../lib/models/clip/toke
 
 interface CaptionFixture {
   /** `ids` are those of transformers' CLIPTokenizer, with start and end, not cut. */
-  readonly captions: readonly { readonly text: string; readonly ids: readonly number[] }[]
+  readonly cases: readonly { readonly text: string; readonly ids: readonly number[] }[]
 }
 
 const fixture = new URL('../../fixtures/tokenizer/captions.json', import.meta.url)
 
 describe('ClipTokenizer on captions tokenized by transformers', () => {
   it('gives the same ids for every caption', async () => {
-    const { captions } = JSON.parse(readFileSync(fixture, 'utf8')) as CaptionFixture
-    expect(captions.length).toBeGreaterThanOrEqual(200)
+    const { cases } = JSON.parse(readFileSync(fixture, 'utf8')) as CaptionFixture
+    expect(cases.length).toBeGreaterThanOrEqual(200)
     const tokenizer = await loadClipTokenizer()
-    for (const { text, ids } of captions) {
+    for (const { text, ids } of cases) {
       expect([BOS_ID, ...tokenizer.encode(text), EOS_ID], JSON.stringify(text)).toEqual(ids)
     }
   })
