@@ -6,6 +6,8 @@ import { toIoError } from './systemError.ts'
 export interface ByteSource {
   /** Length of the file in bytes, as it was when the source was opened. */
   readonly size: number
+  /** The open file, for readers that go to the operating system themselves; absent where there is none. */
+  readonly descriptor?: number
   /**
    * The bytes `[offset, offset + length)`, in memory that the caller owns and that starts at a multiple of 8 bytes.
    *
@@ -33,6 +35,7 @@ export async function openByteSource(path: string): Promise<ByteSource> {
     }
     return {
       size: status.size,
+      descriptor: file.fd,
       read: async (offset, length) => {
         const bytes = new Uint8Array(length)
         for (let done = 0; done < length; ) {

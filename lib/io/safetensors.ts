@@ -55,6 +55,11 @@ export class SafetensorsFile {
     return info
   }
 
+  /** The open file, or undefined for a source that is not one. */
+  get descriptor(): number | undefined {
+    return this.#source?.descriptor
+  }
+
   /** The tensor's bytes: little-endian, row-major, in memory that the caller owns, aligned for any element type. */
   async read(name: string): Promise<Uint8Array> {
     const { byteOffset, byteLength } = this.info(name)

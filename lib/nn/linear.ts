@@ -8,6 +8,13 @@ import { silu } from '../ops/silu.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Weights } from './weights.ts'
 
+/** Which dropout mask: a function of the key, so that recomputation and resume see the same one. */
+export interface DropoutKey {
+  readonly p: number
+  readonly seed: bigint
+  readonly stream: bigint
+}
+
 /** A low-rank branch beside a frozen projection: y += scale * (x down^T) up^T. */
 export interface LoraBranch {
   /** [rank, in], float32 */
@@ -17,7 +24,7 @@ export interface LoraBranch {
   /** multiplier * alpha / rank */
   scale: number
   /** Drops elements of x down^T in training; null: no dropout. */
-  dropout: (() => { readonly p: number; readonly seed: bigint; readonly stream: bigint }) | null
+  dropout: (() => DropoutKey | null) | null
 }
 
 export interface LinearConfig {
