@@ -6,14 +6,10 @@ Run from the repository root: python scripts/reference/loraFile.py
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 
-# The folder of this script holds a file named like a package that is needed.
-sys.path = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).resolve().parent]
-
-import torch  # noqa: E402
-from safetensors.torch import save, save_file  # noqa: E402
+import torch
+from safetensors.torch import save, save_file
 
 FOLDER = Path("test/fixtures/loraFile")
 
@@ -189,6 +185,7 @@ large = network(900, 700, 24, half, None)
 floats = [0.0, -0.0, 1.0, -1.0, 100.0, 1e-05, 0.0001, 0.00012345, 2e-06, 1.5e-07, 123456789.125, 1e15, 1e16, 1.5e16, -2.5e21,
           1e22, 1e100, 5e-324, 1.7976931348623157e308, 0.1 + 0.2, 1 / 3, float("inf"), float("-inf"), float("nan")]
 expected = {
+    "script": "scripts/reference/loraFile.py",
     "large": hashes(large, text({**COMMON, **command_line_metadata()})),
     "floats": [{"number": repr(value), "str": str(value), "json": json.dumps(value)} for value in floats],
 }

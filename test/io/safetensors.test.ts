@@ -7,7 +7,7 @@ import { openSafetensors, type SafetensorsTensor, writeSafetensors } from '../..
 import { bytesOf, float32ToBytes } from '../../lib/io/tensorBytes.ts'
 import { ArgumentError, CheckpointError, DisposedError, IoError } from '../../lib/util/errors.ts'
 
-const fixture = fileURLToPath(new URL('../fixtures/safetensors/allDtypes.safetensors', import.meta.url))
+const fixture = fileURLToPath(new URL('../fixtures/safetensorsFile/allDtypes.safetensors', import.meta.url))
 let folder: string
 beforeEach(async () => {
   folder = await fs.mkdtemp(join(tmpdir(), 'noisewright-safetensors-'))

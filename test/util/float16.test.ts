@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { openSafetensors } from '../../lib/io/safetensors.ts'
 import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from '../../lib/util/float16.ts'
 
-const fixture = fileURLToPath(new URL('../fixtures/safetensors/conversions.safetensors', import.meta.url))
+const fixture = fileURLToPath(new URL('../fixtures/safetensorsFile/conversions.safetensors', import.meta.url))
 
 async function readFixture(): Promise<{ values: Float32Array; float16: Uint16Array; bfloat16: Uint16Array }> {
   const file = await openSafetensors(fixture)

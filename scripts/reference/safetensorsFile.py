@@ -1,18 +1,14 @@
-"""Writes test/fixtures/safetensors/: a small file made by the safetensors package, and what 16-bit conversions must give.
+"""Writes test/fixtures/safetensorsFile/: a small file made by the safetensors package, and what 16-bit conversions must give.
 
-Needs: safetensors, torch (CPU). Run from the repository root: python scripts/reference/safetensors.py
+Needs: safetensors, torch (CPU). Run from the repository root: python scripts/reference/safetensorsFile.py
 """
 
-import sys
 from pathlib import Path
 
-# The script's own folder comes first on the path, and its name would hide the package.
-sys.path = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).resolve().parent]
+import torch
+from safetensors.torch import save_file
 
-import torch  # noqa: E402
-from safetensors.torch import save_file  # noqa: E402
-
-FOLDER = Path("test/fixtures/safetensors")
+FOLDER = Path("test/fixtures/safetensorsFile")
 
 
 def all_dtypes() -> dict[str, torch.Tensor]:
