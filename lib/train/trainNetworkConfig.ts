@@ -1,5 +1,5 @@
 /** Everything a LoRA training is told, as typed blocks. The command line and the library's users fill the same structure. */
-import type { DatasetGroupSource } from '../data/datasetGroup.ts'
+import type { DatasetSource } from '../data/datasetGroup.ts'
 import type { DatasetFallbacks } from '../config/datasetConfig.ts'
 import type { SavePrecision } from '../networks/kohyaLora.ts'
 
@@ -21,7 +21,7 @@ export interface TrainNetworkConfig {
     readonly maxTokenLength: 150 | 225 | null
   }
   readonly data: {
-    readonly source: DatasetGroupSource
+    readonly source: DatasetSource
     readonly fallbacks: DatasetFallbacks
     /** Encode every picture once, before training, and keep the latents in memory. */
     readonly cacheLatents: boolean
