@@ -52,4 +52,8 @@ export interface Addon {
   randomNormal(shape: readonly number[], seed: bigint, stream: bigint): Handle
   /** a + b (op 0), a - b (1) or a * b (2); b broadcast along its axes of size 1. */
   addForward(a: Handle, b: Handle, op: number): Handle
+  /** One after the other along the first axis. */
+  concatBatchForward(parts: readonly Handle[]): Handle
+  /** mean + exp(logvar / 2) * noise, float32; moments hold [mean ; logvar] on the last axis. */
+  posteriorSampleForward(moments: Handle, noise: Handle): Handle
 }

@@ -1,1 +1,3 @@
 export { add } from './add.ts'
+export { concatBatch } from './concatBatch.ts'
+export { posteriorSample } from './posteriorSample.ts'

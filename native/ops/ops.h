@@ -17,4 +17,10 @@ Tensor random_normal(const Shape& shape, uint64_t seed, uint64_t stream);
 // add: a op b, b broadcast along its axes of size 1; op is 0 add, 1 subtract, 2 multiply
 Tensor add_forward(const Tensor& a, const Tensor& b, int64_t op);
 
+// concat_batch: one after the other along the first axis
+Tensor concat_batch_forward(const std::vector<Tensor>& parts);
+
+// posterior_sample: mean + exp(logvar / 2) * noise in float32; moments hold [mean ; logvar] on the last axis
+Tensor posterior_sample_forward(const Tensor& moments, const Tensor& noise);
+
 }  // namespace noisewright
