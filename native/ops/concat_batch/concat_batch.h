@@ -1,5 +1,7 @@
 // Tensors of one trailing shape, one after the other along the first axis: a copy of bytes.
 #pragma once
+#include <cstdint>
+
 #include "core/cpu_target.h"
 
 namespace noisewright {
