@@ -17,4 +17,10 @@ Tensor random_normal(const Shape& shape, uint64_t seed, uint64_t stream);
 // add: a op b, b broadcast along its axes of size 1; op is 0 add, 1 subtract, 2 multiply
 Tensor add_forward(const Tensor& a, const Tensor& b, int64_t op);
 
+// matmul: c = a b over leading axes; b may be one matrix for all of them unless a is transposed
+Tensor matmul_forward(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b);
+std::tuple<std::optional<Tensor>, std::optional<Tensor>> matmul_backward(const Tensor& dc, const Tensor& a, const Tensor& b,
+                                                                         bool transpose_a, bool transpose_b, bool needs_a,
+                                                                         bool needs_b);
+
 }  // namespace noisewright
