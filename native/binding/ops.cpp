@@ -13,6 +13,8 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "addForward", &add_forward);
   def(env, exports, "matmulForward", &matmul_forward);
   def(env, exports, "matmulBackward", &matmul_backward);
+  def(env, exports, "linearForward", &linear_forward);
+  def(env, exports, "linearBackward", &linear_backward);
 }
 
 }  // namespace noisewright::binding

@@ -23,4 +23,16 @@ std::tuple<std::optional<Tensor>, std::optional<Tensor>> matmul_backward(const T
                                                                          bool transpose_a, bool transpose_b, bool needs_a,
                                                                          bool needs_b);
 
+// linear: y = activation(x weightT + bias + lora_scale (x lora_downT) lora_upT) + residual. With save, also what backward needs: lora_scale
+// times x lora_downT, and the activation's argument.
+std::tuple<Tensor, std::optional<Tensor>, std::optional<Tensor>> linear_forward(
+    const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual,
+    const std::optional<Tensor>& lora_down, const std::optional<Tensor>& lora_up, int64_t activation, double lora_scale, bool save);
+// Gradients of x, weight, bias, lora_down, lora_up; that of residual is dy.
+std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>>
+linear_backward(const Tensor& dy, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& lora_down,
+                const std::optional<Tensor>& lora_up, const std::optional<Tensor>& z, const std::optional<Tensor>& pre,
+                int64_t activation, double lora_scale, bool needs_x, bool needs_weight, bool needs_bias, bool needs_down,
+                bool needs_up);
+
 }  // namespace noisewright

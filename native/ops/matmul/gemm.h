@@ -56,6 +56,9 @@ struct Gemm {
 
 void gemm(const Gemm& g);
 
+// to[groups, columns] = sums over the rows of x[groups, rows, columns]
+void column_sums(const void* x, DType dtype, int64_t groups, int64_t rows, int64_t columns, float* to);
+
 // A matrix whose rows are the factor's lines (A as [m, k], B as [n, k]), or whose columns are (A as [k, m], B as [k, n]).
 inline GemmFactor factor_of(const void* data, DType dtype, int64_t stride, bool k_major, int64_t batch_stride = 0) {
   GemmFactor f;
