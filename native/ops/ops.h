@@ -35,4 +35,14 @@ linear_backward(const Tensor& dy, const Tensor& x, const Tensor& weight, const s
                 int64_t activation, double lora_scale, bool needs_x, bool needs_weight, bool needs_bias, bool needs_down,
                 bool needs_up);
 
+// conv2d: y = convolution(x, enlarged first with upsample) + bias + time_embedding + residual. frozen: weight will not change soon, so that
+// what is derived from it may be kept beside it. exact: no fast 3x3 convolution.
+Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+                      const std::optional<Tensor>& time_embedding, const std::optional<Tensor>& residual, int64_t stride, int64_t top,
+                      int64_t bottom, int64_t left, int64_t right, bool upsample, bool exact, bool frozen);
+// Gradients of x, weight, bias, time_embedding; that of residual is dy.
+std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> conv2d_backward(
+    const Tensor& dy, const Tensor& x, const Tensor& weight, int64_t stride, int64_t top, int64_t bottom, int64_t left, int64_t right,
+    bool upsample, bool exact, bool frozen, bool needs_x, bool needs_weight, bool needs_bias, bool needs_time);
+
 }  // namespace noisewright
