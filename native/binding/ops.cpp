@@ -13,6 +13,12 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "addForward", &add_forward);
   def(env, exports, "concatBatchForward", &concat_batch_forward);
   def(env, exports, "posteriorSampleForward", &posterior_sample_forward);
+  def(env, exports, "matmulForward", &matmul_forward);
+  def(env, exports, "matmulBackward", &matmul_backward);
+  def(env, exports, "linearForward", &linear_forward);
+  def(env, exports, "linearBackward", &linear_backward);
+  def(env, exports, "conv2dForward", &conv2d_forward);
+  def(env, exports, "conv2dBackward", &conv2d_backward);
 }
 
 }  // namespace noisewright::binding

@@ -22,5 +22,32 @@ Tensor concat_batch_forward(const std::vector<Tensor>& parts);
 
 // posterior_sample: mean + exp(logvar / 2) * noise in float32; moments hold [mean ; logvar] on the last axis
 Tensor posterior_sample_forward(const Tensor& moments, const Tensor& noise);
+// matmul: c = a b over leading axes; b may be one matrix for all of them unless a is transposed
+Tensor matmul_forward(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b);
+std::tuple<std::optional<Tensor>, std::optional<Tensor>> matmul_backward(const Tensor& dc, const Tensor& a, const Tensor& b,
+                                                                         bool transpose_a, bool transpose_b, bool needs_a,
+                                                                         bool needs_b);
+
+// linear: y = activation(x weightT + bias + lora_scale (x lora_downT) lora_upT) + residual. With save, also what backward needs: lora_scale
+// times x lora_downT, and the activation's argument.
+std::tuple<Tensor, std::optional<Tensor>, std::optional<Tensor>> linear_forward(
+    const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual,
+    const std::optional<Tensor>& lora_down, const std::optional<Tensor>& lora_up, int64_t activation, double lora_scale, bool save);
+// Gradients of x, weight, bias, lora_down, lora_up; that of residual is dy.
+std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>>
+linear_backward(const Tensor& dy, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& lora_down,
+                const std::optional<Tensor>& lora_up, const std::optional<Tensor>& z, const std::optional<Tensor>& pre,
+                int64_t activation, double lora_scale, bool needs_x, bool needs_weight, bool needs_bias, bool needs_down,
+                bool needs_up);
+
+// conv2d: y = convolution(x, enlarged first with upsample) + bias + time_embedding + residual. frozen: weight will not change soon, so that
+// what is derived from it may be kept beside it. exact: no fast 3x3 convolution.
+Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+                      const std::optional<Tensor>& time_embedding, const std::optional<Tensor>& residual, int64_t stride, int64_t top,
+                      int64_t bottom, int64_t left, int64_t right, bool upsample, bool exact, bool frozen);
+// Gradients of x, weight, bias, time_embedding; that of residual is dy.
+std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> conv2d_backward(
+    const Tensor& dy, const Tensor& x, const Tensor& weight, int64_t stride, int64_t top, int64_t bottom, int64_t left, int64_t right,
+    bool upsample, bool exact, bool frozen, bool needs_x, bool needs_weight, bool needs_bias, bool needs_time);
 
 }  // namespace noisewright
