@@ -11,6 +11,8 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "randomUniform", &random_uniform);
   def(env, exports, "randomNormal", &random_normal);
   def(env, exports, "addForward", &add_forward);
+  def(env, exports, "attentionForward", &attention_forward);
+  def(env, exports, "attentionBackward", &attention_backward);
 }
 
 }  // namespace noisewright::binding
