@@ -204,8 +204,9 @@ struct Backward {
     float* dk_sums = base + plan.dk + query_part * plan.dkv_length;
     float* dv_sums = base + plan.dv + query_part * plan.dkv_length;
     if (dq) std::memset(dq_sums + first_query * size, 0, sizeof(float) * (round_up(last_query, kGroup) - first_query) * size);
-    for (float* sums : {dk ? dk_sums : nullptr, dv ? dv_sums : nullptr})
-      if (sums) std::memset(sums + first_key * plan.width, 0, sizeof(float) * (last_key - first_key) * plan.width);
+    const size_t row_bytes = sizeof(float) * (last_key - first_key) * plan.width;
+    if (dk) std::memset(dk_sums + first_key * plan.width, 0, row_bytes);
+    if (dv) std::memset(dv_sums + first_key * plan.width, 0, row_bytes);
 
     const auto units = [&](int64_t start) { return reinterpret_cast<const Unit*>(base + start); };
     float* scores = work;
