@@ -48,4 +48,23 @@ export interface Addon {
   randomNormal(shape: readonly number[], seed: bigint, stream: bigint): Handle
   /** a + b (op 0), a - b (1) or a * b (2); b broadcast along its axes of size 1. */
   addForward(a: Handle, b: Handle, op: number): Handle
+  /** [o, log-sum-exp float32 [n, heads, t]]; q [n, t, heads * d], k and v [n, s, heads * d], last axis contiguous. */
+  attentionForward(q: Handle, k: Handle, v: Handle, heads: number, causal: boolean, scale: number): [Handle, Handle]
+  /** [dq, dk, dv], null where not needed. */
+  attentionBackward(
+    dy: Handle,
+    q: Handle,
+    k: Handle,
+    v: Handle,
+    o: Handle,
+    logSumExp: Handle,
+    heads: number,
+    causal: boolean,
+    scale: number,
+    needsQ: boolean,
+    needsK: boolean,
+    needsV: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle]
+  softmaxForward(x: Handle): Handle
+  softmaxBackward(dy: Handle, y: Handle): Handle
 }

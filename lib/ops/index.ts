@@ -1,1 +1,3 @@
 export { add } from './add.ts'
+export { type AttentionOptions, attention } from './attention.ts'
+export { softmax } from './softmax.ts'

@@ -13,6 +13,8 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "addForward", &add_forward);
   def(env, exports, "attentionForward", &attention_forward);
   def(env, exports, "attentionBackward", &attention_backward);
+  def(env, exports, "softmaxForward", &softmax_forward);
+  def(env, exports, "softmaxBackward", &softmax_backward);
 }
 
 }  // namespace noisewright::binding

@@ -21,8 +21,8 @@ AttentionView view_of(const std::optional<Tensor>& t) { return t ? view_of(*t) :
 
 }  // namespace
 
-std::tuple<Tensor, Tensor> attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads, bool causal,
-                                             double scale) {
+std::tuple<Tensor, Tensor> attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads,
+                                             bool causal, double scale) {
   const AttentionShape shape = shape_of(q, k, heads, causal, scale);
   Tensor o = empty(q, q.shape), lse = empty(q, {shape.batch, heads, shape.queries}, DType::kFloat32);
   launch("attention", {q, k, v}, {o, lse}, [=] {
@@ -33,8 +33,8 @@ std::tuple<Tensor, Tensor> attention_forward(const Tensor& q, const Tensor& k, c
 }
 
 std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> attention_backward(
-    const Tensor& dy, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& o, const Tensor& lse, int64_t heads,
-    bool causal, double scale, bool needs_q, bool needs_k, bool needs_v) {
+    const Tensor& dy, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& o, const Tensor& lse,
+    int64_t heads, bool causal, double scale, bool needs_q, bool needs_k, bool needs_v) {
   const AttentionShape shape = shape_of(q, k, heads, causal, scale);
   std::optional<Tensor> dq, dk, dv;
   if (needs_q) dq = empty(q, q.shape);
@@ -44,9 +44,9 @@ std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> 
   for (const auto* gradient : {&dq, &dk, &dv}) append(outputs, *gradient);
   if (outputs.empty()) return {};
   launch("attention backward", {dy, q, k, v, o, lse}, outputs, [=] {
-    run_kernel<AttentionBackwardParams>(
-        "attention backward", {cpu::attention_backward},
-        {shape, view_of(q), view_of(k), view_of(v), view_of(o), view_of(dy), lse.data_as<float>(), view_of(dq), view_of(dk), view_of(dv)});
+    run_kernel<AttentionBackwardParams>("attention backward", {cpu::attention_backward},
+                                        {shape, view_of(q), view_of(k), view_of(v), view_of(o), view_of(dy),
+                                         lse.data_as<float>(), view_of(dq), view_of(dk), view_of(dv)});
   });
   return {dq, dk, dv};
 }

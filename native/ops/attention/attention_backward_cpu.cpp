@@ -1,8 +1,8 @@
 // With P = 2^(c score - log-sum-exp) recomputed tile by tile and D = rowsum(dy * o):
 //   dV = P^T dy,  dS = P * (dy V^T - D),  dQ = scale dS K,  dK = scale dS^T Q
-// are five products. A task owns a run of keys and a run of queries of one head and adds into sums of its own: dQ for its keys, dK and dV
-// for its queries. A second pass adds these partial sums in order. The runs depend on the shape alone, so nothing depends on the
-// number of threads, and no product is made twice.
+// are five products. A task owns a run of keys and a run of queries of one head and adds into sums of its own: dQ for
+// its keys, dK and dV for its queries. A second pass adds these partial sums in order. The runs depend on the shape
+// alone, so nothing depends on the number of threads, and no product is made twice.
 #include "ops/attention/attention.h"
 
 #include "core/parallel.h"
@@ -13,13 +13,14 @@ namespace noisewright::NOISEWRIGHT_TARGET {
 
 namespace {
 
-constexpr int64_t kKeyBlock = 64;                    // a multiple of kGroup: two blocks of scores stay in the first-level cache
-constexpr int64_t kTokenBlock = 128;                 // tokens packed or summed by a task
-constexpr int64_t kTasks = 64;                       // runs are halved until there are so many tasks
+constexpr int64_t kKeyBlock = 64;     // a multiple of kGroup: two blocks of scores stay in the first-level cache
+constexpr int64_t kTokenBlock = 128;  // tokens packed or summed by a task
+constexpr int64_t kTasks = 64;        // runs are halved until there are so many tasks
 constexpr int64_t kShortestRun = 256;
-constexpr int64_t kWorkBytes = int64_t{96} << 20;    // heads are treated together up to here
+constexpr int64_t kWorkBytes = int64_t{96} << 20;  // heads are treated together up to here
 
-// How the work is cut, and where the data of a head lies in its workspace, in units of four bytes. Zero length: not needed.
+// How the work is cut, and where the data of a head lies in its workspace, in units of four bytes. Zero length: not
+// needed.
 struct Plan {
   int64_t key_run, query_run, key_runs, query_runs;
   int64_t keys, queries;  // rounded up to whole groups
@@ -75,9 +76,9 @@ Plan make_plan(const AttentionShape& s, bool dq, bool dk, bool dv) {
 // P and dS of a block of keys and a group of queries, in the forms the products take.
 template <class Math>
 struct Weights {
-  const typename Math::Unit* p;           // [key][query], depths along queries
-  const typename Math::Unit* ds;          // [key][query], depths along queries
-  const typename Math::Unit* ds_by_key;   // [key][query], depths along keys
+  const typename Math::Unit* p;          // [key][query], depths along queries
+  const typename Math::Unit* ds;         // [key][query], depths along queries
+  const typename Math::Unit* ds_by_key;  // [key][query], depths along keys
 };
 
 // scores and products (dy V^T, or null when dS is not needed) are overwritten.
@@ -203,7 +204,8 @@ struct Backward {
     float* dq_sums = base + plan.dq + key_part * plan.dq_length;
     float* dk_sums = base + plan.dk + query_part * plan.dkv_length;
     float* dv_sums = base + plan.dv + query_part * plan.dkv_length;
-    if (dq) std::memset(dq_sums + first_query * size, 0, sizeof(float) * (round_up(last_query, kGroup) - first_query) * size);
+    if (dq)
+      std::memset(dq_sums + first_query * size, 0, sizeof(float) * (round_up(last_query, kGroup) - first_query) * size);
     const size_t row_bytes = sizeof(float) * (last_key - first_key) * plan.width;
     if (dk) std::memset(dk_sums + first_key * plan.width, 0, row_bytes);
     if (dv) std::memset(dv_sums + first_key * plan.width, 0, row_bytes);
@@ -225,13 +227,16 @@ struct Backward {
         const int64_t panel = panels_length<Math>(query, size), row = rows_length<Math>(query, size);
         score<Math>(units(plan.key_panels), key, n, units(plan.query_panels + panel), size, scores, nullptr);
         if (masked) mask_scores(scores, key, n, query, offset);
-        if (products) score<Math>(units(plan.value_panels), key, n, units(plan.dy_panels + panel), size, products, nullptr);
-        const Weights<Math> w = weigh(Math{}, scores, products, spare, n, c, base + plan.lse + query, base + plan.row_sums + query);
+        if (products)
+          score<Math>(units(plan.value_panels), key, n, units(plan.dy_panels + panel), size, products, nullptr);
+        const Weights<Math> w =
+            weigh(Math{}, scores, products, spare, n, c, base + plan.lse + query, base + plan.row_sums + query);
         if (dv) add_weighted_rows<Math>(n, w.p, units(plan.dy_rows + row), plan.width, dv_sums + key * plan.width);
         if (dk) add_weighted_rows<Math>(n, w.ds, units(plan.query_rows + row), plan.width, dk_sums + key * plan.width);
         if (dq)
-          multiply<Math, 2, 0>(size, {units(plan.key_rows + key / Math::kDepth * plan.width), plan.width, w.ds_by_key, kGroup,
-                                      dq_sums + query * size, kGroup, (n + Math::kDepth - 1) / Math::kDepth, true, nullptr, nullptr});
+          multiply<Math, 2, 0>(
+              size, {units(plan.key_rows + key / Math::kDepth * plan.width), plan.width, w.ds_by_key, kGroup,
+                     dq_sums + query * size, kGroup, (n + Math::kDepth - 1) / Math::kDepth, true, nullptr, nullptr});
       }
     }
   }
@@ -252,7 +257,8 @@ struct Backward {
   }
 
   // The same for dK or dV and keys [begin, end).
-  void finish_keys(const AttentionView& gradient, int64_t pair, const float* sums, float factor, int64_t begin, int64_t end) const {
+  void finish_keys(const AttentionView& gradient, int64_t pair, const float* sums, float factor, int64_t begin,
+                   int64_t end) const {
     T* y = gradient_of(gradient, p.shape, pair);
     for (int64_t key = begin; key < end; key++)
       for (int64_t channel = 0; channel < p.shape.size; channel += kLanes) {
@@ -279,7 +285,8 @@ struct Backward {
           const int64_t pair = task / blocks, block = task % blocks;
           const bool keys = block < key_blocks;
           const int64_t begin = (keys ? block : block - key_blocks) * kTokenBlock, tokens = keys ? s.keys : s.queries;
-          body(first + pair, data.data + pair * plan.total, keys, begin, begin + kTokenBlock < tokens ? begin + kTokenBlock : tokens);
+          body(first + pair, data.data + pair * plan.total, keys, begin,
+               begin + kTokenBlock < tokens ? begin + kTokenBlock : tokens);
         });
       };
       for_blocks([&](int64_t pair, float* base, bool keys, int64_t begin, int64_t end) {
@@ -291,7 +298,8 @@ struct Backward {
       const int64_t parts = plan.key_runs * plan.query_runs;
       parallel_for(count * parts, [&](int64_t task, int thread) {
         const int64_t part = task % parts;
-        run(data.data + task / parts * plan.total, part / plan.query_runs, part % plan.query_runs, work.data + thread * kThreadFloats);
+        run(data.data + task / parts * plan.total, part / plan.query_runs, part % plan.query_runs,
+            work.data + thread * kThreadFloats);
       });
       for_blocks([&](int64_t pair, float* base, bool keys, int64_t begin, int64_t end) {
         if (!keys && dq) finish_queries(pair, base, begin, end);

@@ -1,5 +1,5 @@
-// A task is a run of query groups of one head; it walks over the keys in blocks, keeps the running maximum and sum of every query and
-// rescales its sums when the maximum rises. Keys and values are packed once for all tasks of a head.
+// A task is a run of query groups of one head; it walks over the keys in blocks, keeps the running maximum and sum of
+// every query and rescales its sums when the maximum rises. Keys and values are packed once for all tasks of a head.
 #include "ops/attention/attention.h"
 
 #include "core/parallel.h"
@@ -10,8 +10,8 @@ namespace noisewright::NOISEWRIGHT_TARGET {
 
 namespace {
 
-constexpr int64_t kKeyBlock = 128;               // a multiple of kGroup: scores of a group and a block stay in the first-level cache
-constexpr int64_t kMostGroups = 4;               // query groups of a task, which share each block of keys
+constexpr int64_t kKeyBlock = 128;  // a multiple of kGroup: scores of a group and a block stay in the first-level cache
+constexpr int64_t kMostGroups = 4;  // query groups of a task, which share each block of keys
 constexpr int64_t kPackedBytes = int64_t{32} << 20;  // heads are packed together up to here
 
 // The running state of one query group.
@@ -45,8 +45,8 @@ NW_INLINE void exponentiate(PairMath, float* scores, int64_t keys, float c, cons
     const Vec shift = zero() - load(maximum + v * kLanes) * scale;
     Vec sum = load(total + v * kLanes);
     for (int64_t key = 0; key < keys; key += 2) {
-      // Pairs overwrite scores that have been read: row key / 2 stands before row key, except that both are row 0 at first, where
-      // the half of each v is its own.
+      // Pairs overwrite scores that have been read: row key / 2 stands before row key, except that both are row 0 at
+      // first, where the half of each v is its own.
       const float* at = scores + key * kGroup + v * kLanes;
       const Vec even = exp2_of_negative(fma(load(at), scale, shift));
       const Vec odd = key + 1 < keys ? exp2_of_negative(fma(load(at + kGroup), scale, shift)) : zero();
@@ -91,8 +91,10 @@ void forward_typed(const AttentionForwardParams& p) {
       Unit* key_panels = packed.data + pair * (panels + rows);
       for (int64_t token = begin; token < end; token += kGroup) {
         const int64_t n = end - token < kGroup ? end - token : kGroup;
-        pack_panel(k + token * p.k.token_stride, p.k.token_stride, n, size, key_panels + panels_length<Math>(token, size));
-        pack_rows(v + token * p.v.token_stride, p.v.token_stride, n, size, key_panels + panels + rows_length<Math>(token, size));
+        pack_panel(k + token * p.k.token_stride, p.k.token_stride, n, size,
+                   key_panels + panels_length<Math>(token, size));
+        pack_rows(v + token * p.v.token_stride, p.v.token_stride, n, size,
+                  key_panels + panels + rows_length<Math>(token, size));
       }
     });
 
@@ -115,7 +117,8 @@ void forward_typed(const AttentionForwardParams& p) {
                     at + group_floats - kGroup};
         at += group_floats;
         const int64_t query = begin + g * kGroup;
-        pack_panel(q + query * p.q.token_stride, p.q.token_stride, end - query < kGroup ? end - query : kGroup, size, state[g].q);
+        pack_panel(q + query * p.q.token_stride, p.q.token_stride, end - query < kGroup ? end - query : kGroup, size,
+                   state[g].q);
         for (int64_t lane = 0; lane < kGroup; lane++) state[g].maximum[lane] = kNoMaximum, state[g].total[lane] = 0;
         for (int64_t i = 0; i < size * kGroup; i++) state[g].sums[i] = 0;
       }
@@ -126,7 +129,8 @@ void forward_typed(const AttentionForwardParams& p) {
           int64_t n = s.keys - key < kKeyBlock ? s.keys - key : kKeyBlock;
           bool masked = false;
           if (s.causal) {
-            const int64_t visible = query + kGroup + offset - key;  // keys of this block that the last query of the group sees
+            const int64_t visible =
+                query + kGroup + offset - key;  // keys of this block that the last query of the group sees
             if (visible <= 0) continue;
             if (visible < n) n = visible;
             masked = key + n - 1 > query + offset;
@@ -146,8 +150,9 @@ void forward_typed(const AttentionForwardParams& p) {
             store(state[g].total + lane, load(state[g].total + lane) * rescale);
           }
           exponentiate(Math{}, scores, n, c, maximum, state[g].total);
-          multiply<Math, 2, 0>(size, {value_rows + key / Math::kDepth * width, width, reinterpret_cast<const Unit*>(scores), kGroup,
-                                      state[g].sums, kGroup, (n + Math::kDepth - 1) / Math::kDepth, true, factor, nullptr});
+          multiply<Math, 2, 0>(
+              size, {value_rows + key / Math::kDepth * width, width, reinterpret_cast<const Unit*>(scores), kGroup,
+                     state[g].sums, kGroup, (n + Math::kDepth - 1) / Math::kDepth, true, factor, nullptr});
         }
       }
 

@@ -1,13 +1,15 @@
-// What the forward and the backward kernels share: packed operands, one register tile for all matrix products, and the exponential.
+// What the forward and the backward kernels share: packed operands, one register tile for all matrix products, and the
+// exponential.
 //
-// Scores are held transposed, one row for each key and one lane for each query of a group: maxima and sums over keys are then plain
-// vector operations, no head size needs padding in the products, and both products of the forward pass have the same form,
+// Scores are held transposed, one row for each key and one lane for each query of a group: maxima and sums over keys
+// are then plain vector operations, no head size needs padding in the products, and both products of the forward pass
+// have the same form,
 //   C[row][lane] += A[depth][row] * B[depth][lane]  with A broadcast element by element.
 // Two packed forms serve all seven operands:
 //   panels  [tokens / kGroup][size][kGroup]   tokens side by side; as A (rows are tokens) or as B (lanes are tokens)
 //   rows    [tokens][padded size]             as A (rows are channels) or as B (lanes are channels)
-// With bfloat16 dot-product instructions an element of A or B is a pair of neighbours along the depth, else one float32: 32 bits
-// either way, so that both share the code. Included by kernel files only, after core/simd.h.
+// With bfloat16 dot-product instructions an element of A or B is a pair of neighbours along the depth, else one
+// float32: 32 bits either way, so that both share the code. Included by kernel files only, after core/simd.h.
 #pragma once
 
 namespace noisewright::NOISEWRIGHT_TARGET {
@@ -16,7 +18,8 @@ namespace {
 
 constexpr int kGroup = 2 * kLanes;  // tokens of a panel
 
-// ------------------------------------------------------------------------------------------------------- multiply-accumulate
+// -------------------------------------------------------------------------------------------------------
+// multiply-accumulate
 
 struct Float32Math {
   using Unit = float;
@@ -60,7 +63,8 @@ struct MathFor<bfloat16> {
 };
 #endif
 
-// --------------------------------------------------------------------------------------------------------------- register tile
+// ---------------------------------------------------------------------------------------------------------------
+// register tile
 
 // Most rows of a tile that is `vectors` wide: what the register file holds beside the operands.
 constexpr int most_rows(int vectors) {
@@ -74,15 +78,16 @@ constexpr int most_rows(int vectors) {
 template <class Math>
 struct Product {
   const typename Math::Unit* a;
-  int64_t a_stride;  // between depths; a row apart is 1 unit. With row_stride > 0: rows are that far apart, depths 1 unit.
+  int64_t
+      a_stride;  // between depths; a row apart is 1 unit. With row_stride > 0: rows are that far apart, depths 1 unit.
   const typename Math::Unit* b;
   int64_t b_stride;
   float* c;
   int64_t c_stride;
-  int64_t depth;              // in units
-  bool accumulate;            // else c is overwritten
-  const float* factor;        // c is first multiplied by it, lane by lane; or null
-  float* maximum;             // raised to the largest value of each lane; or null
+  int64_t depth;        // in units
+  bool accumulate;      // else c is overwritten
+  const float* factor;  // c is first multiplied by it, lane by lane; or null
+  float* maximum;       // raised to the largest value of each lane; or null
 };
 
 template <class Math, int rows, int vectors, int row_stride>
@@ -158,18 +163,20 @@ inline void multiply(int64_t rows, Product<Math> p) {
   }
 }
 
-// scores[key][query] for keys [first, first + count) of the panels against one panel of queries. first is a multiple of kGroup.
+// scores[key][query] for keys [first, first + count) of the panels against one panel of queries. first is a multiple of
+// kGroup.
 template <class Math>
-inline void score(const typename Math::Unit* key_panels, int64_t first, int64_t count, const typename Math::Unit* query_panel,
-                  int64_t size, float* scores, float* maximum) {
+inline void score(const typename Math::Unit* key_panels, int64_t first, int64_t count,
+                  const typename Math::Unit* query_panel, int64_t size, float* scores, float* maximum) {
   const int64_t depth = size / Math::kDepth;
   for (int64_t i = 0; i < count; i += kGroup)
     multiply<Math, 2, 0>(count - i < kGroup ? count - i : kGroup,
-                         {key_panels + (first + i) * depth, kGroup, query_panel, kGroup, scores + i * kGroup, kGroup, depth,
-                          false, nullptr, maximum});
+                         {key_panels + (first + i) * depth, kGroup, query_panel, kGroup, scores + i * kGroup, kGroup,
+                          depth, false, nullptr, maximum});
 }
 
-// ----------------------------------------------------------------------------------------------------------------- exponential
+// -----------------------------------------------------------------------------------------------------------------
+// exponential
 
 // 2^x for x <= 0, relative error 2.1e-7; exactly 0 far below. Minimax polynomial of degree 5 for 2^f on [-0.5, 0.5].
 NW_INLINE Vec exp2_of_negative(Vec x) {
@@ -194,18 +201,20 @@ NW_INLINE Vec exp2_of_negative(Vec x) {
 }
 
 constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
-constexpr float kMasked = -3e38f;      // the score of a key that a query must not see
-constexpr float kNoMaximum = -1e30f;   // so far below every score, and so far above kMasked, that differences vanish in 2^x
+constexpr float kMasked = -3e38f;  // the score of a key that a query must not see
+constexpr float kNoMaximum =
+    -1e30f;  // so far below every score, and so far above kMasked, that differences vanish in 2^x
 
-// Masks the scores of keys [first_key, first_key + count) for the queries from first_query on: key j is visible to query i when
-// j <= i + offset.
+// Masks the scores of keys [first_key, first_key + count) for the queries from first_query on: key j is visible to
+// query i when j <= i + offset.
 NW_INLINE void mask_scores(float* scores, int64_t first_key, int64_t count, int64_t first_query, int64_t offset) {
   for (int64_t key = 0; key < count; key++)
     for (int64_t lane = 0; lane < kGroup; lane++)
       if (first_key + key > first_query + lane + offset) scores[key * kGroup + lane] = kMasked;
 }
 
-// ------------------------------------------------------------------------------------------------------------- blocks of 8 by 8
+// ------------------------------------------------------------------------------------------------------------- blocks
+// of 8 by 8
 
 #if defined(__AVX2__)
 using Row8 = __m256;
@@ -272,7 +281,8 @@ NW_INLINE void transpose8(Row8 (&r)[8]) {
 }
 #endif
 
-// --------------------------------------------------------------------------------------------------------------------- packing
+// ---------------------------------------------------------------------------------------------------------------------
+// packing
 
 NW_INLINE int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 
@@ -326,7 +336,8 @@ inline void pack_panel(const bfloat16* x, int64_t token_stride, int64_t count, i
           block[i] = _mm256_zextps128_ps256(_mm_loadu_ps(reinterpret_cast<const float*>(p)));
       }
       transpose8(block);
-      for (int i = 0; i < (whole ? 8 : 4); i++) store8(reinterpret_cast<float*>(panel + (unit + i) * kGroup + lane), block[i]);
+      for (int i = 0; i < (whole ? 8 : 4); i++)
+        store8(reinterpret_cast<float*>(panel + (unit + i) * kGroup + lane), block[i]);
     }
 }
 
@@ -362,7 +373,8 @@ NW_INLINE void store_pairs(Bfloat16Pair* y, Vec even, Vec odd) {
 
 // A panel of sums [size][kGroup] back to tokens [0, count) of y, each lane multiplied by its factor.
 template <class T>
-inline void unpack_panel(const float* panel, const float* factor, T* y, int64_t token_stride, int64_t count, int64_t size) {
+inline void unpack_panel(const float* panel, const float* factor, T* y, int64_t token_stride, int64_t count,
+                         int64_t size) {
   for (int64_t lane = 0; lane < count; lane += 8) {
     const Row8 scale = load8(factor + lane);
     for (int64_t channel = 0; channel < size; channel += 8) {
