@@ -56,4 +56,23 @@ export interface Addon {
   concatBatchForward(parts: readonly Handle[]): Handle
   /** mean + exp(logvar / 2) * noise, float32; moments hold [mean ; logvar] on the last axis. */
   posteriorSampleForward(moments: Handle, noise: Handle): Handle
+  /** [o, log-sum-exp float32 [n, heads, t]]; q [n, t, heads * d], k and v [n, s, heads * d], last axis contiguous. */
+  attentionForward(q: Handle, k: Handle, v: Handle, heads: number, causal: boolean, scale: number): [Handle, Handle]
+  /** [dq, dk, dv], null where not needed. */
+  attentionBackward(
+    dy: Handle,
+    q: Handle,
+    k: Handle,
+    v: Handle,
+    o: Handle,
+    logSumExp: Handle,
+    heads: number,
+    causal: boolean,
+    scale: number,
+    needsQ: boolean,
+    needsK: boolean,
+    needsV: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle]
+  softmaxForward(x: Handle): Handle
+  softmaxBackward(dy: Handle, y: Handle): Handle
 }

@@ -1,3 +1,5 @@
 export { add } from './add.ts'
 export { concatBatch } from './concatBatch.ts'
 export { posteriorSample } from './posteriorSample.ts'
+export { type AttentionOptions, attention } from './attention.ts'
+export { softmax } from './softmax.ts'

@@ -19,6 +19,10 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "linearBackward", &linear_backward);
   def(env, exports, "conv2dForward", &conv2d_forward);
   def(env, exports, "conv2dBackward", &conv2d_backward);
+  def(env, exports, "attentionForward", &attention_forward);
+  def(env, exports, "attentionBackward", &attention_backward);
+  def(env, exports, "softmaxForward", &softmax_forward);
+  def(env, exports, "softmaxBackward", &softmax_backward);
 }
 
 }  // namespace noisewright::binding

@@ -49,5 +49,16 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const std::optional
 std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> conv2d_backward(
     const Tensor& dy, const Tensor& x, const Tensor& weight, int64_t stride, int64_t top, int64_t bottom, int64_t left, int64_t right,
     bool upsample, bool exact, bool frozen, bool needs_x, bool needs_weight, bool needs_bias, bool needs_time);
+// attention: softmax(scale q k^T) v for each head of q [n, t, heads * d], k and v [n, s, heads * d]; d is a multiple
+// of 8. forward gives (o, log-sum-exp [n, heads, t]), backward (dq, dk, dv) as far as they are needed
+std::tuple<Tensor, Tensor> attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads,
+                                             bool causal, double scale);
+std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> attention_backward(
+    const Tensor& dy, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& o, const Tensor& lse,
+    int64_t heads, bool causal, double scale, bool needs_q, bool needs_k, bool needs_v);
+
+// softmax along the last axis; backward takes the gradient and the result of forward
+Tensor softmax_forward(const Tensor& x);
+Tensor softmax_backward(const Tensor& dy, const Tensor& y);
 
 }  // namespace noisewright
