@@ -17,6 +17,8 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "gegluBackward", &geglu_backward);
   def(env, exports, "groupNormForward", &group_norm_forward);
   def(env, exports, "groupNormBackward", &group_norm_backward);
+  def(env, exports, "layerNormForward", &layer_norm_forward);
+  def(env, exports, "layerNormBackward", &layer_norm_backward);
 }
 
 }  // namespace noisewright::binding

@@ -7,9 +7,7 @@
 
 #include <type_traits>
 
-#include "core/parallel.h"
-#include "core/simd.h"
-#include "core/widen.h"
+#include "core/rows.h"
 
 namespace noisewright::NOISEWRIGHT_TARGET {
 
@@ -20,7 +18,7 @@ struct Plan {
   int64_t pixels, c, chunk, chunks, block;
   int64_t padded;  // c rounded up to whole vectors of any target: the length of per-channel scratch rows
 
-  Plan(int64_t n, int64_t pixels, int64_t c) : pixels(pixels), c(c), padded((c + 15) / 16 * 16) {
+  Plan(int64_t n, int64_t pixels, int64_t c) : pixels(pixels), c(c), padded(padded_length(c)) {
     constexpr int64_t kChunkElements = 16384, kBlockElements = int64_t{1} << 21;
     chunk = kChunkElements / c;
     chunk = chunk < 16 ? 16 : chunk > 512 ? 512 : chunk;
@@ -32,14 +30,6 @@ struct Plan {
   int64_t size(int64_t index) const { return chunk < pixels - first(index) ? chunk : pixels - first(index); }
 };
 
-// body(i, n) for each vector of [0, count): n is a constant but for the last, shorter one.
-template <class Body>
-NW_INLINE void for_vectors(int64_t count, Body&& body) {
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) body(i, std::integral_constant<int64_t, kLanes>{});
-  if (i < count) body(i, count - i);
-}
-
 // sums[i] += term(row, i, n) over the rows of a chunk: four rows at a time as a tree, then one by one.
 template <class Term>
 NW_INLINE void add_rows(float* sums, int64_t rows, int64_t c, Term&& term) {
@@ -49,10 +39,6 @@ NW_INLINE void add_rows(float* sums, int64_t rows, int64_t c, Term&& term) {
       store(sums + i, load(sums + i) + ((term(r, i, n) + term(r + 1, i, n)) + (term(r + 2, i, n) + term(r + 3, i, n))));
     });
   for (; r < rows; r++) for_vectors(c, [&](int64_t i, auto n) { store(sums + i, load(sums + i) + term(r, i, n)); });
-}
-
-NW_INLINE void clear(float* values, int64_t count) {
-  for (int64_t i = 0; i < count; i++) values[i] = 0.0f;
 }
 
 // ------------------------------------------------------------------------------------------------------------------ forward
@@ -201,17 +187,6 @@ void input_gradient(const T* dy, const T* x, T* dx, int64_t rows, int64_t c, int
       const Vec dz = before_silu<silu>(load_up_to(dy + r * c + i, n), d, factor + i, bias + i);
       store_up_to(dx + r * c + i, fnma(d, load(slope + i), fma(dz, load(factor + i), zero() - load(offset + i))), n);
     });
-}
-
-// totals[0..count) = sum over `terms` rows of partials, `stride` apart, in row order and double precision.
-void add_partials(const float* partials, int64_t terms, int64_t stride, float* totals, int64_t count) {
-  constexpr int64_t kBlock = 64;
-  parallel_chunks(count, kBlock, [&](int64_t begin, int64_t end) {
-    double sums[kBlock] = {};
-    for (int64_t k = 0; k < terms; k++)
-      for (int64_t i = begin; i < end; i++) sums[i - begin] += partials[k * stride + i];
-    for (int64_t i = begin; i < end; i++) totals[i] = static_cast<float>(sums[i - begin]);
-  });
 }
 
 template <bool silu, class T>
