@@ -20,11 +20,12 @@ NW_INLINE void clear(float* values, int64_t count) {
   for (int64_t i = 0; i < count; i++) values[i] = 0.0f;
 }
 
-// n floats rounded up to whole vectors of any target: the length of scratch rows that tasks read and write without tails.
+// n floats rounded up to whole vectors of any target: the length of scratch rows that tasks read and write without
+// tails.
 NW_INLINE int64_t padded_length(int64_t count) { return (count + 15) / 16 * 16; }
 
-// out[0..count) = the float values of x, which has the given dtype. Parameter vectors may be stored in another float type than the
-// activations: kernels widen them first.
+// out[0..count) = the float values of x, which has the given dtype. Parameter vectors may be stored in another float
+// type than the activations: kernels widen them first.
 NW_INLINE void widen(const void* x, DType dtype, float* out, int64_t count) {
   with_float_type(dtype, [&](auto* t) {
     const auto* from = static_cast<const std::remove_pointer_t<decltype(t)>*>(x);

@@ -24,14 +24,15 @@ Tensor geglu_forward(const Tensor& x);
 Tensor geglu_backward(const Tensor& dy, const Tensor& x);
 
 // group_norm: x [n, ..., c]; y, mean and rstd [n, groups]. Backward: dx, dweight, dbias
-std::tuple<Tensor, Tensor, Tensor> group_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups,
-                                                      double eps, bool silu);
+std::tuple<Tensor, Tensor, Tensor> group_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                                      int64_t groups, double eps, bool silu);
 std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> group_norm_backward(
     const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& rstd,
     int64_t groups, bool silu, bool needs_x, bool needs_weight, bool needs_bias);
 
 // layer_norm: rows of the last axis; y, mean and rstd of x's shape without it. Backward: dx, dweight, dbias
-std::tuple<Tensor, Tensor, Tensor> layer_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps);
+std::tuple<Tensor, Tensor, Tensor> layer_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                                      double eps);
 std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> layer_norm_backward(
     const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& mean, const Tensor& rstd, bool needs_x,
     bool needs_weight, bool needs_bias);

@@ -16,7 +16,8 @@ Tensor activation_forward(const Tensor& x, int64_t kind) {
 }
 
 Tensor activation_backward(const Tensor& dy, const Tensor& x, int64_t kind) {
-  CHECK("activation", x.contiguous() && dy.contiguous() && dy.shape == x.shape && dy.dtype == x.dtype, "dy must be like x");
+  CHECK("activation", x.contiguous() && dy.contiguous() && dy.shape == x.shape && dy.dtype == x.dtype,
+        "dy must be like x");
   Tensor dx = empty_like(x);
   launch("activationBackward", {dy, x}, {dx}, [=] {
     run_kernel<ActivationParams>("activationBackward", {cpu::activation_backward},
@@ -43,7 +44,8 @@ Tensor geglu_backward(const Tensor& dy, const Tensor& x) {
   Tensor dx = empty_like(x);
   launch("gegluBackward", {dy, x}, {dx}, [=] {
     const int64_t half = x.size(-1) / 2, rows = half > 0 ? dy.count() / half : 0;
-    run_kernel<GegluParams>("gegluBackward", {cpu::geglu_backward}, {x.data(), dy.data(), dx.data(), rows, half, x.dtype});
+    run_kernel<GegluParams>("gegluBackward", {cpu::geglu_backward},
+                            {x.data(), dy.data(), dx.data(), rows, half, x.dtype});
   });
   return dx;
 }

@@ -1,4 +1,5 @@
-// Memory bound: every operand is read once and the result written once. geglu reads and writes the two halves of a row as two streams.
+// Memory bound: every operand is read once and the result written once. geglu reads and writes the two halves of a row
+// as two streams.
 #include "ops/activation/activation.h"
 
 #include <type_traits>
@@ -67,9 +68,12 @@ template <class Body>
 void with_kind_and_type(const ActivationParams& p, Body&& body) {
   with_float_type(p.dtype, [&](auto* t) {
     switch (p.kind) {
-      case Activation::kSilu: return body(std::integral_constant<Activation, Activation::kSilu>{}, t);
-      case Activation::kGelu: return body(std::integral_constant<Activation, Activation::kGelu>{}, t);
-      case Activation::kQuickGelu: return body(std::integral_constant<Activation, Activation::kQuickGelu>{}, t);
+      case Activation::kSilu:
+        return body(std::integral_constant<Activation, Activation::kSilu>{}, t);
+      case Activation::kGelu:
+        return body(std::integral_constant<Activation, Activation::kGelu>{}, t);
+      case Activation::kQuickGelu:
+        return body(std::integral_constant<Activation, Activation::kQuickGelu>{}, t);
     }
   });
 }
@@ -119,11 +123,13 @@ void geglu_backward_typed(const GegluParams& p) {
 }  // namespace
 
 void activation_forward(const ActivationParams& p) {
-  with_kind_and_type(p, [&](auto kind, auto* t) { forward_typed<decltype(kind)::value, std::remove_pointer_t<decltype(t)>>(p); });
+  with_kind_and_type(
+      p, [&](auto kind, auto* t) { forward_typed<decltype(kind)::value, std::remove_pointer_t<decltype(t)>>(p); });
 }
 
 void activation_backward(const ActivationParams& p) {
-  with_kind_and_type(p, [&](auto kind, auto* t) { backward_typed<decltype(kind)::value, std::remove_pointer_t<decltype(t)>>(p); });
+  with_kind_and_type(
+      p, [&](auto kind, auto* t) { backward_typed<decltype(kind)::value, std::remove_pointer_t<decltype(t)>>(p); });
 }
 
 void geglu_forward(const GegluParams& p) {

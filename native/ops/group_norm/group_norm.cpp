@@ -20,8 +20,8 @@ int64_t pixels_of(const Tensor& x) {
 
 }  // namespace
 
-std::tuple<Tensor, Tensor, Tensor> group_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups,
-                                                      double eps, bool silu) {
+std::tuple<Tensor, Tensor, Tensor> group_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                                      int64_t groups, double eps, bool silu) {
   check_inputs(x, weight, bias, groups);
   Tensor y = empty_like(x), mean = empty(x, {x.size(0), groups}, DType::kFloat32), rstd = empty_like(mean);
   GroupNormParams p{};
@@ -52,7 +52,8 @@ std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> 
     int64_t groups, bool silu, bool needs_x, bool needs_weight, bool needs_bias) {
   check_inputs(x, weight, bias, groups);
   CHECK("groupNorm", dy.contiguous() && dy.shape == x.shape && dy.dtype == x.dtype, "dy must be like x");
-  CHECK("groupNorm", mean.count() == x.size(0) * groups && rstd.count() == mean.count(), "mean and rstd must be [n, groups]");
+  CHECK("groupNorm", mean.count() == x.size(0) * groups && rstd.count() == mean.count(),
+        "mean and rstd must be [n, groups]");
   std::optional<Tensor> dx, dweight, dbias;
   if (needs_x) dx = empty_like(x);
   if (needs_weight) dweight = empty(weight, weight.shape, DType::kFloat32);

@@ -1,5 +1,7 @@
-// Group normalisation over channels-last x [n, pixels, c], optionally followed by silu. A group is c / groups consecutive channels:
-//   xhat = (x - mean) rstd,  z = weight xhat + bias,  y = z or z s(z), s the logistic function (Wu and He, "Group Normalization", 2018).
+// Group normalisation over channels-last x [n, pixels, c], optionally followed by silu. A group is c / groups
+// consecutive channels:
+//   xhat = (x - mean) rstd,  z = weight xhat + bias,  y = z or z s(z), s the logistic function (Wu and He, "Group
+//   Normalization", 2018).
 // mean and rstd are float32 [n, groups].
 #pragma once
 #include "core/cpu_target.h"

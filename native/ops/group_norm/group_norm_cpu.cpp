@@ -1,8 +1,9 @@
-// Work is cut into chunks of pixels of one sample, so that every row of memory is read in order and a chunk stays in the inner caches.
-// Forward: a task finds the mean and the squared deviations of its chunk for every group (two sweeps, the second from cache); one fixed
-// reduction per group joins the chunks in double precision; a second pass writes y: x is read twice, y written once. Backward: pass one
-// leaves sums of dz and dz xhat per channel and chunk, from which everything but dx follows; pass two reads dy and x again and writes dx.
-// The second pass walks backwards, over what the first has just left in the caches, and samples are handled in blocks that fit them.
+// Work is cut into chunks of pixels of one sample, so that every row of memory is read in order and a chunk stays in
+// the inner caches. Forward: a task finds the mean and the squared deviations of its chunk for every group (two sweeps,
+// the second from cache); one fixed reduction per group joins the chunks in double precision; a second pass writes y: x
+// is read twice, y written once. Backward: pass one leaves sums of dz and dz xhat per channel and chunk, from which
+// everything but dx follows; pass two reads dy and x again and writes dx. The second pass walks backwards, over what
+// the first has just left in the caches, and samples are handled in blocks that fit them.
 #include "ops/group_norm/group_norm.h"
 
 #include <type_traits>
@@ -30,64 +31,91 @@ struct Plan {
   int64_t size(int64_t index) const { return chunk < pixels - first(index) ? chunk : pixels - first(index); }
 };
 
-// sums[i] += term(row, i, n) over the rows of a chunk: four rows at a time as a tree, then one by one.
-template <class Term>
-NW_INLINE void add_rows(float* sums, int64_t rows, int64_t c, Term&& term) {
-  int64_t r = 0;
-  for (; r + 4 <= rows; r += 4)
-    for_vectors(c, [&](int64_t i, auto n) {
-      store(sums + i, load(sums + i) + ((term(r, i, n) + term(r + 1, i, n)) + (term(r + 2, i, n) + term(r + 3, i, n))));
-    });
-  for (; r < rows; r++) for_vectors(c, [&](int64_t i, auto n) { store(sums + i, load(sums + i) + term(r, i, n)); });
+// ------------------------------------------------------------------------------------------------------------------
+// forward
+
+// What a task leaves of its chunk for one group: m, near the mean, and the sums of x - m and of (x - m)^2. m is rounded
+// to float32; the first sum says by how much it misses, which matters where |mean| is much larger than the deviation.
+struct Partial {
+  float centre, deviations, squares;
+};
+
+NW_INLINE float sum_of(const float* values, int64_t begin, int64_t end) {
+  float sum = 0.0f;
+  for (int64_t i = begin; i < end; i++) sum += values[i];
+  return sum;
 }
 
-// ------------------------------------------------------------------------------------------------------------------ forward
-
-// partial[g] = {mean, sum of squared deviations from it} of the rows' group g. sums and centre are scratch rows.
+// partial[g] for the rows of a chunk; local is scratch for three rows. Four rows at a time join as a tree, the rest one
+// by one.
 template <class T>
-void chunk_statistics(const T* x, int64_t rows, const GroupNormParams& p, float* sums, float* centre, float* partial, int64_t padded) {
-  const int64_t c = p.c, width = c / p.groups;
+void chunk_statistics(const T* x, int64_t rows, const GroupNormParams& p, float* local, int64_t padded,
+                      Partial* partial) {
+  const int64_t c = p.c, width = c / p.groups, fours = rows / 4 * 4;
+  float *sums = local, *squares = local + padded, *centre = squares + padded;
   clear(sums, padded);
-  add_rows(sums, rows, c, [&](int64_t r, int64_t i, auto n) { return load_up_to(x + r * c + i, n); });
+  for (int64_t r = 0; r < fours; r += 4)
+    for_vectors(c, [&](int64_t i, auto n) {
+      const T* at = x + r * c + i;
+      const Vec first = load_up_to(at, n) + load_up_to(at + c, n),
+                second = load_up_to(at + 2 * c, n) + load_up_to(at + 3 * c, n);
+      store(sums + i, load(sums + i) + (first + second));
+    });
+  for (int64_t r = fours; r < rows; r++)
+    for_vectors(c, [&](int64_t i, auto n) { store(sums + i, load(sums + i) + load_up_to(x + r * c + i, n)); });
   for (int64_t g = 0; g < p.groups; g++) {
-    float sum = 0.0f;
-    for (int64_t i = g * width; i < (g + 1) * width; i++) sum += sums[i];
-    partial[2 * g] = sum / static_cast<float>(rows * width);
-    for (int64_t i = g * width; i < (g + 1) * width; i++) centre[i] = partial[2 * g];
+    partial[g].centre = sum_of(sums, g * width, (g + 1) * width) / static_cast<float>(rows * width);
+    for (int64_t i = g * width; i < (g + 1) * width; i++) centre[i] = partial[g].centre;
   }
-  clear(sums, padded);
-  add_rows(sums, rows, c, [&](int64_t r, int64_t i, auto n) {
-    const Vec d = load_up_to(x + r * c + i, n) - load(centre + i);
-    return d * d;
-  });
+  clear(sums, 2 * padded);
+  for (int64_t r = 0; r < fours; r += 4)
+    for_vectors(c, [&](int64_t i, auto n) {
+      const T* at = x + r * c + i;
+      const Vec m = load(centre + i), d0 = load_up_to(at, n) - m, d1 = load_up_to(at + c, n) - m;
+      const Vec d2 = load_up_to(at + 2 * c, n) - m, d3 = load_up_to(at + 3 * c, n) - m;
+      store(sums + i, load(sums + i) + ((d0 + d1) + (d2 + d3)));
+      store(squares + i, load(squares + i) + (fma(d0, d0, d1 * d1) + fma(d2, d2, d3 * d3)));
+    });
+  for (int64_t r = fours; r < rows; r++)
+    for_vectors(c, [&](int64_t i, auto n) {
+      const Vec d = load_up_to(x + r * c + i, n) - load(centre + i);
+      store(sums + i, load(sums + i) + d);
+      store(squares + i, fma(d, d, load(squares + i)));
+    });
   for (int64_t g = 0; g < p.groups; g++) {
-    float sum = 0.0f;
-    for (int64_t i = g * width; i < (g + 1) * width; i++) sum += sums[i];
-    partial[2 * g + 1] = sum;
+    partial[g].deviations = sum_of(sums, g * width, (g + 1) * width);
+    partial[g].squares = sum_of(squares, g * width, (g + 1) * width);
   }
 }
 
-// Joins the chunks of one group (Chan, Golub and LeVeque's update, over all chunks at once).
-void join_chunks(const Plan& plan, const GroupNormParams& p, const float* partial, int64_t g, float* mean_out, float* rstd_out) {
+// Joins the chunks of one group (Chan, Golub and LeVeque's update, over all chunks at once). partial[k * groups] is
+// chunk k. The mean is returned in double precision.
+double join_chunks(const Plan& plan, const GroupNormParams& p, const Partial* partial, float* rstd_out) {
   const int64_t width = p.c / p.groups;
   const double count = static_cast<double>(plan.pixels * width);
-  double mean = 0.0, squares = 0.0;
-  for (int64_t k = 0; k < plan.chunks; k++)
-    mean += static_cast<double>(plan.size(k) * width) * partial[2 * (k * p.groups + g)];
-  mean /= count;
+  double total = 0.0, squares = 0.0;
   for (int64_t k = 0; k < plan.chunks; k++) {
-    const double d = partial[2 * (k * p.groups + g)] - mean;
-    squares += partial[2 * (k * p.groups + g) + 1] + static_cast<double>(plan.size(k) * width) * d * d;
+    const Partial& chunk = partial[k * p.groups];
+    total += static_cast<double>(plan.size(k) * width) * static_cast<double>(chunk.centre) +
+             static_cast<double>(chunk.deviations);
   }
-  *mean_out = static_cast<float>(mean);
+  const double mean = total / count;
+  for (int64_t k = 0; k < plan.chunks; k++) {
+    // The sum of (x - mean)^2 from that of (x - m)^2, with shift = m - mean.
+    const Partial& chunk = partial[k * p.groups];
+    const double shift = static_cast<double>(chunk.centre) - mean;
+    squares += static_cast<double>(chunk.squares) + shift * (2.0 * static_cast<double>(chunk.deviations) +
+                                                             static_cast<double>(plan.size(k) * width) * shift);
+  }
   *rstd_out = static_cast<float>(1.0 / __builtin_sqrt(squares / count + static_cast<double>(p.eps)));
+  return mean;
 }
 
 template <bool silu, class T>
-void normalise(const T* x, T* y, int64_t rows, int64_t c, const float* mean, const float* factor, const float* bias) {
+void normalise(const T* x, T* y, int64_t rows, int64_t c, const float* mean, const float* factor, const float* offset) {
   for (int64_t r = 0; r < rows; r++)
     for_vectors(c, [&](int64_t i, auto n) {
-      Vec z = fma(load_up_to(x + r * c + i, n) - load(mean + i), load(factor + i), load(bias + i));
+      Vec z = fma(load_up_to(x + r * c + i, n) - load(mean + i), load(factor + i), load(offset + i));
       if constexpr (silu) z = z * sigmoid(z);
       store_up_to(y + r * c + i, z, n);
     });
@@ -97,12 +125,12 @@ template <bool silu, class T>
 void forward_typed(const GroupNormParams& p) {
   const Plan plan(p.n, p.pixels, p.c);
   const int64_t c = p.c, padded = plan.padded, width = c / p.groups;
-  Scratch<float> parameters(2 * padded), rows(plan.block * 2 * padded), locals(thread_count() * 2 * padded);
-  Scratch<float> partials(plan.block * plan.chunks * p.groups * 2);
+  Scratch<float> parameters(2 * padded), rows(plan.block * 3 * padded), locals(thread_count() * 3 * padded);
+  Scratch<Partial> partials(plan.block * plan.chunks * p.groups);
   float *weight = parameters.data, *bias = weight + padded;
   clear(weight, 2 * padded);
-  clear(rows.data, plan.block * 2 * padded);
-  clear(locals.data, thread_count() * 2 * padded);
+  clear(rows.data, plan.block * 3 * padded);
+  clear(locals.data, thread_count() * 3 * padded);
   widen(p.weight, p.weight_dtype, weight, c);
   widen(p.bias, p.bias_dtype, bias, c);
   for (int64_t sample = 0; sample < p.n; sample += plan.block) {
@@ -111,29 +139,33 @@ void forward_typed(const GroupNormParams& p) {
     auto* y = static_cast<T*>(p.y) + sample * p.pixels * c;
     parallel_for(samples * plan.chunks, [&](int64_t task, int thread) {
       const int64_t s = task / plan.chunks, k = task % plan.chunks;
-      float* local = locals.data + thread * 2 * padded;
-      chunk_statistics(x + (s * p.pixels + plan.first(k)) * c, plan.size(k), p, local, local + padded,
-                       partials.data + task * p.groups * 2, padded);
+      chunk_statistics(x + (s * p.pixels + plan.first(k)) * c, plan.size(k), p, locals.data + thread * 3 * padded,
+                       padded, partials.data + task * p.groups);
     });
     parallel_for(samples * p.groups, [&](int64_t task) {
       const int64_t s = task / p.groups, g = task % p.groups, at = (sample + s) * p.groups + g;
-      join_chunks(plan, p, partials.data + s * plan.chunks * p.groups * 2, g, p.mean + at, p.rstd + at);
-      float *mean = rows.data + s * 2 * padded, *factor = mean + padded;
+      const double exact = join_chunks(plan, p, partials.data + s * plan.chunks * p.groups + g, p.rstd + at);
+      p.mean[at] = static_cast<float>(exact);
+      const float rest =
+          static_cast<float>(exact - static_cast<double>(p.mean[at]));  // matters when |mean| >> deviation
+      float *mean = rows.data + s * 3 * padded, *factor = mean + padded, *offset = factor + padded;
       for (int64_t i = g * width; i < (g + 1) * width; i++) {
         mean[i] = p.mean[at];
         factor[i] = p.rstd[at] * weight[i];
+        offset[i] = bias[i] - rest * factor[i];
       }
     });
     parallel_for(samples * plan.chunks, [&](int64_t task) {
       const int64_t from_end = samples * plan.chunks - 1 - task, s = from_end / plan.chunks, k = from_end % plan.chunks;
       const int64_t first = (s * p.pixels + plan.first(k)) * c;
-      const float* mean = rows.data + s * 2 * padded;
-      normalise<silu>(x + first, y + first, plan.size(k), c, mean, mean + padded, bias);
+      const float* mean = rows.data + s * 3 * padded;
+      normalise<silu>(x + first, y + first, plan.size(k), c, mean, mean + padded, mean + 2 * padded);
     });
   }
 }
 
-// ----------------------------------------------------------------------------------------------------------------- backward
+// -----------------------------------------------------------------------------------------------------------------
+// backward
 
 // Per-channel constants of one sample, each a row of `padded` floats.
 enum Row { kMean, kRstd, kFactor, kOffset, kSlope, kRows };
@@ -148,9 +180,10 @@ NW_INLINE Vec before_silu(Vec dy, Vec d, const float* factor, const float* bias)
 
 // sums[0..c) = sum of dz, sums[padded..) = sum of dz xhat over the rows of a chunk.
 template <bool silu, class T>
-void chunk_sums(const T* dy, const T* x, int64_t rows, int64_t c, int64_t padded, const float* constants, const float* bias,
-                float* sums) {
-  const float *mean = constants + kMean * padded, *rstd = constants + kRstd * padded, *factor = constants + kFactor * padded;
+void chunk_sums(const T* dy, const T* x, int64_t rows, int64_t c, int64_t padded, const float* constants,
+                const float* bias, float* sums) {
+  const float *mean = constants + kMean * padded, *rstd = constants + kRstd * padded,
+              *factor = constants + kFactor * padded;
   clear(sums, 2 * padded);
   const auto add = [&](int64_t r, int64_t i, auto n, Vec* dz, Vec* product) {
     const Vec d = load_up_to(x + r * c + i, n) - load(mean + i);
@@ -218,8 +251,8 @@ void backward_typed(const GroupNormBackwardParams& p) {
                        partials.data + task * 2 * padded);
     });
     for (int64_t s = 0; s < samples; s++)
-      add_partials(partials.data + s * plan.chunks * 2 * padded, plan.chunks, 2 * padded, totals.data + (sample + s) * 2 * padded,
-                   2 * padded);
+      add_partials(partials.data + s * plan.chunks * 2 * padded, plan.chunks, 2 * padded,
+                   totals.data + (sample + s) * 2 * padded, 2 * padded);
     if (!p.dx) continue;
     auto* dx = static_cast<T*>(p.dx) + start;
     parallel_for(samples * p.groups, [&](int64_t task) {
@@ -240,7 +273,8 @@ void backward_typed(const GroupNormBackwardParams& p) {
     parallel_for(samples * plan.chunks, [&](int64_t task) {
       const int64_t from_end = samples * plan.chunks - 1 - task, s = from_end / plan.chunks, k = from_end % plan.chunks;
       const int64_t first = (s * p.pixels + plan.first(k)) * c;
-      input_gradient<silu>(dy + first, x + first, dx + first, plan.size(k), c, padded, constants.data + s * kRows * padded, bias);
+      input_gradient<silu>(dy + first, x + first, dx + first, plan.size(k), c, padded,
+                           constants.data + s * kRows * padded, bias);
     });
   }
   if (p.dbias) add_partials(totals.data, p.n, 2 * padded, p.dbias, c);

@@ -11,9 +11,11 @@ Shape row_shape(const Tensor& x) { return Shape(x.shape.begin(), x.shape.end() -
 
 }  // namespace
 
-std::tuple<Tensor, Tensor, Tensor> layer_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
+std::tuple<Tensor, Tensor, Tensor> layer_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                                      double eps) {
   CHECK("layerNorm", x.contiguous() && weight.contiguous() && bias.contiguous(), "tensors must be contiguous");
-  CHECK("layerNorm", x.rank() >= 1 && weight.count() == x.size(-1) && bias.count() == x.size(-1), "weight and bias must be [c]");
+  CHECK("layerNorm", x.rank() >= 1 && weight.count() == x.size(-1) && bias.count() == x.size(-1),
+        "weight and bias must be [c]");
   Tensor y = empty_like(x), mean = empty(x, row_shape(x), DType::kFloat32), rstd = empty_like(mean);
   LayerNormParams p{};
   p.rows = mean.count();
@@ -37,9 +39,11 @@ std::tuple<Tensor, Tensor, Tensor> layer_norm_forward(const Tensor& x, const Ten
 std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> layer_norm_backward(
     const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& mean, const Tensor& rstd, bool needs_x,
     bool needs_weight, bool needs_bias) {
-  CHECK("layerNorm", dy.contiguous() && x.contiguous() && dy.shape == x.shape && dy.dtype == x.dtype, "dy must be like x");
+  CHECK("layerNorm", dy.contiguous() && x.contiguous() && dy.shape == x.shape && dy.dtype == x.dtype,
+        "dy must be like x");
   CHECK("layerNorm", weight.contiguous() && weight.count() == x.size(-1), "weight must be [c]");
-  CHECK("layerNorm", mean.count() == count_of(row_shape(x)) && rstd.count() == mean.count(), "mean and rstd must be [rows]");
+  CHECK("layerNorm", mean.count() == count_of(row_shape(x)) && rstd.count() == mean.count(),
+        "mean and rstd must be [rows]");
   std::optional<Tensor> dx, dweight, dbias;
   if (needs_x) dx = empty_like(x);
   if (needs_weight) dweight = empty(weight, weight.shape, DType::kFloat32);

@@ -1,5 +1,5 @@
-// Layer normalisation of the rows of x [rows, c]: xhat = (x - mean) rstd, y = weight xhat + bias (Ba et al., "Layer Normalization", 2016).
-// mean and rstd are float32 [rows].
+// Layer normalisation of the rows of x [rows, c]: xhat = (x - mean) rstd, y = weight xhat + bias (Ba et al., "Layer
+// Normalization", 2016). mean and rstd are float32 [rows].
 #pragma once
 #include "core/cpu_target.h"
 #include "core/dtype.h"

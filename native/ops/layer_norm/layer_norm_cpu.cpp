@@ -1,5 +1,6 @@
-// A row fits the first cache: its statistics (mean, then squared deviations) and its result take one trip to memory. Backward also makes one
-// trip: a task handles a fixed block of rows, writes their dx and leaves sums of dy and dy xhat per channel, which a last step adds up.
+// A row fits the first cache: its statistics (mean, then squared deviations) and its result take one trip to memory.
+// Backward also makes one trip: a task handles a fixed block of rows, writes their dx and leaves sums of dy and dy xhat
+// per channel, which a last step adds up.
 #include "ops/layer_norm/layer_norm.h"
 
 #include "core/rows.h"
@@ -39,7 +40,8 @@ NW_INLINE Vec keep(Vec a, int64_t n) {
 }
 
 template <class T>
-void forward_row(const T* x, T* y, int64_t c, float eps, const float* weight, const float* bias, float* mean_out, float* rstd_out) {
+void forward_row(const T* x, T* y, int64_t c, float eps, const float* weight, const float* bias, float* mean_out,
+                 float* rstd_out) {
   const float mean = row_sum(c, [&](int64_t i, int64_t n) { return load_up_to(x + i, n); }) / static_cast<float>(c);
   const Vec m = broadcast(mean);
   const float squares = row_sum(c, [&](int64_t i, int64_t n) {
@@ -66,7 +68,8 @@ void forward_typed(const LayerNormParams& p) {
   const auto* x = static_cast<const T*>(p.x);
   auto* y = static_cast<T*>(p.y);
   parallel_chunks(p.rows, block_rows(c), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; r++) forward_row(x + r * c, y + r * c, c, p.eps, weight, bias, p.mean + r, p.rstd + r);
+    for (int64_t r = begin; r < end; r++)
+      forward_row(x + r * c, y + r * c, c, p.eps, weight, bias, p.mean + r, p.rstd + r);
   });
 }
 
