@@ -23,6 +23,14 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "attentionBackward", &attention_backward);
   def(env, exports, "softmaxForward", &softmax_forward);
   def(env, exports, "softmaxBackward", &softmax_backward);
+  def(env, exports, "activationForward", &activation_forward);
+  def(env, exports, "activationBackward", &activation_backward);
+  def(env, exports, "gegluForward", &geglu_forward);
+  def(env, exports, "gegluBackward", &geglu_backward);
+  def(env, exports, "groupNormForward", &group_norm_forward);
+  def(env, exports, "groupNormBackward", &group_norm_backward);
+  def(env, exports, "layerNormForward", &layer_norm_forward);
+  def(env, exports, "layerNormBackward", &layer_norm_backward);
 }
 
 }  // namespace noisewright::binding
