@@ -18,7 +18,8 @@ static void choose_target_at_load() {
     if (std::string(forced) == kCpuTargetNames[t]) return set_cpu_target(static_cast<CpuTarget>(t));
     known += std::string(known.empty() ? "" : ", ") + kCpuTargetNames[t];
   }
-  throw Error(ErrorKind::kInternal, std::string("NOISEWRIGHT_CPU is \"") + forced + "\"; this machine can run " + known);
+  throw Error(ErrorKind::kInternal,
+              std::string("NOISEWRIGHT_CPU is \"") + forced + "\"; this machine can run " + known);
 }
 
 static napi_value start(napi_env env, napi_value exports) {

@@ -22,8 +22,8 @@ inline void ok(napi_env env, napi_status status, const char* what) {
   throw Error(ErrorKind::kInternal, std::string("the JavaScript boundary failed: ") + what);
 }
 
-napi_value wrap_tensor(napi_env env, Tensor tensor);       // tensor_object.cpp
-const Tensor& unwrap_tensor(napi_env env, napi_value v);   // throws for a disposed or foreign object
+napi_value wrap_tensor(napi_env env, Tensor tensor);      // tensor_object.cpp
+const Tensor& unwrap_tensor(napi_env env, napi_value v);  // throws for a disposed or foreign object
 
 template <class T>
 struct Convert;
@@ -135,7 +135,8 @@ struct Convert<std::vector<T>> {
     napi_value v;
     ok(env, napi_create_array_with_length(env, list.size(), &v), "create array");
     for (size_t i = 0; i < list.size(); i++)
-      ok(env, napi_set_element(env, v, static_cast<uint32_t>(i), Convert<T>::to(env, std::move(list[i]))), "set element");
+      ok(env, napi_set_element(env, v, static_cast<uint32_t>(i), Convert<T>::to(env, std::move(list[i]))),
+         "set element");
     return v;
   }
 };
@@ -145,8 +146,11 @@ struct Convert<std::tuple<T...>> {
     napi_value v;
     ok(env, napi_create_array_with_length(env, sizeof...(T), &v), "create array");
     uint32_t i = 0;
-    std::apply([&](auto&... item) { ((ok(env, napi_set_element(env, v, i++, Convert<T>::to(env, std::move(item))), "set")), ...); },
-               items);
+    std::apply(
+        [&](auto&... item) {
+          ((ok(env, napi_set_element(env, v, i++, Convert<T>::to(env, std::move(item))), "set")), ...);
+        },
+        items);
     return v;
   }
 };

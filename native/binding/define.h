@@ -1,5 +1,5 @@
-// def(exports, "name", &function) makes a C++ function callable from JavaScript: arguments and result are converted by its
-// signature, and exceptions become JavaScript errors.
+// def(exports, "name", &function) makes a C++ function callable from JavaScript: arguments and result are converted by
+// its signature, and exceptions become JavaScript errors.
 #pragma once
 #include <type_traits>
 
@@ -43,7 +43,9 @@ napi_value trampoline(napi_env env, napi_callback_info info) {
 template <class R, class... A>
 void def(napi_env env, napi_value exports, const char* name, R (*function)(A...)) {
   napi_value f;
-  ok(env, napi_create_function(env, name, NAPI_AUTO_LENGTH, &trampoline<R, A...>, reinterpret_cast<void*>(function), &f), name);
+  ok(env,
+     napi_create_function(env, name, NAPI_AUTO_LENGTH, &trampoline<R, A...>, reinterpret_cast<void*>(function), &f),
+     name);
   ok(env, napi_set_named_property(env, exports, name, f), name);
 }
 

@@ -18,9 +18,12 @@ namespace {
 
 const char* code_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kOutOfMemory: return "ERR_OUT_OF_MEMORY";
-    case ErrorKind::kDisposed: return "ERR_DISPOSED";
-    default: return "ERR_NATIVE";
+    case ErrorKind::kOutOfMemory:
+      return "ERR_OUT_OF_MEMORY";
+    case ErrorKind::kDisposed:
+      return "ERR_DISPOSED";
+    default:
+      return "ERR_NATIVE";
   }
 }
 

@@ -30,7 +30,8 @@ std::string device_of(const Tensor& t) { return t.device()->kind() == DeviceKind
 std::vector<int64_t> memory(const std::string& device) {
   Device* d = device_named(device);
   const MemoryCounters c = d->pool().counters();
-  return {c.live_buffers, c.live_bytes, c.peak_bytes, c.cached_bytes, c.guard_violations, d->jobs_run(), d->jobs_waiting()};
+  return {c.live_buffers,     c.live_bytes,  c.peak_bytes,     c.cached_bytes,
+          c.guard_violations, d->jobs_run(), d->jobs_waiting()};
 }
 
 void reset_peak(const std::string& device) { device_named(device)->pool().reset_peak(); }
@@ -69,7 +70,8 @@ Tensor view(const Tensor& t, const Shape& shape, const Shape& strides, int64_t o
   v.offset = t.offset + offset;
   int64_t last = v.offset;
   for (size_t i = 0; i < shape.size(); i++) last += (shape[i] - 1) * strides[i];
-  CHECK("view", v.count() == 0 || (v.offset >= 0 && static_cast<size_t>(last + 1) * item_size(t.dtype) <= t.storage->bytes()),
+  CHECK("view",
+        v.count() == 0 || (v.offset >= 0 && static_cast<size_t>(last + 1) * item_size(t.dtype) <= t.storage->bytes()),
         "the view reaches outside its storage");
   return v;
 }
@@ -94,7 +96,8 @@ napi_value from_bytes(napi_env env, napi_callback_info info) {
     void* data;
     ok(env, napi_get_typedarray_info(env, a[1], &type, &length, &data, nullptr, nullptr), "expected a Uint8Array");
     Tensor t = make_tensor(device, Convert<Shape>::from(env, a[2]), Convert<DType>::from(env, a[3]));
-    CHECK("fromBytes", type == napi_uint8_array && length == t.bytes(), "expected ", t.bytes(), " bytes, received ", length);
+    CHECK("fromBytes", type == napi_uint8_array && length == t.bytes(), "expected ", t.bytes(), " bytes, received ",
+          length);
     auto bytes = std::make_shared<std::vector<char>>(static_cast<char*>(data), static_cast<char*>(data) + length);
     launch("fromBytes", {}, {t}, [t, bytes] { Device::running()->upload(t.data(), bytes->data(), bytes->size()); });
     return wrap_tensor(env, t);
@@ -104,7 +107,6 @@ napi_value from_bytes(napi_env env, napi_callback_info info) {
   }
   return nullptr;
 }
-
 
 // read(handle): Promise<ArrayBuffer> with the packed elements. The tensor must be contiguous.
 napi_value read(napi_env env, napi_callback_info info) {
@@ -142,7 +144,8 @@ napi_value read(napi_env env, napi_callback_info info) {
       if (earlier) return reject(earlier);
       const size_t bytes = t.bytes();
       void* copy = std::malloc(bytes > 0 ? bytes : 1);
-      if (!copy) throw Error(ErrorKind::kOutOfMemory, "read: out of memory: needed " + std::to_string(bytes) + " bytes");
+      if (!copy)
+        throw Error(ErrorKind::kOutOfMemory, "read: out of memory: needed " + std::to_string(bytes) + " bytes");
       Device::running()->download(copy, t.data(), bytes);
       Environment::post(mailbox, [deferred, copy, bytes](napi_env env) {
         Environment::of(env).delivered(env);

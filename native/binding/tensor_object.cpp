@@ -1,5 +1,6 @@
-// The JavaScript side of a tensor: an object with `shape` and `dtype` that owns one reference to the storage. lib/tensor/tensor.ts
-// wraps it; dispose() drops the reference at once, the garbage collector's finalizer is the safety net.
+// The JavaScript side of a tensor: an object with `shape` and `dtype` that owns one reference to the storage.
+// lib/tensor/tensor.ts wraps it; dispose() drops the reference at once, the garbage collector's finalizer is the safety
+// net.
 #include "binding/convert.h"
 #include "binding/runtime.h"
 

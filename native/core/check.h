@@ -1,4 +1,5 @@
-// Errors raised inside the addon. binding/define.h turns them into JavaScript errors; nothing here ever ends the process.
+// Errors raised inside the addon. binding/define.h turns them into JavaScript errors; nothing here ever ends the
+// process.
 #pragma once
 #include <memory>
 #include <sstream>
@@ -31,8 +32,8 @@ template <class... Parts>
 }
 
 // For what only this library can get wrong; users' mistakes are caught, with better words, in TypeScript.
-#define CHECK(op, condition, ...)                                                               \
-  do {                                                                                          \
+#define CHECK(op, condition, ...)                                                                \
+  do {                                                                                           \
     if (!(condition)) ::noisewright::fail(::noisewright::ErrorKind::kInternal, op, __VA_ARGS__); \
   } while (0)
 

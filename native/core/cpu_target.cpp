@@ -11,10 +11,14 @@ bool cpu_supports(CpuTarget target) {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   switch (target) {
-    case CpuTarget::kBaseline: return true;
-    case CpuTarget::kAvx2: return avx2;
-    case CpuTarget::kAvx512: return avx512;
-    case CpuTarget::kAvx512Bf16: return avx512 && __builtin_cpu_supports("avx512bf16");
+    case CpuTarget::kBaseline:
+      return true;
+    case CpuTarget::kAvx2:
+      return avx2;
+    case CpuTarget::kAvx512:
+      return avx512;
+    case CpuTarget::kAvx512Bf16:
+      return avx512 && __builtin_cpu_supports("avx512bf16");
   }
   return false;
 #else

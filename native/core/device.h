@@ -20,8 +20,8 @@ class Storage;
 
 enum class DeviceKind { kCpu, kCuda };
 
-// The host program that enqueues: one for each JavaScript environment. Failures of operations that had no output to spoil wait here
-// for its next read.
+// The host program that enqueues: one for each JavaScript environment. Failures of operations that had no output to
+// spoil wait here for its next read.
 struct Client {
   std::mutex mutex;
   std::shared_ptr<const Failure> failure;

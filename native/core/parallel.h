@@ -1,5 +1,6 @@
 // Data parallelism inside a kernel. Tasks are handed out by a counter, so which thread runs a task varies; a task must
-// therefore write only its own outputs, in a fixed order of operations. That is what makes results independent of the thread count.
+// therefore write only its own outputs, in a fixed order of operations. That is what makes results independent of the
+// thread count.
 #pragma once
 #include <cstdint>
 #include <type_traits>
@@ -8,15 +9,16 @@ namespace noisewright {
 
 constexpr int kMaxThreads = 64;
 
-// Runs body(context, task, thread) for every task in [0, tasks) on the team of the calling device thread and waits for all.
-// thread is in [0, thread_count()). Must not be nested. Called off a device thread it runs the tasks in order on the caller.
+// Runs body(context, task, thread) for every task in [0, tasks) on the team of the calling device thread and waits for
+// all. thread is in [0, thread_count()). Must not be nested. Called off a device thread it runs the tasks in order on
+// the caller.
 void parallel_run(int64_t tasks, void (*body)(void* context, int64_t task, int thread), void* context);
 
 // Threads of the team that would run a parallel_for started here, at most kMaxThreads.
 int thread_count();
 
-// Scratch memory of the running operation, from the device's pool, 64-byte aligned, uninitialised. Throws when memory is short.
-// Only the thread that runs the operation may ask; tasks use slices of what was asked for before.
+// Scratch memory of the running operation, from the device's pool, 64-byte aligned, uninitialised. Throws when memory
+// is short. Only the thread that runs the operation may ask; tasks use slices of what was asked for before.
 void* scratch_take(uint64_t bytes);
 void scratch_give(void* data);
 

@@ -25,15 +25,16 @@ static inline PhiloxBlock philox(uint64_t key, uint32_t c0, uint32_t c1, uint32_
   return {{c0, c1, c2, c3}};
 }
 
-// Which random numbers: a 64-bit key (the seed) and 64 bits of stream identity; the block index supplies the rest of the counter.
+// Which random numbers: a 64-bit key (the seed) and 64 bits of stream identity; the block index supplies the rest of
+// the counter.
 struct PhiloxStream {
   uint64_t seed;
   uint64_t stream;
 };
 
 static inline PhiloxBlock philox_block(const PhiloxStream& s, uint64_t block) {
-  return philox(s.seed, static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), static_cast<uint32_t>(s.stream),
-                static_cast<uint32_t>(s.stream >> 32));
+  return philox(s.seed, static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
+                static_cast<uint32_t>(s.stream), static_cast<uint32_t>(s.stream >> 32));
 }
 
 // Uniform in [0, 1) with 24 bits.

@@ -1,5 +1,5 @@
-// Caching memory pool of one device. Memory comes from the backing allocator in size classes and goes back to a free list, so
-// pages stay warm: on a CPU, faulting fresh pages in costs more than many kernels.
+// Caching memory pool of one device. Memory comes from the backing allocator in size classes and goes back to a free
+// list, so pages stay warm: on a CPU, faulting fresh pages in costs more than many kernels.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -10,11 +10,11 @@
 namespace noisewright {
 
 struct MemoryCounters {
-  int64_t live_buffers = 0;     // storages that exist, whether their memory has been taken yet or not
-  int64_t live_bytes = 0;       // bytes in use by storages and scratch
-  int64_t peak_bytes = 0;       // highest live_bytes since the last reset
-  int64_t cached_bytes = 0;     // bytes kept in free lists
-  int64_t guard_violations = 0; // writes outside a buffer, found in guard mode
+  int64_t live_buffers = 0;      // storages that exist, whether their memory has been taken yet or not
+  int64_t live_bytes = 0;        // bytes in use by storages and scratch
+  int64_t peak_bytes = 0;        // highest live_bytes since the last reset
+  int64_t cached_bytes = 0;      // bytes kept in free lists
+  int64_t guard_violations = 0;  // writes outside a buffer, found in guard mode
 };
 
 // Where a pool's memory comes from: the heap, or a GPU driver.
@@ -33,8 +33,8 @@ class Pool {
   void give(void* data);
   void release_cached();
   void set_limit(int64_t bytes);  // of live plus cached bytes; 0 = none
-  // Guard mode puts a pattern around every buffer and checks it when the buffer comes back, and fills fresh buffers with NaN.
-  // Heap memory only; for tests. Buffers taken before the switch keep their old form.
+  // Guard mode puts a pattern around every buffer and checks it when the buffer comes back, and fills fresh buffers
+  // with NaN. Heap memory only; for tests. Buffers taken before the switch keep their old form.
   void set_guards(bool on);
   void count_buffer(int64_t change);
   MemoryCounters counters();
@@ -42,8 +42,8 @@ class Pool {
 
  private:
   struct Block {
-    size_t bytes;    // of the size class, guards included
-    size_t asked;    // what the caller may use
+    size_t bytes;  // of the size class, guards included
+    size_t asked;  // what the caller may use
     bool guarded;
   };
   void* take_guarded(size_t bytes, const char* op);

@@ -1,6 +1,6 @@
-// One vector of float32 as wide as the target allows, and the elementary functions on it. Included only by kernel files (*_cpu.cpp),
-// which are compiled once per target with NOISEWRIGHT_TARGET naming a namespace. Everything here has internal linkage: code made
-// for one instruction set must never be shared with another.
+// One vector of float32 as wide as the target allows, and the elementary functions on it. Included only by kernel files
+// (*_cpu.cpp), which are compiled once per target with NOISEWRIGHT_TARGET naming a namespace. Everything here has
+// internal linkage: code made for one instruction set must never be shared with another.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -21,7 +21,8 @@ namespace {
 
 #define NW_INLINE inline __attribute__((always_inline))
 
-// ---------------------------------------------------------------------------------------------------------------- vector type
+// ----------------------------------------------------------------------------------------------------------------
+// vector type
 
 #if defined(__AVX512F__)
 constexpr int kLanes = 16;
@@ -67,7 +68,8 @@ NW_INLINE Vec load(const float16* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
 NW_INLINE void store(float16* p, Vec a) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
 #elif defined(__AVX2__)
@@ -156,7 +158,8 @@ NW_INLINE Vec scale_by_power(Vec x, Vec n) {
 }
 #endif
 
-// ------------------------------------------------------------------------------------------------------- scalar conversions
+// ------------------------------------------------------------------------------------------------------- scalar
+// conversions
 
 NW_INLINE float to_float(float x) { return x; }
 NW_INLINE float to_float(bfloat16 x) {
@@ -169,7 +172,8 @@ NW_INLINE float to_float(float16 x) {
 #if defined(__F16C__)
   return _cvtsh_ss(x.bits);
 #else
-  const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000) << 16, exponent = (x.bits >> 10) & 31, fraction = x.bits & 1023;
+  const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000) << 16, exponent = (x.bits >> 10) & 31,
+                 fraction = x.bits & 1023;
   uint32_t bits;
   if (exponent == 0) {
     const float f = static_cast<float>(fraction) * 0x1p-24f;
@@ -261,7 +265,8 @@ NW_INLINE void store_up_to(T* p, Vec a, int64_t n) {
     store_partial(p, a, n);
 }
 
-// -------------------------------------------------------------------------------------------------------------- reductions
+// --------------------------------------------------------------------------------------------------------------
+// reductions
 
 // Sums over lanes as a binary tree (8, 4, 2, 1): one fixed order for each width.
 NW_INLINE float sum_lanes(Vec a) {
@@ -279,9 +284,11 @@ NW_INLINE float max_lanes(Vec a) {
   return x[0];
 }
 
-// ------------------------------------------------------------------------------------------------------ elementary functions
+// ------------------------------------------------------------------------------------------------------ elementary
+// functions
 
-// e^x within 1 unit in the last place or so; 0 below -87.3, saturates above 88.3. Polynomial for 2^f on [-0.5, 0.5], degree 6.
+// e^x within 1 unit in the last place or so; 0 below -87.3, saturates above 88.3. Polynomial for 2^f on [-0.5, 0.5],
+// degree 6.
 NW_INLINE Vec exp(Vec x) {
   const Vec low = broadcast(-87.3f), high = broadcast(88.3f);
   const Vec clamped = min(high, max(low, x));  // this order lets NaN through
@@ -300,7 +307,8 @@ NW_INLINE Vec exp(Vec x) {
 
 NW_INLINE Vec sigmoid(Vec x) { return broadcast(1.0f) / (broadcast(1.0f) + exp(zero() - x)); }
 
-// The error function, absolute error below 2e-7. |x| < 1: odd polynomial; else 1 - e^(-x^2) Q(1 / (1 + 0.4 |x|)). Both fitted for this file.
+// The error function, absolute error below 2e-7. |x| < 1: odd polynomial; else 1 - e^(-x^2) Q(1 / (1 + 0.4 |x|)). Both
+// fitted for this file.
 NW_INLINE Vec erf(Vec x) {
   const Vec a = abs(x), one = broadcast(1.0f);
   const Vec s = x * x;
@@ -330,9 +338,15 @@ NW_INLINE Vec erf(Vec x) {
 template <class Body>
 NW_INLINE void with_float_type(DType dtype, Body&& body) {
   switch (dtype) {
-    case DType::kBFloat16: body(static_cast<bfloat16*>(nullptr)); break;
-    case DType::kFloat16: body(static_cast<float16*>(nullptr)); break;
-    default: body(static_cast<float*>(nullptr)); break;
+    case DType::kBFloat16:
+      body(static_cast<bfloat16*>(nullptr));
+      break;
+    case DType::kFloat16:
+      body(static_cast<float16*>(nullptr));
+      break;
+    default:
+      body(static_cast<float*>(nullptr));
+      break;
   }
 }
 

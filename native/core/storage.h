@@ -1,4 +1,5 @@
-// The memory behind tensors: taken from the pool when the operation that fills it runs, given back with the last reference.
+// The memory behind tensors: taken from the pool when the operation that fills it runs, given back with the last
+// reference.
 #pragma once
 #include <memory>
 

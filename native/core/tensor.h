@@ -58,7 +58,9 @@ inline Tensor make_tensor(Device* device, Shape shape, DType dtype) {
 }
 
 // A fresh tensor with no contents yet, on the device and, by default, with the dtype of `like`.
-inline Tensor empty(const Tensor& like, Shape shape) { return make_tensor(like.device(), std::move(shape), like.dtype); }
+inline Tensor empty(const Tensor& like, Shape shape) {
+  return make_tensor(like.device(), std::move(shape), like.dtype);
+}
 inline Tensor empty(const Tensor& like, Shape shape, DType dtype) {
   return make_tensor(like.device(), std::move(shape), dtype);
 }

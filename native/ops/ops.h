@@ -1,5 +1,5 @@
-// Every operation the addon offers, as C++ functions: check what only this library can get wrong, describe the outputs, enqueue.
-// One block per op; binding/ops.cpp gives each its JavaScript name.
+// Every operation the addon offers, as C++ functions: check what only this library can get wrong, describe the outputs,
+// enqueue. One block per op; binding/ops.cpp gives each its JavaScript name.
 #pragma once
 #include <optional>
 #include <string>

@@ -7,7 +7,8 @@ namespace noisewright {
 
 Tensor add_forward(const Tensor& a, const Tensor& b, int64_t op) {
   CHECK("add", a.rank() <= 5 && b.rank() <= a.rank(), "rank is at most 5 and that of a");
-  // Axes of size 1 go away and neighbours that b walks through alike become one, so that rows are as long as they can be.
+  // Axes of size 1 go away and neighbours that b walks through alike become one, so that rows are as long as they can
+  // be.
   const Shape packed = packed_strides(b.shape);
   Shape sizes, b_strides;
   for (int axis = 0; axis < a.rank(); axis++) {

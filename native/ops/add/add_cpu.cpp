@@ -1,4 +1,5 @@
-// Memory bound: reads a and b once, writes y once. The innermost axis is contiguous in a and y; b is contiguous there or constant.
+// Memory bound: reads a and b once, writes y once. The innermost axis is contiguous in a and y; b is contiguous there
+// or constant.
 #include "ops/add/add.h"
 
 #include <type_traits>
@@ -61,9 +62,12 @@ void add_forward(const AddParams& p) {
     with_float_type(p.b_dtype, [&](auto* u) {
       using B = std::remove_pointer_t<decltype(u)>;
       switch (p.op) {
-        case BinaryOp::kAdd: return add_typed<BinaryOp::kAdd, T, B>(p);
-        case BinaryOp::kSub: return add_typed<BinaryOp::kSub, T, B>(p);
-        case BinaryOp::kMul: return add_typed<BinaryOp::kMul, T, B>(p);
+        case BinaryOp::kAdd:
+          return add_typed<BinaryOp::kAdd, T, B>(p);
+        case BinaryOp::kSub:
+          return add_typed<BinaryOp::kSub, T, B>(p);
+        case BinaryOp::kMul:
+          return add_typed<BinaryOp::kMul, T, B>(p);
       }
     });
   });

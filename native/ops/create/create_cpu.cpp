@@ -19,14 +19,22 @@ void fill_typed(const FillParams& p, T value) {
 
 void fill_forward(const FillParams& p) {
   switch (p.dtype) {
-    case DType::kFloat32: return fill_typed(p, static_cast<float>(p.value));
-    case DType::kBFloat16: return fill_typed(p, from_float<bfloat16>(static_cast<float>(p.value)));
-    case DType::kFloat16: return fill_typed(p, from_float<float16>(static_cast<float>(p.value)));
-    case DType::kUint8: return fill_typed(p, static_cast<uint8_t>(p.value));
-    case DType::kInt8: return fill_typed(p, static_cast<int8_t>(p.value));
-    case DType::kInt32: return fill_typed(p, static_cast<int32_t>(p.value));
-    case DType::kInt64: return fill_typed(p, static_cast<int64_t>(p.value));
-    case DType::kBool: return fill_typed(p, static_cast<uint8_t>(p.value != 0));
+    case DType::kFloat32:
+      return fill_typed(p, static_cast<float>(p.value));
+    case DType::kBFloat16:
+      return fill_typed(p, from_float<bfloat16>(static_cast<float>(p.value)));
+    case DType::kFloat16:
+      return fill_typed(p, from_float<float16>(static_cast<float>(p.value)));
+    case DType::kUint8:
+      return fill_typed(p, static_cast<uint8_t>(p.value));
+    case DType::kInt8:
+      return fill_typed(p, static_cast<int8_t>(p.value));
+    case DType::kInt32:
+      return fill_typed(p, static_cast<int32_t>(p.value));
+    case DType::kInt64:
+      return fill_typed(p, static_cast<int64_t>(p.value));
+    case DType::kBool:
+      return fill_typed(p, static_cast<uint8_t>(p.value != 0));
   }
 }
 

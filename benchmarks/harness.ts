@@ -1,0 +1,64 @@
+/** What a benchmark file exports, and how one is timed. `npm run bench -- ops [filter words]` runs them. */
+import { tensor } from '../lib/tensor/create.ts'
+import { memory, resetPeak } from '../lib/tensor/runtime.ts'
+import type { Tensor } from '../lib/tensor/tensor.ts'
+
+export interface Bench {
+  /** Op, dtype and shape: `linear float32 4096x320x320`. */
+  readonly name: string
+  /** Floating-point operations of one run, multiply and add counted apart. */
+  readonly flops?: number
+  /** Bytes that must move between memory and the kernel: inputs read once, outputs written once. */
+  readonly bytes?: number
+  /** Makes the inputs. `run` enqueues the work once; its result is disposed. `error` is rms(error) / rms(reference) of a result. */
+  setup(): { run(): Tensor | readonly Tensor[]; error?(): Promise<number> }
+}
+
+export interface Measurement {
+  readonly name: string
+  readonly minMs: number
+  readonly medianMs: number
+  readonly gflops: number | null
+  readonly gbs: number | null
+  readonly peakBytes: number
+  readonly error: number | null
+}
+
+/** Waits until everything enqueued has run. */
+export async function settle(): Promise<void> {
+  const t = tensor([0], [1])
+  await t.read()
+  t.dispose()
+}
+
+function disposeAll(result: Tensor | readonly Tensor[]): void {
+  if (Array.isArray(result)) for (const t of result) t.dispose()
+  else (result as Tensor).dispose()
+}
+
+/** Runs a benchmark until `budgetMs` is used or 50 repetitions are done, after a warm-up, and reports minimum and median. */
+export async function measure(bench: Bench, budgetMs = 1500): Promise<Measurement> {
+  const { run, error } = bench.setup()
+  disposeAll(run())
+  await settle()
+  resetPeak()
+  const times: number[] = []
+  const started = performance.now()
+  while (times.length < 3 || (times.length < 50 && performance.now() - started < budgetMs)) {
+    const before = performance.now()
+    disposeAll(run())
+    await settle()
+    times.push(performance.now() - before)
+  }
+  times.sort((a, b) => a - b)
+  const minMs = times[0]!
+  return {
+    name: bench.name,
+    minMs,
+    medianMs: times[times.length >> 1]!,
+    gflops: bench.flops === undefined ? null : bench.flops / minMs / 1e6,
+    gbs: bench.bytes === undefined ? null : bench.bytes / minMs / 1e6,
+    peakBytes: memory().peakBytes,
+    error: error ? await error() : null,
+  }
+}

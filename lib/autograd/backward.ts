@@ -1,0 +1,110 @@
+import { addon } from '../native/load.ts'
+import { full } from '../tensor/create.ts'
+import { keep, scope } from '../tensor/scope.ts'
+import { formatShape, sameShape } from '../tensor/shape.ts'
+import { retain, type Tensor, wrap } from '../tensor/tensor.ts'
+import { ArgumentError } from '../util/errors.ts'
+import { noGrad, type TapeNode } from './tape.ts'
+
+/**
+ * Computes the gradient of `loss` with respect to every leaf it depends on and adds it to the leaf's `grad`. The graph is consumed:
+ * what it saved is freed on the way back.
+ * @param gradient dL/dloss for a `loss` that is not a scalar; default 1
+ * @throws ArgumentError when `loss` depends on no tensor that requires a gradient, or its graph was consumed before
+ */
+export function backward(loss: Tensor, gradient?: Tensor): void {
+  const origin = loss.origin
+  if (origin === null)
+    throw new ArgumentError('backward', 'loss', 'a result of ops on tensors with requiresGrad', String(loss))
+  if (gradient === undefined && loss.size !== 1)
+    throw new ArgumentError('backward', 'loss', 'a scalar, or a gradient must be given', formatShape(loss.shape))
+  if (gradient !== undefined && !sameShape(gradient.shape, loss.shape))
+    throw new ArgumentError('backward', 'gradient', `of shape ${formatShape(loss.shape)}`, formatShape(gradient.shape))
+  noGrad(() =>
+    scope(() => {
+      const start = gradient ?? full(loss.shape, 1, { dtype: loss.dtype })
+      backpropagate([{ node: origin.node as TapeNode, output: origin.output, gradient: start }])
+    }),
+  )
+}
+
+export interface Seed {
+  readonly node: TapeNode
+  readonly output: number
+  readonly gradient: Tensor
+}
+
+/** @internal The pass itself: later nodes first, each when all gradients of its outputs are complete. */
+export function backpropagate(seeds: readonly Seed[]): void {
+  const arrived = new Map<TapeNode, (Tensor | null)[]>()
+  const deliver = (node: TapeNode, output: number, gradient: Tensor): void => {
+    const slots = arrived.get(node) ?? []
+    arrived.set(node, slots)
+    while (slots.length <= output) slots.push(null)
+    const before = slots[output]
+    slots[output] = before ? add(before, gradient) : gradient
+  }
+  for (const { node, output, gradient } of seeds) deliver(node, output, retain(gradient))
+  for (const node of nodesFrom(seeds.map((seed) => seed.node))) {
+    const gradients = arrived.get(node)
+    arrived.delete(node)
+    if (gradients === undefined) continue
+    if (node.released)
+      throw new ArgumentError(
+        'backward',
+        'loss',
+        'a graph that has not been consumed yet',
+        `one whose ${node.op} was freed`,
+      )
+    const results = distinct(
+      scope(() => node.run(gradients)),
+      gradients,
+    )
+    node.release()
+    for (const gradient of gradients) gradient?.dispose()
+    node.edges.forEach((edge, input) => {
+      const result = results[input]
+      if (!result) return
+      if (edge === null) result.dispose()
+      else if ('leaf' in edge) accumulate(edge.leaf, result)
+      else deliver(edge.node, edge.output, result)
+    })
+  }
+}
+
+/** An op may pass its output's gradient on, even to several inputs; each receiver gets a reference of its own. */
+function distinct(results: readonly (Tensor | null)[], gradients: readonly (Tensor | null)[]): (Tensor | null)[] {
+  const taken = new Set<Tensor | null>(gradients)
+  return results.map((result) => {
+    if (result === null) return null
+    if (taken.has(result)) return retain(result)
+    taken.add(result)
+    return result
+  })
+}
+
+/** Every node reachable from `starts`, latest first. */
+function nodesFrom(starts: readonly TapeNode[]): TapeNode[] {
+  const seen = new Set<TapeNode>(starts)
+  const stack = [...seen]
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    for (const edge of node.edges) {
+      if (edge === null || 'leaf' in edge || seen.has(edge.node)) continue
+      seen.add(edge.node)
+      stack.push(edge.node)
+    }
+  }
+  return [...seen].sort((a, b) => b.id - a.id)
+}
+
+/** The sum of two gradients; both are used up. */
+function add(a: Tensor, b: Tensor): Tensor {
+  const sum = wrap(addon.addForward(a.handle, b.handle, 0))
+  a.dispose()
+  b.dispose()
+  return sum
+}
+
+function accumulate(leaf: Tensor, gradient: Tensor): void {
+  leaf.grad = keep(leaf.grad === null ? gradient : add(leaf.grad, gradient))
+}

@@ -1,0 +1,40 @@
+import { scope } from '../tensor/scope.ts'
+import { retain, type Tensor } from '../tensor/tensor.ts'
+import { backpropagate } from './backward.ts'
+import { edgeTo, gradientsEnabled, noGrad, TapeNode, withGrad } from './tape.ts'
+
+/**
+ * Activation checkpointing (Chen et al., "Training deep nets with sublinear memory cost", 2016): runs `body` without recording, keeps
+ * only its inputs, and runs it again, recording, when its gradient is wanted. The result and all gradients equal those without it.
+ * Parameters used inside `body` receive their gradients as usual. `body` must compute the same thing both times: its random
+ * numbers must be functions of given keys.
+ */
+export function recompute(inputs: readonly (Tensor | null)[], body: (...inputs: (Tensor | null)[]) => Tensor): Tensor {
+  if (!gradientsEnabled()) return body(...inputs)
+  const y = noGrad(() => scope(() => body(...inputs)))
+  const saved = inputs.map((input) => input && retain(input))
+  const node = new TapeNode({
+    op: 'recompute',
+    edges: inputs.map(edgeTo),
+    saved,
+    backward: ([dy]) => {
+      if (!dy) return inputs.map(() => null)
+      const leaves = saved.map((tensor, i) => {
+        const leaf = tensor && retain(tensor)
+        if (leaf) leaf.requiresGrad = node.edges[i] !== null
+        return leaf
+      })
+      const again = withGrad(() => body(...leaves))
+      if (again.origin !== null)
+        backpropagate([{ node: again.origin.node as TapeNode, output: again.origin.output, gradient: dy }])
+      return leaves.map((leaf) => {
+        const gradient = leaf?.grad ?? null
+        if (leaf) leaf.grad = null
+        leaf?.dispose()
+        return gradient
+      })
+    },
+  })
+  y.origin = { node, output: 0 }
+  return y
+}

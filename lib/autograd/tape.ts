@@ -1,0 +1,87 @@
+/**
+ * The record of what was computed, for the backward pass: a graph of nodes that points from each result to the inputs it came
+ * from. Nodes own the tensors they saved and release them as soon as their gradients have been computed.
+ */
+import { currentScope, type Releasable } from '../tensor/scope.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+
+/** Where the gradient of one input goes: into a leaf's `grad`, on to the node that made the input, or nowhere. */
+export type Edge = { readonly leaf: Tensor } | { readonly node: TapeNode; readonly output: number } | null
+
+export interface TapeNodeParts {
+  readonly op: string
+  readonly edges: readonly Edge[]
+  /** Gradients of the outputs to gradients of the inputs, null where none is needed. An output nobody used has gradient null. */
+  readonly backward: (gradients: readonly (Tensor | null)[]) => readonly (Tensor | null)[]
+  readonly saved: readonly (Tensor | null)[]
+}
+
+let nextId = 0
+
+export class TapeNode implements Releasable {
+  /** Later nodes have higher numbers: inputs always precede what is made from them. */
+  readonly id = nextId++
+  readonly op: string
+  readonly edges: readonly Edge[]
+  readonly #backward: TapeNodeParts['backward']
+  #saved: readonly (Tensor | null)[]
+  #released = false
+
+  constructor({ op, edges, backward, saved }: TapeNodeParts) {
+    this.op = op
+    this.edges = edges
+    this.#backward = backward
+    this.#saved = saved
+    currentScope()?.adoptNode(this)
+  }
+
+  get released(): boolean {
+    return this.#released
+  }
+
+  run(gradients: readonly (Tensor | null)[]): readonly (Tensor | null)[] {
+    return this.#backward(gradients)
+  }
+
+  /** Disposes what was saved. */
+  release(): void {
+    if (this.#released) return
+    this.#released = true
+    for (const tensor of this.#saved) tensor?.dispose()
+    this.#saved = []
+  }
+}
+
+export function edgeTo(tensor: Tensor | null): Edge {
+  if (tensor === null || !tensor.tracked) return null
+  const { origin } = tensor
+  if (origin !== null) return { node: origin.node as TapeNode, output: origin.output }
+  return { leaf: tensor }
+}
+
+let enabled = true
+
+/** Whether ops are recorded. */
+export function gradientsEnabled(): boolean {
+  return enabled
+}
+
+function withGradients<T>(on: boolean, body: () => T): T {
+  const before = enabled
+  enabled = on
+  try {
+    return body()
+  } finally {
+    enabled = before
+  }
+}
+
+/** Runs `body` without recording: for inference and for updates of parameters. `body` must not be asynchronous. */
+export function noGrad<T>(body: () => T): T {
+  return withGradients(false, body)
+}
+
+/** @internal Runs `body` with recording on, inside a noGrad. */
+export function withGrad<T>(body: () => T): T {
+  return withGradients(true, body)
+}

@@ -1,0 +1,51 @@
+/**
+ * The whole boundary to native code as one interface. A structure test compares it with what the binary exports.
+ * Arguments are checked by lib/ops before they come here.
+ */
+import type { DType } from '../tensor/dtype.ts'
+
+/** A native reference to a tensor's storage, shape and layout. Owned by one Tensor. */
+export interface Handle {
+  readonly shape: readonly number[]
+  readonly dtype: DType
+}
+
+export type MaybeHandle = Handle | null
+
+export interface Addon {
+  // ---- devices, counters, settings
+  /** Copies `bytes` before it returns. */
+  fromBytes(device: string, bytes: Uint8Array, shape: readonly number[], dtype: DType): Handle
+  /** The packed elements, once everything enqueued before has run. */
+  read(tensor: Handle): Promise<ArrayBuffer>
+  dispose(tensor: Handle): void
+  /** What is enqueued from now on belongs to op number `sequence`. */
+  mark(sequence: number): void
+  /** Another view of the same storage. Strides and offset in elements, the offset relative to that of `tensor`. */
+  view(tensor: Handle, shape: readonly number[], strides: readonly number[], offset: number): Handle
+  retain(tensor: Handle): Handle
+  /** Strides followed by the offset, in elements. */
+  layout(tensor: Handle): number[]
+  deviceOf(tensor: Handle): string
+  /** Why there is no CUDA device; empty when there is one. */
+  cudaStatus(): string
+  /** Live buffers, live, peak and cached bytes, guard violations, jobs run, jobs waiting. */
+  memory(device: string): [number, number, number, number, number, number, number]
+  resetPeak(device: string): void
+  releaseCached(device: string): void
+  setMemoryLimit(device: string, bytes: number): void
+  setMemoryGuards(on: boolean): void
+  setThreadCount(count: number): void
+  threadCount(): number
+  cpuTargets(): string[]
+  cpuTarget(): string
+  /** False when this machine cannot run `name`. Takes effect in queue order. */
+  setCpuTarget(name: string): boolean
+
+  // ---- ops
+  fill(shape: readonly number[], dtype: DType, value: number): Handle
+  randomUniform(shape: readonly number[], seed: bigint, stream: bigint, low: number, high: number): Handle
+  randomNormal(shape: readonly number[], seed: bigint, stream: bigint): Handle
+  /** a + b (op 0), a - b (1) or a * b (2); b broadcast along its axes of size 1. */
+  addForward(a: Handle, b: Handle, op: number): Handle
+}

@@ -1,0 +1,41 @@
+/** Argument checks shared by the ops. Each throws an ArgumentError naming op, argument, expected and received. */
+import type { DType } from '../tensor/dtype.ts'
+import { isFloat } from '../tensor/dtype.ts'
+import { formatShape, type Shape, sameShape } from '../tensor/shape.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { ArgumentError } from '../util/errors.ts'
+
+export function expectRank(op: string, name: string, x: Tensor, rank: number): void {
+  if (x.rank !== rank) throw new ArgumentError(op, name, `of rank ${rank}`, formatShape(x.shape))
+}
+
+export function expectRankAtLeast(op: string, name: string, x: Tensor, rank: number): void {
+  if (x.rank < rank) throw new ArgumentError(op, name, `of rank ${rank} or more`, formatShape(x.shape))
+}
+
+export function expectShape(op: string, name: string, x: Tensor, shape: Shape): void {
+  if (!sameShape(x.shape, shape))
+    throw new ArgumentError(op, name, `of shape ${formatShape(shape)}`, formatShape(x.shape))
+}
+
+export function expectDType(op: string, name: string, x: Tensor, ...allowed: readonly DType[]): void {
+  if (!allowed.includes(x.dtype)) throw new ArgumentError(op, name, allowed.join(' or '), x.dtype)
+}
+
+/** float32 or bfloat16: the types ops compute with. */
+export function expectCompute(op: string, name: string, x: Tensor): void {
+  expectDType(op, name, x, 'float32', 'bfloat16')
+}
+
+export function expectFloat(op: string, name: string, x: Tensor): void {
+  if (!isFloat(x.dtype)) throw new ArgumentError(op, name, 'a float tensor', x.dtype)
+}
+
+export function expectDivisible(op: string, what: string, value: number, by: string, divisor: number): void {
+  if (!Number.isInteger(divisor) || divisor < 1 || value % divisor !== 0)
+    throw new ArgumentError(op, what, `divisible by ${by}`, `${value} and ${divisor}`)
+}
+
+export function expectOption(op: string, name: string, condition: boolean, expected: string, received: unknown): void {
+  if (!condition) throw new ArgumentError(op, name, expected, String(received))
+}

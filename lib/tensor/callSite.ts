@@ -1,0 +1,43 @@
+/**
+ * Ops run after the call that enqueued them has returned. So that a late failure can name that call, each op call leaves an Error
+ * object (its stack is formatted only when read) in a ring, under the number that travels with the native work.
+ */
+import { addon } from '../native/load.ts'
+import { NativeError, OutOfMemoryError } from '../util/errors.ts'
+
+const ringSize = 4096
+const ring = new Array<{ sequence: number; site: Error } | undefined>(ringSize)
+let sequence = 0
+
+/** Called by every op before it enqueues. */
+export function markCall(): void {
+  sequence++
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = 12
+  ring[sequence % ringSize] = { sequence, site: new Error() }
+  Error.stackTraceLimit = limit
+  addon.mark(sequence)
+}
+
+/** The first stack line outside this library's own folders, if the call is still remembered. */
+function callerOf(number: number): string | undefined {
+  const entry = ring[number % ringSize]
+  if (entry?.sequence !== number) return undefined
+  const lines = entry.site.stack?.split('\n').slice(1) ?? []
+  const outside = lines.find((line) => !/[\\/](lib[\\/](ops|autograd|tensor|native)|dist)[\\/]/.test(line))
+  return (outside ?? lines[0])?.trim()
+}
+
+interface NativeFailure extends Error {
+  code?: string
+  sequence?: number
+}
+
+/** What the addon threw or rejected with, as this library's error class, with the line that enqueued the failed op. */
+export function nativeFailure(error: unknown): Error {
+  const failure = error as NativeFailure
+  const site = failure.sequence === undefined ? undefined : callerOf(failure.sequence)
+  const text = site === undefined ? failure.message : `${failure.message}\n    enqueued ${site}`
+  if (failure.code === 'ERR_OUT_OF_MEMORY') return new OutOfMemoryError(text, { cause: error })
+  return new NativeError(text, { cause: error })
+}

@@ -1,0 +1,103 @@
+import { addon } from '../native/load.ts'
+import { ArgumentError } from '../util/errors.ts'
+import { markCall } from './callSite.ts'
+import { type DType, dtypes, itemSize } from './dtype.ts'
+import { elementCount, formatShape, type Shape } from './shape.ts'
+import { type DeviceName, type Tensor, wrap } from './tensor.ts'
+
+export interface CreateOptions {
+  /** Default float32. */
+  readonly dtype?: DType
+  /** Default cpu. */
+  readonly device?: DeviceName
+}
+
+function checkShape(op: string, shape: Shape): void {
+  if (!shape.every((size) => Number.isSafeInteger(size) && size > 0))
+    throw new ArgumentError(op, 'shape', 'positive whole numbers', formatShape(shape))
+}
+
+/**
+ * A tensor from numbers or from the bytes of a typed array. Plain arrays become float32 or integer elements; a typed array must hold
+ * exactly the elements of `shape` in `dtype` (16-bit floats as Uint16Array bits). The data is copied before the call returns.
+ */
+export function tensor(data: readonly number[] | ArrayBufferView, shape: Shape, options: CreateOptions = {}): Tensor {
+  const { dtype = inferDtype(data), device = 'cpu' } = options
+  checkShape('tensor', shape)
+  if (!dtypes.includes(dtype)) throw new ArgumentError('tensor', 'dtype', `one of ${dtypes.join(', ')}`, String(dtype))
+  const view = ArrayBuffer.isView(data) ? data : fromNumbers(data, dtype)
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
+  const expected = elementCount(shape) * itemSize[dtype]
+  if (bytes.length !== expected)
+    throw new ArgumentError(
+      'tensor',
+      'data',
+      `${expected} bytes for ${formatShape(shape)} ${dtype}`,
+      `${bytes.length} bytes`,
+    )
+  markCall()
+  return wrap(addon.fromBytes(device, bytes, shape, dtype))
+}
+
+function inferDtype(data: readonly number[] | ArrayBufferView): DType {
+  if (data instanceof Int32Array) return 'int32'
+  if (data instanceof Uint8Array || data instanceof Uint8ClampedArray) return 'uint8'
+  if (data instanceof Int8Array) return 'int8'
+  if (data instanceof BigInt64Array) return 'int64'
+  return 'float32'
+}
+
+function fromNumbers(data: readonly number[], dtype: DType): ArrayBufferView {
+  switch (dtype) {
+    case 'float32':
+      return Float32Array.from(data)
+    case 'int32':
+      return Int32Array.from(data)
+    case 'uint8':
+    case 'bool':
+      return Uint8Array.from(data)
+    case 'int8':
+      return Int8Array.from(data)
+    case 'int64':
+      return BigInt64Array.from(data, BigInt)
+    default:
+      throw new ArgumentError('tensor', 'data', `a Uint16Array of ${dtype} bits`, 'an array of numbers')
+  }
+}
+
+/** A CPU tensor with one value everywhere. */
+export function full(shape: Shape, value: number, options: { readonly dtype?: DType } = {}): Tensor {
+  checkShape('full', shape)
+  markCall()
+  return wrap(addon.fill(shape, options.dtype ?? 'float32', value))
+}
+
+export function zeros(shape: Shape, options: { readonly dtype?: DType } = {}): Tensor {
+  return full(shape, 0, options)
+}
+
+export interface RandomOptions {
+  /** The key: any unsigned 64-bit integer. */
+  readonly seed: number | bigint
+  /** Which sequence under that key; equal (seed, stream) give equal numbers everywhere. Default 0. */
+  readonly stream?: number | bigint
+}
+
+/** Standard normal float32 numbers, a function of (seed, stream, index): Philox 4x32-10 and Box-Muller. */
+export function randomNormal(shape: Shape, { seed, stream = 0 }: RandomOptions): Tensor {
+  checkShape('randomNormal', shape)
+  markCall()
+  return wrap(addon.randomNormal(shape, BigInt.asUintN(64, BigInt(seed)), BigInt.asUintN(64, BigInt(stream))))
+}
+
+/** Uniform float32 numbers in [low, high), a function of (seed, stream, index). */
+export function randomUniform(
+  shape: Shape,
+  { seed, stream = 0, low = 0, high = 1 }: RandomOptions & { readonly low?: number; readonly high?: number },
+): Tensor {
+  checkShape('randomUniform', shape)
+  markCall()
+  return wrap(
+    addon.randomUniform(shape, BigInt.asUintN(64, BigInt(seed)), BigInt.asUintN(64, BigInt(stream)), low, high),
+  )
+}

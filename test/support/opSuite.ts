@@ -1,0 +1,264 @@
+/**
+ * One case list, many checks. For every case, on every instruction set the machine has, in float32 and bfloat16:
+ * forward against a float64 oracle; gradients against central differences of that oracle (every input element of small
+ * cases, random directions of larger ones); equal bits on 1 and 2 threads and when run again; no write outside a buffer; live
+ * buffers back to the baseline. The reference composition, where there is one, is held against the same oracle.
+ */
+import { describe, expect, it } from 'vitest'
+import { backward } from '../../lib/autograd/backward.ts'
+import type { Op, OpInputs } from '../../lib/autograd/defineOp.ts'
+import { setStrict } from '../../lib/autograd/defineOp.ts'
+import { addon } from '../../lib/native/load.ts'
+import { tensor } from '../../lib/tensor/create.ts'
+import { type DType, isFloat } from '../../lib/tensor/dtype.ts'
+import { cpuTargets, memory, setCpuTarget, setThreadCount } from '../../lib/tensor/runtime.ts'
+import { elementCount, type Shape } from '../../lib/tensor/shape.ts'
+import type { Tensor } from '../../lib/tensor/tensor.ts'
+import {
+  type Array64,
+  array64,
+  expectClose,
+  fromBFloat16Bits,
+  pseudoRandom,
+  roundToBFloat16,
+  type Tolerance,
+  toBFloat16Bits,
+} from './float64.ts'
+
+export interface InputSpec {
+  readonly shape: Shape
+  /** Default: the dtype under test for main inputs. Give `float32` for parameters that stay float32, `int32` for ids. */
+  readonly dtype?: DType
+  /** Values; default pseudo-random in [-scale, scale] around `offset`. */
+  readonly data?: ArrayLike<number>
+  readonly scale?: number
+  readonly offset?: number
+  /** Default true for float inputs of a differentiable op. */
+  readonly gradient?: boolean
+}
+
+export interface OpCase<Options> {
+  readonly name: string
+  /** In the op's order; null for an absent optional input. */
+  readonly inputs: readonly (InputSpec | null)[]
+  readonly options: Options
+}
+
+export interface OpSuite<Options> {
+  readonly cases: readonly OpCase<Options>[]
+  /** The op in float64, written out plainly. Absent inputs are null. */
+  readonly oracle: (inputs: readonly (Array64 | null)[], options: Options) => Array64
+  readonly dtypes?: readonly ('float32' | 'bfloat16')[]
+  readonly tolerance: Readonly<Record<'float32' | 'bfloat16', Tolerance>>
+  /** Default: four times `tolerance` in float32, twice in bfloat16, plus the error of the differences. */
+  readonly gradientTolerance?: Readonly<Record<'float32' | 'bfloat16', Tolerance>>
+  /** False for ops whose result is not a function the oracle can differentiate (dropout, rounding). */
+  readonly gradients?: boolean
+}
+
+export const elementwiseTolerance = {
+  float32: { rms: 2e-7, max: 1e-6, relative: 1e-6 },
+  bfloat16: { rms: 2.5e-3, max: 4e-3, relative: 2 ** -8 },
+} as const
+export const gemmTolerance = {
+  float32: { rms: 1e-6, max: 1e-5 },
+  bfloat16: { rms: 2.5e-3, max: 4e-3, relative: 2 ** -8 },
+} as const
+
+/** Float32 numbers of a tensor of any dtype. */
+export async function numbers(x: Tensor): Promise<ArrayLike<number>> {
+  const data = await x.read()
+  if (x.dtype === 'bfloat16') return fromBFloat16Bits(data as Uint16Array)
+  if (data instanceof BigInt64Array) return Array.from(data, Number)
+  return data as ArrayLike<number> & object as Float32Array
+}
+
+interface Built {
+  readonly tensors: readonly (Tensor | null)[]
+  readonly arrays: readonly (Array64 | null)[]
+}
+
+function build(
+  op: string,
+  name: string,
+  specs: readonly (InputSpec | null)[],
+  dtype: 'float32' | 'bfloat16',
+  tracked: boolean,
+): Built {
+  const tensors: (Tensor | null)[] = []
+  const arrays: (Array64 | null)[] = []
+  specs.forEach((spec, i) => {
+    if (spec === null) {
+      tensors.push(null)
+      arrays.push(null)
+      return
+    }
+    const { shape, scale = 1, offset = 0 } = spec
+    const kind = spec.dtype ?? dtype
+    const raw = spec.data ?? pseudoRandom(`${op}/${name}/${i}`, elementCount(shape)).map((x) => x * scale + offset)
+    let values: number[] | Float32Array
+    let t: Tensor
+    if (kind === 'bfloat16') {
+      values = Float32Array.from(raw, roundToBFloat16)
+      t = tensor(toBFloat16Bits(values), shape, { dtype: kind })
+    } else {
+      values = kind === 'float32' ? Float32Array.from(raw) : Array.from(raw)
+      t = tensor(values, shape, { dtype: kind })
+    }
+    t.requiresGrad = tracked && isFloat(kind) && (spec.gradient ?? true)
+    tensors.push(t)
+    arrays.push(array64(shape, values))
+  })
+  return { tensors, arrays }
+}
+
+function disposeAll(tensors: readonly (Tensor | null)[]): void {
+  for (const t of tensors) t?.dispose()
+}
+
+/** d<y, w>/dx of the oracle by central differences: all elements when few, else along random directions. */
+function checkGradient<Options>(
+  label: string,
+  suite: OpSuite<Options>,
+  options: Options,
+  arrays: readonly (Array64 | null)[],
+  input: number,
+  weights: ArrayLike<number>,
+  actual: ArrayLike<number>,
+  tolerance: Tolerance,
+): void {
+  const x = arrays[input]!
+  const loss = (data: Float64Array): number => {
+    const y = suite.oracle(
+      arrays.map((array, i) => (i === input ? { shape: x.shape, data } : array)),
+      options,
+    )
+    let sum = 0
+    for (let i = 0; i < y.data.length; i++) sum += y.data[i]! * weights[i]!
+    return sum
+  }
+  const h = 1e-5
+  const along = (direction: ArrayLike<number>): number => {
+    const up = x.data.map((value, i) => value + h * direction[i]!)
+    const down = x.data.map((value, i) => value - h * direction[i]!)
+    return (loss(up) - loss(down)) / (2 * h)
+  }
+  const count = x.data.length
+  if (count <= 48) {
+    const expected = Float64Array.from({ length: count }, (_, i) =>
+      along(Float64Array.from({ length: count }, (_, j) => (i === j ? 1 : 0))),
+    )
+    expectClose(label, actual, expected, { ...tolerance, max: tolerance.max + 1e-6 })
+    return
+  }
+  const norm = Math.sqrt(Array.from(actual as ArrayLike<number>).reduce((sum, v) => sum + v * v, 0))
+  for (let d = 0; d < 3; d++) {
+    const direction = pseudoRandom(`${label}/direction/${d}`, count)
+    let dot = 0
+    for (let i = 0; i < count; i++) dot += actual[i]! * direction[i]!
+    const expected = along(direction)
+    // The error of a dot product with a random direction is about that of the gradient's norm.
+    const allowed = 4 * tolerance.rms * norm + 1e-7 * Math.max(1, Math.abs(expected))
+    if (!(Math.abs(dot - expected) <= allowed))
+      throw new Error(`${label}: directional derivative ${d} is ${dot}, expected ${expected} within ${allowed}`)
+  }
+}
+
+export function opSuite<Inputs extends OpInputs, Options extends object>(
+  op: Op<Inputs, Options>,
+  suite: OpSuite<Options>,
+): void {
+  setStrict(true)
+  const call = op as unknown as (...args: unknown[]) => Tensor
+  const gradients = op.differentiable && (suite.gradients ?? true)
+  const dtypesUnderTest = suite.dtypes ?? (['float32', 'bfloat16'] as const)
+  const gradientTolerance = suite.gradientTolerance ?? {
+    float32: { rms: 4 * suite.tolerance.float32.rms, max: 4 * suite.tolerance.float32.max + 1e-6, relative: 1e-5 },
+    bfloat16: { rms: 3 * suite.tolerance.bfloat16.rms, max: 3 * suite.tolerance.bfloat16.max, relative: 2 ** -7 },
+  }
+
+  describe.each(cpuTargets())(`${op.opName} on %s`, (target) => {
+    for (const dtype of dtypesUnderTest) {
+      for (const testCase of suite.cases) {
+        it(`${dtype}: ${testCase.name}`, async () => {
+          setCpuTarget(target)
+          addon.setMemoryGuards(true)
+          try {
+            const baseline = memory().liveBuffers
+            const violations = memory().guardViolations
+            const { tensors, arrays } = build(op.opName, testCase.name, testCase.inputs, dtype, gradients)
+            const run = async (threads: number) => {
+              setThreadCount(threads)
+              const y = call(...tensors, testCase.options)
+              const bits = await y.read()
+              const results: ArrayLike<number>[] = [await numbers(y)]
+              let weights: ArrayLike<number> = []
+              if (y.origin) {
+                weights = pseudoRandom(`${op.opName}/${testCase.name}/dy`, y.size).map(roundToBFloat16)
+                const dy =
+                  y.dtype === 'bfloat16'
+                    ? tensor(toBFloat16Bits(weights), y.shape, { dtype: 'bfloat16' })
+                    : tensor(Float32Array.from(weights), y.shape)
+                backward(y, dy)
+                dy.dispose()
+                for (const t of tensors) {
+                  if (!t?.requiresGrad) continue
+                  if (!t.grad) throw new Error(`${op.opName}: an input that wants a gradient received none`)
+                  results.push(await numbers(t.grad))
+                  t.grad.dispose()
+                  t.grad = null
+                }
+              }
+              const { shape, dtype: type } = y
+              y.dispose()
+              return { results, weights, shape, type, bits }
+            }
+            const once = await run(2)
+            const again = await run(1)
+            const third = await run(2)
+            expect(again.results).toEqual(once.results)
+            expect(third.results).toEqual(once.results)
+            const expected = suite.oracle(arrays, testCase.options)
+            expect(once.shape).toEqual(expected.shape)
+            expectClose(
+              `${op.opName} forward`,
+              once.results[0]!,
+              expected.data,
+              suite.tolerance[once.type === 'bfloat16' ? 'bfloat16' : dtype],
+            )
+            let next = 1
+            tensors.forEach((t, i) => {
+              if (!t?.requiresGrad) return
+              checkGradient(
+                `${op.opName} gradient of ${op.inputNames[i]}`,
+                suite,
+                testCase.options,
+                arrays,
+                i,
+                once.weights,
+                once.results[next++]!,
+                gradientTolerance[dtype],
+              )
+            })
+            if (op.reference && dtype === 'float32') {
+              const y = op.reference(tensors as unknown as Inputs, testCase.options)
+              expectClose(`${op.opName} reference`, await numbers(y), expected.data, gradientTolerance.float32)
+              disposeReference(y)
+            }
+            disposeAll(tensors)
+            await tensor([0], [1]).read()
+            expect(memory().guardViolations - violations).toBe(0)
+            expect(op.reference ? 0 : memory().liveBuffers - baseline).toBeLessThanOrEqual(1)
+          } finally {
+            addon.setMemoryGuards(false)
+            setThreadCount(2)
+          }
+        })
+      }
+    }
+  })
+}
+
+function disposeReference(y: Tensor): void {
+  y.dispose()
+}
