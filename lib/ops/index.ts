@@ -1,1 +1,16 @@
+export { accumulate, copyInto, scaleInPlace } from './accumulate.ts'
+export { type AdamWHyperparameters, type AdamWSlot, adamWStep } from './adamW.ts'
 export { add } from './add.ts'
+export { addNoise, velocity } from './addNoise.ts'
+export { embedding } from './embedding.ts'
+export { gradientNorm } from './gradientNorm.ts'
+export { mseLoss } from './mseLoss.ts'
+export { type OffsetNoiseOptions, offsetNoise } from './offsetNoise.ts'
+export {
+  blockCount,
+  dequantizeBlockwise,
+  QUANTIZATION_BLOCK,
+  quantizationMap,
+  quantizeBlockwise,
+} from './quantizeBlockwise.ts'
+export { type TimestepEmbeddingOptions, timestepEmbedding } from './timestepEmbedding.ts'
