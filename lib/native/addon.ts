@@ -42,12 +42,79 @@ export interface Addon {
   /** False when this machine cannot run `name`. Takes effect in queue order. */
   setCpuTarget(name: string): boolean
 
+  // ---- files
+  /** Elements read from byte `offset` of an open file when the op runs; the descriptor may be closed after the call. */
+  fileTensor(descriptor: number, offset: number, shape: readonly number[], dtype: DType): Handle
+
   // ---- ops
   fill(shape: readonly number[], dtype: DType, value: number): Handle
   randomUniform(shape: readonly number[], seed: bigint, stream: bigint, low: number, high: number): Handle
   randomNormal(shape: readonly number[], seed: bigint, stream: bigint): Handle
   /** a + b (op 0), a - b (1) or a * b (2); b broadcast along its axes of size 1. */
   addForward(a: Handle, b: Handle, op: number): Handle
+  /** One after the other along the first axis. */
+  concatBatchForward(parts: readonly Handle[]): Handle
+  /** mean + exp(logvar / 2) * noise, float32; moments hold [mean ; logvar] on the last axis. */
+  posteriorSampleForward(moments: Handle, noise: Handle): Handle
+  /** [o, log-sum-exp float32 [n, heads, t]]; q [n, t, heads * d], k and v [n, s, heads * d], last axis contiguous. */
+  attentionForward(q: Handle, k: Handle, v: Handle, heads: number, causal: boolean, scale: number): [Handle, Handle]
+  /** [dq, dk, dv], null where not needed. */
+  attentionBackward(
+    dy: Handle,
+    q: Handle,
+    k: Handle,
+    v: Handle,
+    o: Handle,
+    logSumExp: Handle,
+    heads: number,
+    causal: boolean,
+    scale: number,
+    needsQ: boolean,
+    needsK: boolean,
+    needsV: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle]
+  softmaxForward(x: Handle): Handle
+  softmaxBackward(dy: Handle, y: Handle): Handle
+  /** kind is 0 silu, 1 gelu, 2 quickGelu. */
+  activationForward(x: Handle, kind: number): Handle
+  activationBackward(dy: Handle, x: Handle, kind: number): Handle
+  gegluForward(x: Handle): Handle
+  gegluBackward(dy: Handle, x: Handle): Handle
+  /** y, then mean and rstd, float32 [n, groups]. */
+  groupNormForward(
+    x: Handle,
+    weight: Handle,
+    bias: Handle,
+    groups: number,
+    eps: number,
+    silu: boolean,
+  ): [Handle, Handle, Handle]
+  /** dx, dweight and dbias, null where not needed. */
+  groupNormBackward(
+    dy: Handle,
+    x: Handle,
+    weight: Handle,
+    bias: Handle,
+    mean: Handle,
+    rstd: Handle,
+    groups: number,
+    silu: boolean,
+    needsX: boolean,
+    needsWeight: boolean,
+    needsBias: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle]
+  /** y, then mean and rstd, float32, one for each row. */
+  layerNormForward(x: Handle, weight: Handle, bias: Handle, eps: number): [Handle, Handle, Handle]
+  layerNormBackward(
+    dy: Handle,
+    x: Handle,
+    weight: Handle,
+    mean: Handle,
+    rstd: Handle,
+    needsX: boolean,
+    needsWeight: boolean,
+    needsBias: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle]
   mseLossForward(prediction: Handle, target: Handle, weights: MaybeHandle): Handle
   mseLossBackward(dloss: Handle, prediction: Handle, target: Handle, weights: MaybeHandle): Handle
   embeddingForward(ids: Handle, table: Handle): Handle
