@@ -21,6 +21,28 @@ std::vector<float> bin_means(int bins) {
   return means;
 }
 
+// The smallest number whose code is `code`: the midpoint before it, or its successor where the tie goes to the even code before.
+float first_of(const QuantizationMap& map, int code) {
+  const float midpoint = map.midpoint[code - 1];
+  return code % 2 == 0 ? midpoint : std::nextafter(midpoint, 2.0f);
+}
+
+void make_regions(QuantizationMap& map) {
+  map.threshold[0] = 0;
+  map.offset[0] = map.last[0] = static_cast<float>(map.zero);
+  for (int region = 1, first = map.zero + 1; region <= 7; region++) {
+    const int bins = (map.zero > 0 ? 1 : 2) << (region - 1);
+    const double scale = std::pow(10.0, region - 7), slope = bins / (0.9 * scale);
+    map.threshold[region] = first_of(map, first);
+    map.slope[region] = static_cast<float>(slope);
+    map.offset[region] = static_cast<float>(first - 0.5 - 0.1 * scale * slope);
+    map.last[region] = static_cast<float>(first + bins - 1);
+    first += bins;
+  }
+  map.threshold[8] = first_of(map, 255);
+  map.offset[8] = map.last[8] = 255;
+}
+
 QuantizationMap make_map(bool with_negatives) {
   constexpr float kScales[] = {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1.0f};
   std::vector<float> values = {0.0f, 1.0f};
@@ -41,6 +63,7 @@ QuantizationMap make_map(bool with_negatives) {
     std::memcpy(&smallest, &bits, 4);
     map.base[prefix] = static_cast<uint8_t>(std::lower_bound(map.midpoint, map.midpoint + 255, smallest) - map.midpoint);
   }
+  make_regions(map);
   return map;
 }
 
