@@ -11,8 +11,9 @@ import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.
 import { streamOf } from '../nn/init.ts'
 import { concatBatch } from '../ops/concatBatch.ts'
 import { scale } from '../ops/scale.ts'
-import { createOptimizer } from '../optim/index.ts'
-import { learningRateSchedule } from '../optim/learningRate.ts'
+import { AdamW, type AdamWSettings } from '../optim/adamW.ts'
+import { AdamW8bit } from '../optim/adamW8bit.ts'
+import { learningRateMultiplier } from '../optim/learningRate.ts'
 import type { ParameterGroup } from '../optim/optimizer.ts'
 import { type PromptSpec, readPromptFile } from '../preview/promptFile.ts'
 import { scope } from '../tensor/scope.ts'
@@ -75,6 +76,9 @@ function drawSeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0]!
 }
 
+/** The parameters of one part of the model, named as the logs name it. */
+type LoraParameterGroup = ParameterGroup<AdamWSettings> & { readonly name: string; readonly learningRate: number }
+
 class TrainNetworkSession {
   readonly #config: TrainNetworkConfig
   readonly #seed: number
@@ -82,7 +86,7 @@ class TrainNetworkSession {
   readonly #models: StableDiffusion
   readonly #method: LoraMethod
   readonly #trainer: Trainer
-  readonly #groups: readonly ParameterGroup[]
+  readonly #groups: readonly LoraParameterGroup[]
   readonly #learningRate: (step: number) => number
   readonly #output: LoraOutput
   readonly #plan: StepPlan
@@ -120,14 +124,17 @@ class TrainNetworkSession {
       },
     })
     this.#groups = this.#parameterGroups()
-    this.#learningRate = learningRateSchedule(optimizer.scheduler, {
+    this.#learningRate = learningRateMultiplier({
+      schedule: optimizer.scheduler,
       warmupSteps: optimizer.warmupSteps,
       totalSteps: this.#plan.totalSteps,
       cycles: optimizer.schedulerCycles,
       power: optimizer.schedulerPower,
-      initialLearningRate: optimizer.learningRate,
+      learningRate: optimizer.learningRate,
     })
-    const stepper = createOptimizer(optimizer.type, this.#groups, optimizer)
+    const { betas, eps, weightDecay } = optimizer
+    const Optimizer = optimizer.type === 'AdamW8bit' ? AdamW8bit : AdamW
+    const stepper = new Optimizer(this.#groups, { betas, eps, weightDecay })
     this.#trainer = new Trainer({
       unet: models.unet,
       method: this.#method,
@@ -157,14 +164,15 @@ class TrainNetworkSession {
     for (const dispose of this.#disposers.splice(0)) dispose()
   }
 
-  #parameterGroups(): ParameterGroup[] {
+  #parameterGroups(): LoraParameterGroup[] {
     const { learningRate, textEncoderLearningRate, unetLearningRate } = this.#config.optimizer
-    const { network } = this.#method
-    const groups = [
-      { name: 'textencoder', parameters: network.parameters('textEncoder'), learningRate: textEncoderLearningRate ?? learningRate },
-      { name: 'unet', parameters: network.parameters('unet'), learningRate: unetLearningRate ?? learningRate },
-    ]
-    return groups.filter(({ parameters }) => parameters.length > 0)
+    const parts = [
+      ['textencoder', 'textEncoder', textEncoderLearningRate ?? learningRate],
+      ['unet', 'unet', unetLearningRate ?? learningRate],
+    ] as const
+    return parts
+      .map(([name, part, rate]) => ({ name, params: this.#method.network.parameters(part), learningRate: rate }))
+      .filter(({ params }) => params.length > 0)
   }
 
   async *run(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
@@ -185,8 +193,7 @@ class TrainNetworkSession {
         const last = batchNumber === this.#group.batchesPerEpoch
         if (this.#trainer.accumulated < this.#config.training.gradientAccumulationSteps && !last) continue
         const factor = this.#learningRate(step)
-        for (const group of this.#groups) group.factor = factor
-        const result = await this.#trainer.update()
+        const result = await this.#trainer.update(factor)
         step++
         this.#average.add(position++, result.loss)
         if (!Number.isFinite(result.loss))
@@ -223,7 +230,7 @@ class TrainNetworkSession {
       batchesPerEpoch: group.batchesPerEpoch,
       trainImageCount: group.trainImageCount,
       regImageCount: group.regImageCount,
-      trainableParameters: network.parameters().reduce((sum, p) => sum + p.size, 0),
+      trainableParameters: network.parameters().reduce((sum, { master }) => sum + master.size, 0),
       moduleCount: network.modules.length,
       report: describeDatasetGroup(group),
     }

@@ -4,7 +4,7 @@ import { minSnrWeights } from '../diffusion/noiseSchedule.ts'
 import { cast } from '../ops/cast.ts'
 import { mseLoss } from '../ops/mseLoss.ts'
 import { scale } from '../ops/scale.ts'
-import type { Optimizer } from '../optim/optimizer.ts'
+import { clipGradients, type Optimizer } from '../optim/optimizer.ts'
 import { tensor } from '../tensor/create.ts'
 import { keep, scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -79,14 +79,18 @@ export class Trainer {
     return this.#losses.length
   }
 
-  /** Clips, steps the optimizer and clears the gradients. */
-  update(): Promise<UpdateResult> {
+  /**
+   * Clips, steps the optimizer and clears the gradients. A gradient that is not finite changes nothing and shows in the norm.
+   * @param factor the learning rates' share for this step, from the schedule
+   */
+  update(factor: number): Promise<UpdateResult> {
     const { optimizer, maxGradNorm } = this.#options
-    const norm = optimizer.step({ maxGradNorm: maxGradNorm > 0 ? maxGradNorm : Number.POSITIVE_INFINITY })
+    const clip = clipGradients(optimizer, maxGradNorm > 0 ? maxGradNorm : Number.POSITIVE_INFINITY)
+    optimizer.step({ clip, learningRates: optimizer.learningRates.map((rate) => rate * factor) })
     optimizer.zeroGrad()
     const losses = this.#losses
     this.#losses = []
-    return Promise.all([Promise.all(losses), readNumber(norm, 0)]).then(([values, gradientNorm]) => ({
+    return Promise.all([Promise.all(losses), clip === null ? 0 : readNumber(clip, 0)]).then(([values, gradientNorm]) => ({
       loss: values.reduce((sum, value) => sum + value, 0) / values.length,
       gradientNorm,
     }))
