@@ -1,8 +1,14 @@
+export { accumulate, copyInto, scaleInPlace } from './accumulate.ts'
+export { type AdamWHyperparameters, type AdamWSlot, adamWStep } from './adamW.ts'
 export { add } from './add.ts'
 export { type CastOptions, cast } from './cast.ts'
 export { concatChannels } from './concatChannels.ts'
 export { contiguous } from './contiguous.ts'
 export { type DropoutOptions, dropout } from './dropout.ts'
+export { concatBatch } from './concatBatch.ts'
+export { posteriorSample } from './posteriorSample.ts'
+export { type AttentionOptions, attention } from './attention.ts'
+export { softmax } from './softmax.ts'
 export { geglu } from './geglu.ts'
 export { gelu } from './gelu.ts'
 export { type GroupNormOptions, groupNorm } from './groupNorm.ts'
@@ -19,3 +25,16 @@ export { type SliceOptions, slice } from './slice.ts'
 export { type SliceChannelsOptions, sliceChannels } from './sliceChannels.ts'
 export { sub } from './sub.ts'
 export { type ReduceOptions, sum } from './sum.ts'
+export { addNoise, velocity } from './addNoise.ts'
+export { embedding } from './embedding.ts'
+export { gradientNorm } from './gradientNorm.ts'
+export { mseLoss } from './mseLoss.ts'
+export { type OffsetNoiseOptions, offsetNoise } from './offsetNoise.ts'
+export {
+  blockCount,
+  dequantizeBlockwise,
+  QUANTIZATION_BLOCK,
+  quantizationMap,
+  quantizeBlockwise,
+} from './quantizeBlockwise.ts'
+export { type TimestepEmbeddingOptions, timestepEmbedding } from './timestepEmbedding.ts'
