@@ -115,6 +115,20 @@ export interface Addon {
     needsWeight: boolean,
     needsBias: boolean,
   ): [MaybeHandle, MaybeHandle, MaybeHandle]
+  /** factor * the sum of x (times z, of x's shape) over ascending axes, which disappear; float32. */
+  reduceForward(x: Handle, z: MaybeHandle, axes: readonly number[], factor: number): Handle
+  /** factor * dy, repeated along the axes of `shape` that were summed. */
+  reduceBackward(dy: Handle, shape: readonly number[], axes: readonly number[], factor: number, dtype: DType): Handle
+  scaleForward(x: Handle, factor: number): Handle
+  castForward(x: Handle, dtype: DType): Handle
+  /** A packed copy of a strided view; strides may be 0. */
+  contiguousForward(x: Handle): Handle
+  /** dy at `start` of an axis, zeros elsewhere. */
+  sliceBackward(dy: Handle, shape: readonly number[], axis: number, start: number): Handle
+  /** a and b may be strided. */
+  concatChannelsForward(a: Handle, b: Handle): Handle
+  /** Its own backward, on dy. */
+  dropoutForward(x: Handle, p: number, seed: bigint, stream: bigint): Handle
   mseLossForward(prediction: Handle, target: Handle, weights: MaybeHandle): Handle
   mseLossBackward(dloss: Handle, prediction: Handle, target: Handle, weights: MaybeHandle): Handle
   embeddingForward(ids: Handle, table: Handle): Handle

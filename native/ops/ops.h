@@ -120,4 +120,22 @@ void adam_w_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std:
                  const std::vector<double>& hyperparameters, const std::optional<Tensor>& clip, bool decay_after,
                  bool skip_invalid);
 
+// reduce: factor * the sum of x (times z) over axes (ascending), which disappear; float32. Backward spreads dy over x's
+// shape again
+Tensor reduce_forward(const Tensor& x, const std::optional<Tensor>& z, const Shape& axes, double factor);
+Tensor reduce_backward(const Tensor& dy, const Shape& shape, const Shape& axes, double factor, DType dtype);
+
+// scale, cast
+Tensor scale_forward(const Tensor& x, double factor);
+Tensor cast_forward(const Tensor& x, DType dtype);
+
+// contiguous: a packed copy of a strided view; slice_backward puts dy back at `start` of an axis among zeros; channels
+// are the last axis
+Tensor contiguous_forward(const Tensor& x);
+Tensor slice_backward(const Tensor& dy, const Shape& shape, int64_t axis, int64_t start);
+Tensor concat_channels_forward(const Tensor& a, const Tensor& b);
+
+// dropout: the mask is a function of (seed, stream, element); backward is the same call on dy
+Tensor dropout_forward(const Tensor& x, double probability, uint64_t seed, uint64_t stream);
+
 }  // namespace noisewright
