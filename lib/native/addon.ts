@@ -52,4 +52,112 @@ export interface Addon {
   randomNormal(shape: readonly number[], seed: bigint, stream: bigint): Handle
   /** a + b (op 0), a - b (1) or a * b (2); b broadcast along its axes of size 1. */
   addForward(a: Handle, b: Handle, op: number): Handle
+  /** One after the other along the first axis. */
+  concatBatchForward(parts: readonly Handle[]): Handle
+  /** mean + exp(logvar / 2) * noise, float32; moments hold [mean ; logvar] on the last axis. */
+  posteriorSampleForward(moments: Handle, noise: Handle): Handle
+  /** [o, log-sum-exp float32 [n, heads, t]]; q [n, t, heads * d], k and v [n, s, heads * d], last axis contiguous. */
+  attentionForward(q: Handle, k: Handle, v: Handle, heads: number, causal: boolean, scale: number): [Handle, Handle]
+  /** [dq, dk, dv], null where not needed. */
+  attentionBackward(
+    dy: Handle,
+    q: Handle,
+    k: Handle,
+    v: Handle,
+    o: Handle,
+    logSumExp: Handle,
+    heads: number,
+    causal: boolean,
+    scale: number,
+    needsQ: boolean,
+    needsK: boolean,
+    needsV: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle]
+  softmaxForward(x: Handle): Handle
+  softmaxBackward(dy: Handle, y: Handle): Handle
+  /** kind is 0 silu, 1 gelu, 2 quickGelu. */
+  activationForward(x: Handle, kind: number): Handle
+  activationBackward(dy: Handle, x: Handle, kind: number): Handle
+  gegluForward(x: Handle): Handle
+  gegluBackward(dy: Handle, x: Handle): Handle
+  /** y, then mean and rstd, float32 [n, groups]. */
+  groupNormForward(
+    x: Handle,
+    weight: Handle,
+    bias: Handle,
+    groups: number,
+    eps: number,
+    silu: boolean,
+  ): [Handle, Handle, Handle]
+  /** dx, dweight and dbias, null where not needed. */
+  groupNormBackward(
+    dy: Handle,
+    x: Handle,
+    weight: Handle,
+    bias: Handle,
+    mean: Handle,
+    rstd: Handle,
+    groups: number,
+    silu: boolean,
+    needsX: boolean,
+    needsWeight: boolean,
+    needsBias: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle]
+  /** y, then mean and rstd, float32, one for each row. */
+  layerNormForward(x: Handle, weight: Handle, bias: Handle, eps: number): [Handle, Handle, Handle]
+  layerNormBackward(
+    dy: Handle,
+    x: Handle,
+    weight: Handle,
+    mean: Handle,
+    rstd: Handle,
+    needsX: boolean,
+    needsWeight: boolean,
+    needsBias: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle]
+  mseLossForward(prediction: Handle, target: Handle, weights: MaybeHandle): Handle
+  mseLossBackward(dloss: Handle, prediction: Handle, target: Handle, weights: MaybeHandle): Handle
+  embeddingForward(ids: Handle, table: Handle): Handle
+  /** The gradient of a table of `rows` rows. */
+  embeddingBackward(dy: Handle, ids: Handle, rows: number): Handle
+  timestepEmbeddingForward(timesteps: Handle, dim: number, maxPeriod: number): Handle
+  addNoiseForward(latents: Handle, noise: Handle, timesteps: Handle, alphasCumprod: Handle): Handle
+  velocityForward(latents: Handle, noise: Handle, timesteps: Handle, alphasCumprod: Handle): Handle
+  offsetNoiseForward(
+    noise: Handle,
+    latents: MaybeHandle,
+    offset: number,
+    adaptiveScale: number,
+    seed: bigint,
+    stream: bigint,
+  ): Handle
+  /** y += x */
+  accumulate(y: Handle, x: Handle): void
+  /** y = x */
+  copyInto(y: Handle, x: Handle): void
+  /** y *= factor; 0 clears */
+  scaleInPlace(y: Handle, factor: number): void
+  /** Codes and the scale of every 256 elements. */
+  quantizeBlockwise(x: Handle, signed: boolean): [Handle, Handle]
+  dequantizeBlockwise(codes: Handle, absmax: Handle, signed: boolean): Handle
+  /** The 256 values that codes stand for. */
+  quantizationMap(signed: boolean): Handle
+  /** [norm, min(1, maxNorm / (norm + 1e-6))] */
+  gradientNorm(gradients: readonly Handle[], maxNorm: number): Handle
+  /** One step for all parameters, in place; lists run parallel. Hyperparameters: five numbers for each group. */
+  adamWStep(
+    params: readonly Handle[],
+    gradients: readonly Handle[],
+    state1: readonly Handle[],
+    state2: readonly Handle[],
+    absmax1: readonly MaybeHandle[],
+    absmax2: readonly MaybeHandle[],
+    copies: readonly MaybeHandle[],
+    groups: readonly number[],
+    steps: readonly number[],
+    hyperparameters: readonly number[],
+    clip: MaybeHandle,
+    decayAfter: boolean,
+    skipInvalid: boolean,
+  ): void
 }

@@ -11,6 +11,42 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "randomUniform", &random_uniform);
   def(env, exports, "randomNormal", &random_normal);
   def(env, exports, "addForward", &add_forward);
+  def(env, exports, "concatBatchForward", &concat_batch_forward);
+  def(env, exports, "posteriorSampleForward", &posterior_sample_forward);
+  def(env, exports, "matmulForward", &matmul_forward);
+  def(env, exports, "matmulBackward", &matmul_backward);
+  def(env, exports, "linearForward", &linear_forward);
+  def(env, exports, "linearBackward", &linear_backward);
+  def(env, exports, "conv2dForward", &conv2d_forward);
+  def(env, exports, "conv2dBackward", &conv2d_backward);
+  def(env, exports, "attentionForward", &attention_forward);
+  def(env, exports, "attentionBackward", &attention_backward);
+  def(env, exports, "softmaxForward", &softmax_forward);
+  def(env, exports, "softmaxBackward", &softmax_backward);
+  def(env, exports, "activationForward", &activation_forward);
+  def(env, exports, "activationBackward", &activation_backward);
+  def(env, exports, "gegluForward", &geglu_forward);
+  def(env, exports, "gegluBackward", &geglu_backward);
+  def(env, exports, "groupNormForward", &group_norm_forward);
+  def(env, exports, "groupNormBackward", &group_norm_backward);
+  def(env, exports, "layerNormForward", &layer_norm_forward);
+  def(env, exports, "layerNormBackward", &layer_norm_backward);
+  def(env, exports, "mseLossForward", &mse_loss_forward);
+  def(env, exports, "mseLossBackward", &mse_loss_backward);
+  def(env, exports, "embeddingForward", &embedding_forward);
+  def(env, exports, "embeddingBackward", &embedding_backward);
+  def(env, exports, "timestepEmbeddingForward", &timestep_embedding_forward);
+  def(env, exports, "addNoiseForward", &add_noise_forward);
+  def(env, exports, "velocityForward", &velocity_forward);
+  def(env, exports, "offsetNoiseForward", &offset_noise_forward);
+  def(env, exports, "accumulate", &accumulate);
+  def(env, exports, "copyInto", &copy_into);
+  def(env, exports, "scaleInPlace", &scale_in_place);
+  def(env, exports, "quantizeBlockwise", &quantize_blockwise);
+  def(env, exports, "dequantizeBlockwise", &dequantize_blockwise);
+  def(env, exports, "quantizationMap", &quantization_map);
+  def(env, exports, "gradientNorm", &gradient_norm);
+  def(env, exports, "adamWStep", &adam_w_step);
 }
 
 }  // namespace noisewright::binding
