@@ -148,6 +148,16 @@ export interface Addon {
     needsK: boolean,
     needsV: boolean,
   ): [MaybeHandle, MaybeHandle, MaybeHandle]
+  /** Moments, float32; parameters as vaeEncodeParameters lists them; bandRows 0: chosen. */
+  vaeEncodeForward(
+    pixels: Handle,
+    parameters: readonly Handle[],
+    channels: readonly number[],
+    layers: number,
+    groups: number,
+    eps: number,
+    bandRows: number,
+  ): Handle
   softmaxForward(x: Handle): Handle
   softmaxBackward(dy: Handle, y: Handle): Handle
   /** kind is 0 silu, 1 gelu, 2 quickGelu. */

@@ -48,3 +48,10 @@ export { quickGelu } from './quickGelu.ts'
 export { silu } from './silu.ts'
 export { softmax } from './softmax.ts'
 export { type TimestepEmbeddingOptions, timestepEmbedding } from './timestepEmbedding.ts'
+export {
+  type VaeEncodeOptions,
+  type VaeEncodeParameter,
+  type VaeEncoderSizes,
+  vaeEncode,
+  vaeEncodeParameters,
+} from './vaeEncode.ts'

@@ -21,6 +21,7 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "conv2dBackward", &conv2d_backward);
   def(env, exports, "attentionForward", &attention_forward);
   def(env, exports, "attentionBackward", &attention_backward);
+  def(env, exports, "vaeEncodeForward", &vae_encode_forward);
   def(env, exports, "softmaxForward", &softmax_forward);
   def(env, exports, "softmaxBackward", &softmax_backward);
   def(env, exports, "activationForward", &activation_forward);

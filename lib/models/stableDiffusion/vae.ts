@@ -1,6 +1,7 @@
 import { Conv2d } from '../../nn/conv2d.ts'
 import { GroupNorm, type GroupNormConfig } from '../../nn/groupNorm.ts'
-import { type Model, Registry, Weights, type WeightSource } from '../../nn/weights.ts'
+import { type Model, Registry, type WeightSource, Weights } from '../../nn/weights.ts'
+import { vaeEncode, vaeEncodeParameters } from '../../ops/vaeEncode.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { scope } from '../../tensor/scope.ts'
 import { formatShape } from '../../tensor/shape.ts'
@@ -9,6 +10,9 @@ import { ArgumentError } from '../../util/errors.ts'
 import type { VaeConfig } from './config.ts'
 import { VaeLevel, VaeMidBlock } from './vaeBlocks.ts'
 
+/** Of every group normalisation. */
+const normEps = 1e-6
+
 class Encoder {
   readonly convIn: Conv2d
   readonly levels: readonly VaeLevel[]
@@ -16,7 +20,11 @@ class Encoder {
   readonly convNormOut: GroupNorm
   readonly convOut: Conv2d
 
-  constructor(weights: Weights, { blockOutChannels: channels, layersPerBlock, latentChannels }: VaeConfig, norm: GroupNormConfig) {
+  constructor(
+    weights: Weights,
+    { blockOutChannels: channels, layersPerBlock, latentChannels }: VaeConfig,
+    norm: GroupNormConfig,
+  ) {
     const last = channels.at(-1)!
     this.convIn = new Conv2d(weights.at('conv_in'), 3, channels[0]!)
     this.levels = channels.map(
@@ -48,7 +56,11 @@ class Decoder {
   readonly convNormOut: GroupNorm
   readonly convOut: Conv2d
 
-  constructor(weights: Weights, { blockOutChannels, layersPerBlock, latentChannels }: VaeConfig, norm: GroupNormConfig) {
+  constructor(
+    weights: Weights,
+    { blockOutChannels, layersPerBlock, latentChannels }: VaeConfig,
+    norm: GroupNormConfig,
+  ) {
     const channels = blockOutChannels.toReversed()
     const last = channels.at(-1)!
     this.convIn = new Conv2d(weights.at('conv_in'), latentChannels, channels[0]!)
@@ -87,7 +99,7 @@ export class Vae implements Model {
     this.config = config
     this.registry = new Registry(source, dtype)
     const weights = new Weights(this.registry)
-    const norm = { groups: config.groups, eps: 1e-6 }
+    const norm = { groups: config.groups, eps: normEps }
     const { latentChannels } = config
     this.encoder = new Encoder(weights.at('encoder'), config, norm)
     this.decoder = new Decoder(weights.at('decoder'), config, norm)
@@ -113,6 +125,18 @@ export class Vae implements Model {
         formatShape(pixels.shape),
       )
     return scope(() => this.quantConv.forward(this.encoder.forward(pixels)))
+  }
+
+  /**
+   * The same as `encode` for data: one native call with two activations alive, without gradients.
+   * @param pixels [n, h, w, 3], uint8, or float32 in [-1, 1]
+   * @returns as `encode`, always float32
+   */
+  encodePictures(pixels: Tensor): Tensor {
+    const { blockOutChannels: channels, layersPerBlock: layers, groups, latentChannels } = this.config
+    const sizes = { channels, layers, latentChannels }
+    const parameters = vaeEncodeParameters(sizes).map(({ name }) => this.registry.parameters.get(name)!.tensor)
+    return vaeEncode(pixels, parameters, { ...sizes, groups, eps: normEps })
   }
 
   /**

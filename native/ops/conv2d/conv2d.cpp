@@ -44,14 +44,6 @@ Conv2dShape shape_of(const Shape& x, const Tensor& weight, int64_t stride, int64
   return s;
 }
 
-// Whether the fast 3x3 convolution wins: it must have enough 4x4 tiles to make up for weights that are four times as large, and more when
-// those are made for one call.
-bool fast_wins(const Conv2dShape& s, int64_t h, int64_t w, bool exact, bool frozen) {
-  if (exact || s.kh != 3 || s.kw != 3 || s.stride != 1 || s.ci < 32 || s.co < 32) return false;
-  const int64_t tiles = s.n * ((h + 3) / 4) * ((w + 3) / 4);
-  return tiles >= (frozen ? 32 : 64);
-}
-
 // Transformed weights that a frozen weight's storage keeps: one entry for each view, direction and instruction set.
 struct KeptWeights {
   struct Buffer {
@@ -84,6 +76,12 @@ const float* kept_weights(const Tensor& weight, const Conv2dShape& s, bool backw
 
 }  // namespace
 
+bool fast_convolution_wins(const Conv2dShape& s, int64_t h, int64_t w, bool frozen) {
+  if (s.kh != 3 || s.kw != 3 || s.stride != 1 || s.ci < 32 || s.co < 32) return false;
+  const int64_t tiles = s.n * ((h + 3) / 4) * ((w + 3) / 4);
+  return tiles >= (frozen ? 32 : 64);
+}
+
 Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const MaybeTensor& bias, const MaybeTensor& time_embedding,
                       const MaybeTensor& residual, int64_t stride, int64_t top, int64_t bottom, int64_t left, int64_t right,
                       bool upsample, bool exact, bool frozen) {
@@ -107,7 +105,7 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const MaybeTensor& 
     CHECK("conv2d", residual->dtype == x.dtype && residual->count() == p.s.n * p.s.ho * p.s.wo * p.s.co,
           "residual must be like the result");
   }
-  p.winograd = fast_wins(p.s, p.s.ho, p.s.wo, exact, frozen);
+  p.winograd = !exact && fast_convolution_wins(p.s, p.s.ho, p.s.wo, frozen);
   Tensor y = empty(x, {p.s.n, p.s.ho, p.s.wo, p.s.co});
   Tensors inputs{x, weight};
   for (const auto* t : {&bias, &time_embedding, &residual}) append(inputs, *t);
@@ -134,7 +132,7 @@ std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> conv2d_backward(
   p.weight_dtype = weight.dtype;
   CHECK("conv2d", dy.count() == p.s.n * p.s.ho * p.s.wo * p.s.co && (!x || x->dtype == dy.dtype), "dy must be like the result");
   CHECK("conv2d", x || !needs_weight, "x is missing");
-  p.winograd = !upsample && top <= 2 && left <= 2 && fast_wins(p.s, p.s.h, p.s.w, exact, frozen);
+  p.winograd = !exact && !upsample && top <= 2 && left <= 2 && fast_convolution_wins(p.s, p.s.h, p.s.w, frozen);
   MaybeTensor dx, dweight, dbias, dtime;
   if (needs_x) dx = empty(dy, x_shape);
   if (needs_weight) dweight = empty(dy, weight.shape, DType::kFloat32);

@@ -58,6 +58,10 @@ constexpr int64_t winograd_weights_size(int64_t ci, int64_t co, bool backward) {
   return 36 * ((lines + 31) / 32 * 32) * k;
 }
 
+// Whether the fast 3x3 convolution is faster for an h x w result: it must have enough 4x4 tiles to make up for weights that are four
+// times as large, and more when those are made for one call (not frozen).
+bool fast_convolution_wins(const Conv2dShape& s, int64_t h, int64_t w, bool frozen);
+
 CPU_KERNEL_BF16(conv2d_forward, Conv2dParams)
 CPU_KERNEL_BF16(conv2d_backward, Conv2dBackwardParams)
 CPU_KERNEL_BF16(winograd_weights, WinogradWeightsParams)

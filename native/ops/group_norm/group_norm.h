@@ -41,7 +41,28 @@ struct GroupNormBackwardParams {
   DType weight_dtype, bias_dtype;
 };
 
+// The two halves of the forward pass, for callers that normalise a tensor piece by piece. What becomes of each channel
+// of a sample stands in three rows of group_norm_row_length(c) floats, mean, factor and offset: z = (x - mean) factor +
+// offset.
+constexpr int64_t group_norm_row_length(int64_t c) { return (c + 15) / 16 * 16; }
+
+struct GroupNormStatisticsParams {
+  GroupNormParams norm;  // of one sample; y and silu are not used
+  float* rows;
+};
+
+struct GroupNormApplyParams {
+  const void* x;      // [pixels, c]
+  const float* rows;  // from group_norm_statistics
+  void* y;
+  int64_t pixels, c;
+  bool silu;
+  DType dtype, y_dtype;
+};
+
 CPU_KERNEL(group_norm_forward, GroupNormParams)
+CPU_KERNEL(group_norm_statistics, GroupNormStatisticsParams)
+CPU_KERNEL(group_norm_apply, GroupNormApplyParams)
 CPU_KERNEL(group_norm_backward, GroupNormBackwardParams)
 
 }  // namespace noisewright

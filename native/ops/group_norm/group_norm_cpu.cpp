@@ -111,8 +111,8 @@ double join_chunks(const Plan& plan, const GroupNormParams& p, const Partial* pa
   return mean;
 }
 
-template <bool silu, class T>
-void normalise(const T* x, T* y, int64_t rows, int64_t c, const float* mean, const float* factor, const float* offset) {
+template <bool silu, class T, class Y>
+void normalise(const T* x, Y* y, int64_t rows, int64_t c, const float* mean, const float* factor, const float* offset) {
   for (int64_t r = 0; r < rows; r++)
     for_vectors(c, [&](int64_t i, auto n) {
       Vec z = fma(load_up_to(x + r * c + i, n) - load(mean + i), load(factor + i), load(offset + i));
@@ -121,40 +121,64 @@ void normalise(const T* x, T* y, int64_t rows, int64_t c, const float* mean, con
     });
 }
 
+// Scratch of the statistics of `plan.block` samples at a time.
+struct Workspace {
+  const Plan& plan;
+  Scratch<float> parameters, locals;
+  Scratch<Partial> partials;
+  float *weight, *bias;
+
+  Workspace(const Plan& plan, const GroupNormParams& p)
+      : plan(plan),
+        parameters(2 * plan.padded),
+        locals(thread_count() * 3 * plan.padded),
+        partials(plan.block * plan.chunks * p.groups),
+        weight(parameters.data),
+        bias(weight + plan.padded) {
+    clear(parameters.data, 2 * plan.padded);
+    clear(locals.data, thread_count() * 3 * plan.padded);
+    widen(p.weight, p.weight_dtype, weight, p.c);
+    widen(p.bias, p.bias_dtype, bias, p.c);
+  }
+};
+
+// p.mean and p.rstd of samples [sample, sample + samples), and for each its rows of mean, factor and offset.
+template <class T>
+void find_statistics(const GroupNormParams& p, const Workspace& work, int64_t sample, int64_t samples, float* rows) {
+  const Plan& plan = work.plan;
+  const int64_t c = p.c, padded = plan.padded, width = c / p.groups;
+  const auto* x = static_cast<const T*>(p.x) + sample * p.pixels * c;
+  parallel_for(samples * plan.chunks, [&](int64_t task, int thread) {
+    const int64_t s = task / plan.chunks, k = task % plan.chunks;
+    chunk_statistics(x + (s * p.pixels + plan.first(k)) * c, plan.size(k), p, work.locals.data + thread * 3 * padded,
+                     padded, work.partials.data + task * p.groups);
+  });
+  parallel_for(samples * p.groups, [&](int64_t task) {
+    const int64_t s = task / p.groups, g = task % p.groups, at = (sample + s) * p.groups + g;
+    const double exact = join_chunks(plan, p, work.partials.data + s * plan.chunks * p.groups + g, p.rstd + at);
+    p.mean[at] = static_cast<float>(exact);
+    const float rest = static_cast<float>(exact - static_cast<double>(p.mean[at]));  // matters when |mean| >> deviation
+    float *mean = rows + s * 3 * padded, *factor = mean + padded, *offset = factor + padded;
+    for (int64_t i = g * width; i < (g + 1) * width; i++) {
+      mean[i] = p.mean[at];
+      factor[i] = p.rstd[at] * work.weight[i];
+      offset[i] = work.bias[i] - rest * factor[i];
+    }
+  });
+}
+
 template <bool silu, class T>
 void forward_typed(const GroupNormParams& p) {
   const Plan plan(p.n, p.pixels, p.c);
-  const int64_t c = p.c, padded = plan.padded, width = c / p.groups;
-  Scratch<float> parameters(2 * padded), rows(plan.block * 3 * padded), locals(thread_count() * 3 * padded);
-  Scratch<Partial> partials(plan.block * plan.chunks * p.groups);
-  float *weight = parameters.data, *bias = weight + padded;
-  clear(weight, 2 * padded);
+  const int64_t c = p.c, padded = plan.padded;
+  const Workspace work(plan, p);
+  Scratch<float> rows(plan.block * 3 * padded);
   clear(rows.data, plan.block * 3 * padded);
-  clear(locals.data, thread_count() * 3 * padded);
-  widen(p.weight, p.weight_dtype, weight, c);
-  widen(p.bias, p.bias_dtype, bias, c);
   for (int64_t sample = 0; sample < p.n; sample += plan.block) {
     const int64_t samples = plan.block < p.n - sample ? plan.block : p.n - sample;
     const auto* x = static_cast<const T*>(p.x) + sample * p.pixels * c;
     auto* y = static_cast<T*>(p.y) + sample * p.pixels * c;
-    parallel_for(samples * plan.chunks, [&](int64_t task, int thread) {
-      const int64_t s = task / plan.chunks, k = task % plan.chunks;
-      chunk_statistics(x + (s * p.pixels + plan.first(k)) * c, plan.size(k), p, locals.data + thread * 3 * padded,
-                       padded, partials.data + task * p.groups);
-    });
-    parallel_for(samples * p.groups, [&](int64_t task) {
-      const int64_t s = task / p.groups, g = task % p.groups, at = (sample + s) * p.groups + g;
-      const double exact = join_chunks(plan, p, partials.data + s * plan.chunks * p.groups + g, p.rstd + at);
-      p.mean[at] = static_cast<float>(exact);
-      const float rest =
-          static_cast<float>(exact - static_cast<double>(p.mean[at]));  // matters when |mean| >> deviation
-      float *mean = rows.data + s * 3 * padded, *factor = mean + padded, *offset = factor + padded;
-      for (int64_t i = g * width; i < (g + 1) * width; i++) {
-        mean[i] = p.mean[at];
-        factor[i] = p.rstd[at] * weight[i];
-        offset[i] = bias[i] - rest * factor[i];
-      }
-    });
+    find_statistics<T>(p, work, sample, samples, rows.data);
     parallel_for(samples * plan.chunks, [&](int64_t task) {
       const int64_t from_end = samples * plan.chunks - 1 - task, s = from_end / plan.chunks, k = from_end % plan.chunks;
       const int64_t first = (s * p.pixels + plan.first(k)) * c;
@@ -162,6 +186,18 @@ void forward_typed(const GroupNormParams& p) {
       normalise<silu>(x + first, y + first, plan.size(k), c, mean, mean + padded, mean + 2 * padded);
     });
   }
+}
+
+template <class T, class Y>
+void apply_typed(const GroupNormApplyParams& p) {
+  const Plan plan(1, p.pixels, p.c);
+  const float *mean = p.rows, *factor = mean + plan.padded, *offset = factor + plan.padded;
+  parallel_for(plan.chunks, [&](int64_t k) {
+    const auto* x = static_cast<const T*>(p.x) + plan.first(k) * p.c;
+    auto* y = static_cast<Y*>(p.y) + plan.first(k) * p.c;
+    p.silu ? normalise<true>(x, y, plan.size(k), p.c, mean, factor, offset)
+           : normalise<false>(x, y, plan.size(k), p.c, mean, factor, offset);
+  });
 }
 
 // -----------------------------------------------------------------------------------------------------------------
@@ -287,6 +323,24 @@ void group_norm_forward(const GroupNormParams& p) {
   with_compute_type(p.dtype, [&](auto* t) {
     using T = std::remove_pointer_t<decltype(t)>;
     p.silu ? forward_typed<true, T>(p) : forward_typed<false, T>(p);
+  });
+}
+
+void group_norm_statistics(const GroupNormStatisticsParams& given) {
+  const GroupNormParams& p = given.norm;
+  float* rows = given.rows;
+  const Plan plan(1, p.pixels, p.c);
+  clear(rows, 3 * plan.padded);
+  const Workspace work(plan, p);
+  with_compute_type(p.dtype,
+                    [&](auto* t) { find_statistics<std::remove_pointer_t<decltype(t)>>(p, work, 0, 1, rows); });
+}
+
+void group_norm_apply(const GroupNormApplyParams& p) {
+  with_compute_type(p.dtype, [&](auto* t) {
+    with_compute_type(p.y_dtype, [&](auto* u) {
+      apply_typed<std::remove_pointer_t<decltype(t)>, std::remove_pointer_t<decltype(u)>>(p);
+    });
   });
 }
 
