@@ -121,6 +121,11 @@ void adam_w_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std:
                  const std::vector<double>& hyperparameters, const std::optional<Tensor>& clip, bool decay_after,
                  bool skip_invalid);
 
+// resize_image: uint8 [h, w, 3] at another size; method is area or lanczos
+Tensor resize_image(const Tensor& image, int64_t height, int64_t width, const std::string& method);
+
+// image_to_tensor: a window of a uint8 image as float32 [1, height, width, 3] in [-1, 1]
+Tensor image_to_tensor(const Tensor& image, int64_t left, int64_t top, int64_t width, int64_t height, bool flip);
 // reduce: factor * the sum of x (times z) over axes (ascending), which disappear; float32. Backward spreads dy over x's
 // shape again
 Tensor reduce_forward(const Tensor& x, const std::optional<Tensor>& z, const Shape& axes, double factor);
