@@ -52,6 +52,81 @@ export interface Addon {
   randomNormal(shape: readonly number[], seed: bigint, stream: bigint): Handle
   /** a + b (op 0), a - b (1) or a * b (2); b broadcast along its axes of size 1. */
   addForward(a: Handle, b: Handle, op: number): Handle
+  matmulForward(a: Handle, b: Handle, transposeA: boolean, transposeB: boolean): Handle
+  /** [da, db], null where not needed. */
+  matmulBackward(
+    dy: Handle,
+    a: Handle,
+    b: Handle,
+    transposeA: boolean,
+    transposeB: boolean,
+    needsA: boolean,
+    needsB: boolean,
+  ): [MaybeHandle, MaybeHandle]
+  /** y and, with `save`, what backward wants: loraScale x loraDown^T float32, and the argument of the activation. */
+  linearForward(
+    x: Handle,
+    weight: Handle,
+    bias: MaybeHandle,
+    residual: MaybeHandle,
+    loraDown: MaybeHandle,
+    loraUp: MaybeHandle,
+    activation: number,
+    loraScale: number,
+    save: boolean,
+  ): [Handle, MaybeHandle, MaybeHandle]
+  /** Gradients of x, weight, bias, loraDown and loraUp; x may be null where none needs it. */
+  linearBackward(
+    dy: Handle,
+    x: MaybeHandle,
+    weight: Handle,
+    loraDown: MaybeHandle,
+    loraUp: MaybeHandle,
+    z: MaybeHandle,
+    pre: MaybeHandle,
+    activation: number,
+    loraScale: number,
+    needsX: boolean,
+    needsWeight: boolean,
+    needsBias: boolean,
+    needsDown: boolean,
+    needsUp: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle, MaybeHandle, MaybeHandle]
+  /** exact: no fast 3x3 convolution; keep: its transformed weights stay beside `weight`. */
+  conv2dForward(
+    x: Handle,
+    weight: Handle,
+    bias: MaybeHandle,
+    timeEmbedding: MaybeHandle,
+    residual: MaybeHandle,
+    stride: number,
+    top: number,
+    bottom: number,
+    left: number,
+    right: number,
+    upsample: boolean,
+    exact: boolean,
+    keep: boolean,
+  ): Handle
+  /** Gradients of x, weight, bias and timeEmbedding; x may be null where that of weight is not needed. */
+  conv2dBackward(
+    dy: Handle,
+    x: MaybeHandle,
+    xShape: readonly number[],
+    weight: Handle,
+    stride: number,
+    top: number,
+    bottom: number,
+    left: number,
+    right: number,
+    upsample: boolean,
+    exact: boolean,
+    keep: boolean,
+    needsX: boolean,
+    needsWeight: boolean,
+    needsBias: boolean,
+    needsTime: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle, MaybeHandle]
   /** One after the other along the first axis. */
   concatBatchForward(parts: readonly Handle[]): Handle
   /** mean + exp(logvar / 2) * noise, float32; moments hold [mean ; logvar] on the last axis. */
@@ -115,6 +190,20 @@ export interface Addon {
     needsWeight: boolean,
     needsBias: boolean,
   ): [MaybeHandle, MaybeHandle, MaybeHandle]
+  /** factor * the sum of x (times z, of x's shape) over ascending axes, which disappear; float32. */
+  reduceForward(x: Handle, z: MaybeHandle, axes: readonly number[], factor: number): Handle
+  /** factor * dy, repeated along the axes of `shape` that were summed. */
+  reduceBackward(dy: Handle, shape: readonly number[], axes: readonly number[], factor: number, dtype: DType): Handle
+  scaleForward(x: Handle, factor: number): Handle
+  castForward(x: Handle, dtype: DType): Handle
+  /** A packed copy of a strided view; strides may be 0. */
+  contiguousForward(x: Handle): Handle
+  /** dy at `start` of an axis, zeros elsewhere. */
+  sliceBackward(dy: Handle, shape: readonly number[], axis: number, start: number): Handle
+  /** a and b may be strided. */
+  concatChannelsForward(a: Handle, b: Handle): Handle
+  /** Its own backward, on dy. */
+  dropoutForward(x: Handle, p: number, seed: bigint, stream: bigint): Handle
   mseLossForward(prediction: Handle, target: Handle, weights: MaybeHandle): Handle
   mseLossBackward(dloss: Handle, prediction: Handle, target: Handle, weights: MaybeHandle): Handle
   embeddingForward(ids: Handle, table: Handle): Handle

@@ -31,6 +31,14 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "groupNormBackward", &group_norm_backward);
   def(env, exports, "layerNormForward", &layer_norm_forward);
   def(env, exports, "layerNormBackward", &layer_norm_backward);
+  def(env, exports, "reduceForward", &reduce_forward);
+  def(env, exports, "reduceBackward", &reduce_backward);
+  def(env, exports, "scaleForward", &scale_forward);
+  def(env, exports, "castForward", &cast_forward);
+  def(env, exports, "contiguousForward", &contiguous_forward);
+  def(env, exports, "sliceBackward", &slice_backward);
+  def(env, exports, "concatChannelsForward", &concat_channels_forward);
+  def(env, exports, "dropoutForward", &dropout_forward);
   def(env, exports, "mseLossForward", &mse_loss_forward);
   def(env, exports, "mseLossBackward", &mse_loss_backward);
   def(env, exports, "embeddingForward", &embedding_forward);

@@ -34,9 +34,9 @@ std::tuple<std::optional<Tensor>, std::optional<Tensor>> matmul_backward(const T
 std::tuple<Tensor, std::optional<Tensor>, std::optional<Tensor>> linear_forward(
     const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual,
     const std::optional<Tensor>& lora_down, const std::optional<Tensor>& lora_up, int64_t activation, double lora_scale, bool save);
-// Gradients of x, weight, bias, lora_down, lora_up; that of residual is dy.
+// Gradients of x, weight, bias, lora_down, lora_up; that of residual is dy. x may be absent where no gradient needs it.
 std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>>
-linear_backward(const Tensor& dy, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& lora_down,
+linear_backward(const Tensor& dy, const std::optional<Tensor>& x, const Tensor& weight, const std::optional<Tensor>& lora_down,
                 const std::optional<Tensor>& lora_up, const std::optional<Tensor>& z, const std::optional<Tensor>& pre,
                 int64_t activation, double lora_scale, bool needs_x, bool needs_weight, bool needs_bias, bool needs_down,
                 bool needs_up);
@@ -46,10 +46,11 @@ linear_backward(const Tensor& dy, const Tensor& x, const Tensor& weight, const s
 Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
                       const std::optional<Tensor>& time_embedding, const std::optional<Tensor>& residual, int64_t stride, int64_t top,
                       int64_t bottom, int64_t left, int64_t right, bool upsample, bool exact, bool frozen);
-// Gradients of x, weight, bias, time_embedding; that of residual is dy.
+// Gradients of x, weight, bias, time_embedding; that of residual is dy. x is needed for that of weight alone.
 std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> conv2d_backward(
-    const Tensor& dy, const Tensor& x, const Tensor& weight, int64_t stride, int64_t top, int64_t bottom, int64_t left, int64_t right,
-    bool upsample, bool exact, bool frozen, bool needs_x, bool needs_weight, bool needs_bias, bool needs_time);
+    const Tensor& dy, const std::optional<Tensor>& x, const Shape& x_shape, const Tensor& weight, int64_t stride, int64_t top,
+    int64_t bottom, int64_t left, int64_t right, bool upsample, bool exact, bool frozen, bool needs_x, bool needs_weight, bool needs_bias,
+    bool needs_time);
 // attention: softmax(scale q k^T) v for each head of q [n, t, heads * d], k and v [n, s, heads * d]; d is a multiple
 // of 8. forward gives (o, log-sum-exp [n, heads, t]), backward (dq, dk, dv) as far as they are needed
 std::tuple<Tensor, Tensor> attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads,
@@ -119,5 +120,23 @@ void adam_w_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std:
                  std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& groups, const std::vector<int64_t>& steps,
                  const std::vector<double>& hyperparameters, const std::optional<Tensor>& clip, bool decay_after,
                  bool skip_invalid);
+
+// reduce: factor * the sum of x (times z) over axes (ascending), which disappear; float32. Backward spreads dy over x's
+// shape again
+Tensor reduce_forward(const Tensor& x, const std::optional<Tensor>& z, const Shape& axes, double factor);
+Tensor reduce_backward(const Tensor& dy, const Shape& shape, const Shape& axes, double factor, DType dtype);
+
+// scale, cast
+Tensor scale_forward(const Tensor& x, double factor);
+Tensor cast_forward(const Tensor& x, DType dtype);
+
+// contiguous: a packed copy of a strided view; slice_backward puts dy back at `start` of an axis among zeros; channels
+// are the last axis
+Tensor contiguous_forward(const Tensor& x);
+Tensor slice_backward(const Tensor& dy, const Shape& shape, int64_t axis, int64_t start);
+Tensor concat_channels_forward(const Tensor& a, const Tensor& b);
+
+// dropout: the mask is a function of (seed, stream, element); backward is the same call on dy
+Tensor dropout_forward(const Tensor& x, double probability, uint64_t seed, uint64_t stream);
 
 }  // namespace noisewright

@@ -19,16 +19,16 @@ void check_tensor(const Tensor& t, const char* name) {
 void* data_of(const MaybeTensor& t) { return t ? t->data() : nullptr; }
 float* floats_of(const MaybeTensor& t) { return static_cast<float*>(data_of(t)); }
 
-Conv2dShape shape_of(const Tensor& x, const Tensor& weight, int64_t stride, int64_t top, int64_t bottom, int64_t left, int64_t right,
+Conv2dShape shape_of(const Shape& x, const Tensor& weight, int64_t stride, int64_t top, int64_t bottom, int64_t left, int64_t right,
                      bool upsample) {
-  CHECK("conv2d", x.rank() == 4 && weight.rank() == 4 && x.size(3) == weight.size(3), "x is [n,h,w,ci], weight [co,kh,kw,ci]");
+  CHECK("conv2d", x.size() == 4 && weight.rank() == 4 && x[3] == weight.size(3), "x is [n,h,w,ci], weight [co,kh,kw,ci]");
   CHECK("conv2d", weight.size(1) <= 64 && weight.size(2) <= 64, "kernels are at most 64 wide");
   CHECK("conv2d", stride >= 1 && top >= 0 && bottom >= 0 && left >= 0 && right >= 0, "stride and padding out of range");
   Conv2dShape s{};
-  s.n = x.size(0);
-  s.h = x.size(1);
-  s.w = x.size(2);
-  s.ci = x.size(3);
+  s.n = x[0];
+  s.h = x[1];
+  s.w = x[2];
+  s.ci = x[3];
   s.co = weight.size(0);
   s.kh = weight.size(1);
   s.kw = weight.size(2);
@@ -90,7 +90,7 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const MaybeTensor& 
   check_tensor(x, "x");
   check_tensor(weight, "weight");
   Conv2dParams p{};
-  p.s = shape_of(x, weight, stride, top, bottom, left, right, upsample);
+  p.s = shape_of(x.shape, weight, stride, top, bottom, left, right, upsample);
   p.dtype = x.dtype;
   p.weight_dtype = weight.dtype;
   if (bias) {
@@ -125,26 +125,28 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const MaybeTensor& 
 }
 
 std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> conv2d_backward(
-    const Tensor& dy, const Tensor& x, const Tensor& weight, int64_t stride, int64_t top, int64_t bottom, int64_t left, int64_t right,
-    bool upsample, bool exact, bool frozen, bool needs_x, bool needs_weight, bool needs_bias, bool needs_time) {
+    const Tensor& dy, const MaybeTensor& x, const Shape& x_shape, const Tensor& weight, int64_t stride, int64_t top, int64_t bottom,
+    int64_t left, int64_t right, bool upsample, bool exact, bool frozen, bool needs_x, bool needs_weight, bool needs_bias, bool needs_time) {
   check_tensor(dy, "dy");
   Conv2dBackwardParams p{};
-  p.s = shape_of(x, weight, stride, top, bottom, left, right, upsample);
-  p.dtype = x.dtype;
+  p.s = shape_of(x_shape, weight, stride, top, bottom, left, right, upsample);
+  p.dtype = dy.dtype;
   p.weight_dtype = weight.dtype;
-  CHECK("conv2d", dy.dtype == x.dtype && dy.count() == p.s.n * p.s.ho * p.s.wo * p.s.co, "dy must be like the result");
+  CHECK("conv2d", dy.count() == p.s.n * p.s.ho * p.s.wo * p.s.co && (!x || x->dtype == dy.dtype), "dy must be like the result");
+  CHECK("conv2d", x || !needs_weight, "x is missing");
   p.winograd = !upsample && top <= 2 && left <= 2 && fast_wins(p.s, p.s.h, p.s.w, exact, frozen);
   MaybeTensor dx, dweight, dbias, dtime;
-  if (needs_x) dx = empty_like(x);
-  if (needs_weight) dweight = empty(x, weight.shape, DType::kFloat32);
-  if (needs_bias) dbias = empty(x, {p.s.co}, DType::kFloat32);
-  if (needs_time) dtime = empty(x, {p.s.n, p.s.co}, DType::kFloat32);
-  Tensors outputs;
+  if (needs_x) dx = empty(dy, x_shape);
+  if (needs_weight) dweight = empty(dy, weight.shape, DType::kFloat32);
+  if (needs_bias) dbias = empty(dy, {p.s.co}, DType::kFloat32);
+  if (needs_time) dtime = empty(dy, {p.s.n, p.s.co}, DType::kFloat32);
+  Tensors inputs{dy, weight}, outputs;
+  append(inputs, x);
   for (const auto* t : {&dx, &dweight, &dbias, &dtime}) append(outputs, *t);
   if (outputs.empty()) return {};
-  launch("conv2d backward", {dy, x, weight}, outputs, [=]() mutable {
+  launch("conv2d backward", inputs, outputs, [=]() mutable {
     p.dy = dy.data();
-    p.x = x.data();
+    p.x = data_of(x);
     p.weight = weight.data();
     p.dx = data_of(dx);
     p.dweight = floats_of(dweight);

@@ -75,20 +75,20 @@ std::tuple<Tensor, MaybeTensor, MaybeTensor> linear_forward(const Tensor& x, con
 }
 
 std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> linear_backward(
-    const Tensor& dy, const Tensor& x, const Tensor& weight, const MaybeTensor& lora_down, const MaybeTensor& lora_up,
+    const Tensor& dy, const MaybeTensor& x, const Tensor& weight, const MaybeTensor& lora_down, const MaybeTensor& lora_up,
     const MaybeTensor& z, const MaybeTensor& pre, int64_t activation, double lora_scale, bool needs_x, bool needs_weight,
     bool needs_bias, bool needs_down, bool needs_up) {
   check_matrix(dy, "dy");
-  check_matrix(x, "x");
   LinearBackwardParams p{};
   p.in = weight.size(1);
   p.out = weight.size(0);
-  p.rows = x.count() / p.in;
-  p.dtype = x.dtype;
+  p.rows = dy.count() / p.out;
+  p.dtype = dy.dtype;
   p.weight_dtype = weight.dtype;
   p.activation = static_cast<Activation>(activation);
   p.lora_scale = static_cast<float>(lora_scale);
-  CHECK("linear", dy.dtype == x.dtype && dy.count() == p.rows * p.out, "dy must be like the result");
+  CHECK("linear", dy.size(-1) == p.out && (!x || x->dtype == dy.dtype), "dy must be like the result");
+  CHECK("linear", x || !(needs_weight || needs_down || (needs_up && !z)), "x is missing");
   CHECK("linear", (p.activation != Activation::kNone) == pre.has_value(), "the activation's argument is missing or without use");
   if (lora_down) {
     p.rank = lora_down->size(0);
@@ -96,18 +96,20 @@ std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> line
     p.up_dtype = lora_up->dtype;
   }
   MaybeTensor dx, dweight, dbias, ddown, dup;
-  if (needs_x) dx = empty_like(x);
-  if (needs_weight) dweight = empty(x, weight.shape, DType::kFloat32);
-  if (needs_bias) dbias = empty(x, {p.out}, DType::kFloat32);
-  if (needs_down && lora_down) ddown = empty(x, lora_down->shape, DType::kFloat32);
-  if (needs_up && lora_up) dup = empty(x, lora_up->shape, DType::kFloat32);
-  Tensors inputs{dy, x, weight}, outputs;
-  for (const auto* t : {&lora_down, &lora_up, &z, &pre}) append(inputs, *t);
+  Shape x_shape = dy.shape;
+  x_shape.back() = p.in;
+  if (needs_x) dx = empty(dy, x_shape);
+  if (needs_weight) dweight = empty(dy, weight.shape, DType::kFloat32);
+  if (needs_bias) dbias = empty(dy, {p.out}, DType::kFloat32);
+  if (needs_down && lora_down) ddown = empty(dy, lora_down->shape, DType::kFloat32);
+  if (needs_up && lora_up) dup = empty(dy, lora_up->shape, DType::kFloat32);
+  Tensors inputs{dy, weight}, outputs;
+  for (const auto* t : {&x, &lora_down, &lora_up, &z, &pre}) append(inputs, *t);
   for (const auto* t : {&dx, &dweight, &dbias, &ddown, &dup}) append(outputs, *t);
   if (outputs.empty()) return {};
   launch("linear backward", inputs, outputs, [=]() mutable {
     p.dy = dy.data();
-    p.x = x.data();
+    p.x = data_of(x);
     p.weight = weight.data();
     p.lora_down = data_of(lora_down);
     p.lora_up = data_of(lora_up);

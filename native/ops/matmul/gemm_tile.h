@@ -37,7 +37,8 @@ NW_INLINE Vec multiply_add(Vec a, Vec b, Vec c) {
   return fma(a, b, c);
 }
 
-// c[R, V vectors] = (accumulate ? c : 0) + a[R, words] b[words, V vectors]. Row r of A starts at a + r * a_stride; with k_major, word k of
+// c[R, V vectors] = (accumulate ? c : 0) + a[R, words] b[words, V vectors]; the sum starts from zero, so that blocks of K are added as
+// wholes and errors grow with the length of a block. Row r of A starts at a + r * a_stride; with k_major, word k of
 // row r is a[k * kTileRows + r] instead.
 template <int R, int V, bool dot, bool k_major>
 inline void tile(const float* a, int64_t a_stride, const float* b, float* c, int64_t c_stride, int64_t words, bool accumulate) {
@@ -45,7 +46,7 @@ inline void tile(const float* a, int64_t a_stride, const float* b, float* c, int
 #pragma GCC unroll 12
   for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
-    for (int v = 0; v < V; v++) sum[r][v] = accumulate ? load(c + r * c_stride + v * kLanes) : zero();
+    for (int v = 0; v < V; v++) sum[r][v] = zero();
   // One pointer for three rows: the other two are reached by the address modes.
   const float* rows[(R + 2) / 3];
 #pragma GCC unroll 4
@@ -71,7 +72,10 @@ inline void tile(const float* a, int64_t a_stride, const float* b, float* c, int
 #pragma GCC unroll 12
   for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
-    for (int v = 0; v < V; v++) store(c + r * c_stride + v * kLanes, sum[r][v]);
+    for (int v = 0; v < V; v++) {
+      float* to = c + r * c_stride + v * kLanes;
+      store(to, accumulate ? load(to) + sum[r][v] : sum[r][v]);
+    }
 }
 
 // The smallest tile that holds `rows` rows (1 to kTileRows); A and C must have memory for the rows it adds.
