@@ -18,9 +18,10 @@ export async function* fakeEvents(signal?: AbortSignal): AsyncGenerator<TrainEve
     report: ['dataset 0'],
   }
   for (const done of [1, 2]) yield { type: 'cache', done, total: 2 }
-  const reason = (): 'finished' | 'interrupted' => (signal?.aborted ? 'interrupted' : 'finished')
-  for (let step = 0; step < 4 && !signal?.aborted; ) {
-    const epoch = step / 2 + 1
+  let step = 0
+  let epoch = 0
+  while (step < 4 && !signal?.aborted) {
+    epoch++
     yield { type: 'epoch', epoch, epochCount: 2 }
     do {
       step++
@@ -37,12 +38,11 @@ export async function* fakeEvents(signal?: AbortSignal): AsyncGenerator<TrainEve
       }
     } while (step % 2 !== 0 && !signal?.aborted)
     yield { type: 'epochEnd', epoch, averageLoss: 2 / step }
-    if (step === 4 || signal?.aborted) {
-      yield { type: 'save', path: 'out/last.safetensors', step, epoch, bytes: 1536 }
-      if (reason() === 'finished') yield { type: 'preview', path: 'out/sample/a.png', prompt: 'a frog', step, epoch }
-      yield { type: 'end', reason: reason(), step, path: 'out/last.safetensors' }
-    }
   }
+  const reason = signal?.aborted ? 'interrupted' : 'finished'
+  yield { type: 'save', path: 'out/last.safetensors', step, epoch, bytes: 1536 }
+  if (reason === 'finished') yield { type: 'preview', path: 'out/sample/a.png', prompt: 'a frog', step, epoch }
+  yield { type: 'end', reason, step, path: 'out/last.safetensors' }
 }
 
 /** A trainer that trains nothing, and the configurations it was called with. */
