@@ -2,7 +2,8 @@
  * The whole boundary to native code as one interface. A structure test compares it with what the binary exports.
  * Arguments are checked by lib/ops before they come here.
  */
-import type { DType } from '../tensor/dtype.ts'
+/** Element types, in the order of native/core/dtype.h. float16 is for storage; arithmetic is float32 or bfloat16 with float32 sums. */
+export type DType = 'float32' | 'bfloat16' | 'float16' | 'uint8' | 'int8' | 'int32' | 'int64' | 'bool'
 
 /** A native reference to a tensor's storage, shape and layout. Owned by one Tensor. */
 export interface Handle {
