@@ -36,6 +36,8 @@ export interface Addon {
   releaseCached(device: string): void
   setMemoryLimit(device: string, bytes: number): void
   setMemoryGuards(on: boolean): void
+  /** How many of two writes outside a buffer, made on purpose, guard mode noticed. */
+  checkGuards(): number
   setThreadCount(count: number): void
   threadCount(): number
   cpuTargets(): string[]
