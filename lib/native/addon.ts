@@ -53,6 +53,8 @@ export interface Addon {
   fill(shape: readonly number[], dtype: DType, value: number): Handle
   randomUniform(shape: readonly number[], seed: bigint, stream: bigint, low: number, high: number): Handle
   randomNormal(shape: readonly number[], seed: bigint, stream: bigint): Handle
+  /** [tasks, 2]: lanes of a vector and a sum, after 12 * `vectors` multiply-adds of whole vectors in each task. For benchmarks. */
+  peakProbe(tasks: number, vectors: number): Handle
   /** a + b (op 0), a - b (1) or a * b (2); b broadcast along its axes of size 1. */
   addForward(a: Handle, b: Handle, op: number): Handle
 }
