@@ -14,6 +14,7 @@ namespace noisewright {
 Tensor fill(const Shape& shape, DType dtype, double value);
 Tensor random_uniform(const Shape& shape, uint64_t seed, uint64_t stream, double low, double high);
 Tensor random_normal(const Shape& shape, uint64_t seed, uint64_t stream);
+Tensor peak_probe(int64_t tasks, int64_t vectors);
 
 // add: a op b, b broadcast along its axes of size 1; op is 0 add, 1 subtract, 2 multiply
 Tensor add_forward(const Tensor& a, const Tensor& b, int64_t op);
