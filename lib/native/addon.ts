@@ -48,4 +48,44 @@ export interface Addon {
   randomNormal(shape: readonly number[], seed: bigint, stream: bigint): Handle
   /** a + b (op 0), a - b (1) or a * b (2); b broadcast along its axes of size 1. */
   addForward(a: Handle, b: Handle, op: number): Handle
+  /** kind is 0 silu, 1 gelu, 2 quickGelu. */
+  activationForward(x: Handle, kind: number): Handle
+  activationBackward(dy: Handle, x: Handle, kind: number): Handle
+  gegluForward(x: Handle): Handle
+  gegluBackward(dy: Handle, x: Handle): Handle
+  /** y, then mean and rstd, float32 [n, groups]. */
+  groupNormForward(
+    x: Handle,
+    weight: Handle,
+    bias: Handle,
+    groups: number,
+    eps: number,
+    silu: boolean,
+  ): [Handle, Handle, Handle]
+  /** dx, dweight and dbias, null where not needed. */
+  groupNormBackward(
+    dy: Handle,
+    x: Handle,
+    weight: Handle,
+    bias: Handle,
+    mean: Handle,
+    rstd: Handle,
+    groups: number,
+    silu: boolean,
+    needsX: boolean,
+    needsWeight: boolean,
+    needsBias: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle]
+  /** y, then mean and rstd, float32, one for each row. */
+  layerNormForward(x: Handle, weight: Handle, bias: Handle, eps: number): [Handle, Handle, Handle]
+  layerNormBackward(
+    dy: Handle,
+    x: Handle,
+    weight: Handle,
+    mean: Handle,
+    rstd: Handle,
+    needsX: boolean,
+    needsWeight: boolean,
+    needsBias: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle]
 }

@@ -1,1 +1,8 @@
 export { add } from './add.ts'
+export { geglu } from './geglu.ts'
+export { gelu } from './gelu.ts'
+export { type GroupNormOptions, groupNorm } from './groupNorm.ts'
+export { groupNormSilu } from './groupNormSilu.ts'
+export { type LayerNormOptions, layerNorm } from './layerNorm.ts'
+export { quickGelu } from './quickGelu.ts'
+export { silu } from './silu.ts'
