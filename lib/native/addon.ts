@@ -88,4 +88,49 @@ export interface Addon {
     needsWeight: boolean,
     needsBias: boolean,
   ): [MaybeHandle, MaybeHandle, MaybeHandle]
+  mseLossForward(prediction: Handle, target: Handle, weights: MaybeHandle): Handle
+  mseLossBackward(dloss: Handle, prediction: Handle, target: Handle, weights: MaybeHandle): Handle
+  embeddingForward(ids: Handle, table: Handle): Handle
+  /** The gradient of a table of `rows` rows. */
+  embeddingBackward(dy: Handle, ids: Handle, rows: number): Handle
+  timestepEmbeddingForward(timesteps: Handle, dim: number, maxPeriod: number): Handle
+  addNoiseForward(latents: Handle, noise: Handle, timesteps: Handle, alphasCumprod: Handle): Handle
+  velocityForward(latents: Handle, noise: Handle, timesteps: Handle, alphasCumprod: Handle): Handle
+  offsetNoiseForward(
+    noise: Handle,
+    latents: MaybeHandle,
+    offset: number,
+    adaptiveScale: number,
+    seed: bigint,
+    stream: bigint,
+  ): Handle
+  /** y += x */
+  accumulate(y: Handle, x: Handle): void
+  /** y = x */
+  copyInto(y: Handle, x: Handle): void
+  /** y *= factor; 0 clears */
+  scaleInPlace(y: Handle, factor: number): void
+  /** Codes and the scale of every 256 elements. */
+  quantizeBlockwise(x: Handle, signed: boolean): [Handle, Handle]
+  dequantizeBlockwise(codes: Handle, absmax: Handle, signed: boolean): Handle
+  /** The 256 values that codes stand for. */
+  quantizationMap(signed: boolean): Handle
+  /** [norm, min(1, maxNorm / (norm + 1e-6))] */
+  gradientNorm(gradients: readonly Handle[], maxNorm: number): Handle
+  /** One step for all parameters, in place; lists run parallel. Hyperparameters: five numbers for each group. */
+  adamWStep(
+    params: readonly Handle[],
+    gradients: readonly Handle[],
+    state1: readonly Handle[],
+    state2: readonly Handle[],
+    absmax1: readonly MaybeHandle[],
+    absmax2: readonly MaybeHandle[],
+    copies: readonly MaybeHandle[],
+    groups: readonly number[],
+    steps: readonly number[],
+    hyperparameters: readonly number[],
+    clip: MaybeHandle,
+    decayAfter: boolean,
+    skipInvalid: boolean,
+  ): void
 }

@@ -19,6 +19,22 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "groupNormBackward", &group_norm_backward);
   def(env, exports, "layerNormForward", &layer_norm_forward);
   def(env, exports, "layerNormBackward", &layer_norm_backward);
+  def(env, exports, "mseLossForward", &mse_loss_forward);
+  def(env, exports, "mseLossBackward", &mse_loss_backward);
+  def(env, exports, "embeddingForward", &embedding_forward);
+  def(env, exports, "embeddingBackward", &embedding_backward);
+  def(env, exports, "timestepEmbeddingForward", &timestep_embedding_forward);
+  def(env, exports, "addNoiseForward", &add_noise_forward);
+  def(env, exports, "velocityForward", &velocity_forward);
+  def(env, exports, "offsetNoiseForward", &offset_noise_forward);
+  def(env, exports, "accumulate", &accumulate);
+  def(env, exports, "copyInto", &copy_into);
+  def(env, exports, "scaleInPlace", &scale_in_place);
+  def(env, exports, "quantizeBlockwise", &quantize_blockwise);
+  def(env, exports, "dequantizeBlockwise", &dequantize_blockwise);
+  def(env, exports, "quantizationMap", &quantization_map);
+  def(env, exports, "gradientNorm", &gradient_norm);
+  def(env, exports, "adamWStep", &adam_w_step);
 }
 
 }  // namespace noisewright::binding
