@@ -16,8 +16,8 @@ NW_INLINE int magnitude_code(const QuantizationMap& map, float u) {
   return base + ((u > midpoint) | ((u == midpoint) & base & 1));
 }
 
-// Codes of x[0..n) scaled by 1 / absmax, which is not zero. keep_sign: a negative number never becomes zero, as the optimizers of
-// the common implementation have it.
+// Codes of x[0..n) scaled by 1 / absmax, which is not zero. keep_sign: a negative number never becomes zero, as the
+// optimizers of the common implementation have it.
 template <bool with_negatives, bool keep_sign>
 NW_INLINE void encode_block(const QuantizationMap& map, const float* x, float absmax, uint8_t* codes, int64_t n) {
   alignas(64) float scaled[kQuantizationBlock + 16];
