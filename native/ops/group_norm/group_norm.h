@@ -64,5 +64,9 @@ CPU_KERNEL(group_norm_forward, GroupNormParams)
 CPU_KERNEL(group_norm_statistics, GroupNormStatisticsParams)
 CPU_KERNEL(group_norm_apply, GroupNormApplyParams)
 CPU_KERNEL(group_norm_backward, GroupNormBackwardParams)
+namespace cuda {
+void group_norm_forward(const GroupNormParams&);
+void group_norm_backward(const GroupNormBackwardParams&);
+}  // namespace cuda
 
 }  // namespace noisewright
