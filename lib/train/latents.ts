@@ -1,15 +1,14 @@
 /** From pictures to latents: read, resized, cropped and encoded for each batch, or once and kept in memory. */
-import { noGrad } from '../autograd/tape.ts'
 import type { CropPlan } from '../data/cropPlan.ts'
 import type { DatasetImage } from '../data/dataset.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
 import { type DecodedImage, decodeImage } from '../data/image.ts'
 import type { Vae } from '../models/stableDiffusion/vae.ts'
 import { streamOf } from '../nn/init.ts'
-import { cast } from '../ops/cast.ts'
 import { concatBatch } from '../ops/concatBatch.ts'
-import { imageToTensor, resizeImage } from '../ops/resizeImage.ts'
+import { imageToTensor } from '../ops/imageToTensor.ts'
 import { posteriorSample } from '../ops/posteriorSample.ts'
+import { resizeImage } from '../ops/resizeImage.ts'
 import { randomNormal, tensor } from '../tensor/create.ts'
 import { keep, scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -21,25 +20,25 @@ export function pictureTensor({ width, height, pixels }: DecodedImage, crop: Cro
     const picture = tensor(pixels, [height, width, 3])
     const { resized, left, top, target } = crop
     const fitted =
-      resized.width === width && resized.height === height ? picture : resizeImage(picture, { ...resized, method: 'area' })
+      resized.width === width && resized.height === height
+        ? picture
+        : resizeImage(picture, { ...resized, method: 'area' })
     return imageToTensor(fitted, { left, top, width: target.width, height: target.height, flip })
   })
 }
 
 /**
- * Encodes pictures and draws from the posterior, in float32 and without the scaling factor.
- * @param pixels [n, h, w, 3]
- * @param streams one for each picture: the same stream gives the same latent
+ * Encodes pictures and draws from the posterior, in float32 and without the scaling factor. Not differentiable.
+ * @param pixels [n, h, w, 3], uint8, or float32 in [-1, 1]
+ * @param streams one for each picture: the same stream gives the same latent, whatever is encoded beside it
  */
 export function encodePictures(vae: Vae, pixels: Tensor, seed: bigint, streams: readonly bigint[]): Tensor {
-  return noGrad(() =>
-    scope(() => {
-      const moments = vae.encode(cast(pixels, { dtype: vae.registry.dtype }))
-      const [, h, w, channels] = moments.shape as readonly [number, number, number, number]
-      const noise = concatBatch(streams.map((stream) => randomNormal([1, h, w, channels / 2], { seed, stream })))
-      return posteriorSample(moments, noise)
-    }),
-  )
+  return scope(() => {
+    const moments = vae.encodePictures(pixels)
+    const [, h, w, channels] = moments.shape as readonly [number, number, number, number]
+    const noise = concatBatch(streams.map((stream) => randomNormal([1, h, w, channels / 2], { seed, stream })))
+    return posteriorSample(moments, noise)
+  })
 }
 
 /** The latents of every picture of a group, each encoded once; mirrored ones too where the data asks for them. */
@@ -61,7 +60,9 @@ export class LatentCache {
     const wanted = group.datasets.flatMap((dataset) =>
       dataset.images
         .toSorted((a, b) => a.crop.target.width - b.crop.target.width || a.crop.target.height - b.crop.target.height)
-        .flatMap((image) => (image.subset.flipAug ? [false, true] : [false]).map((flip) => ({ dataset: dataset.index, image, flip }))),
+        .flatMap((image) =>
+          (image.subset.flipAug ? [false, true] : [false]).map((flip) => ({ dataset: dataset.index, image, flip })),
+        ),
     )
     for (let start = 0; start < wanted.length; ) {
       const { width, height } = wanted[start]!.image.crop.target
@@ -75,7 +76,9 @@ export class LatentCache {
       const pictures = await Promise.all(batch.map(({ image }) => decodeImage(image.path)))
       const latents = scope(() => {
         const pixels = concatBatch(batch.map(({ image, flip }, i) => pictureTensor(pictures[i]!, image.crop, flip)))
-        const streams = batch.map(({ dataset, image, flip }) => streamOf(`latent/${LatentCache.key(dataset, image, flip)}`))
+        const streams = batch.map(({ dataset, image, flip }) =>
+          streamOf(`latent/${LatentCache.key(dataset, image, flip)}`),
+        )
         return encodePictures(vae, pixels, group.seed, streams)
       })
       const bytes = (await latents.read()) as Float32Array

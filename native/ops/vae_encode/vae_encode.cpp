@@ -389,6 +389,8 @@ class Encoder {
 Tensor vae_encode_forward(const Tensor& pixels, const std::vector<Tensor>& parameters,
                           const std::vector<int64_t>& channels, int64_t layers, int64_t groups, double eps,
                           int64_t band_rows) {
+  if (pixels.device()->kind() != DeviceKind::kCpu)
+    throw Error(ErrorKind::kDevice, "vaeEncode: has no CUDA kernel in this build; run it on the CPU device");
   CHECK(kOp, pixels.rank() == 4 && pixels.size(3) == 3 && pixels.contiguous(), "pictures are [n, h, w, 3]");
   CHECK(kOp, pixels.dtype == DType::kUint8 || pixels.dtype == DType::kFloat32, "pictures are uint8 or float32");
   CHECK(kOp, !channels.empty() && channels.back() % 8 == 0 && groups > 0 && !parameters.empty(),
