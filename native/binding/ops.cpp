@@ -10,6 +10,7 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "fill", &fill);
   def(env, exports, "randomUniform", &random_uniform);
   def(env, exports, "randomNormal", &random_normal);
+  def(env, exports, "peakProbe", &peak_probe);
   def(env, exports, "addForward", &add_forward);
   def(env, exports, "concatBatchForward", &concat_batch_forward);
   def(env, exports, "posteriorSampleForward", &posterior_sample_forward);
