@@ -93,9 +93,14 @@ export class LoraNetwork {
     return { down, up, scale: this.alpha / this.rank, dropout: drop }
   }
 
-  /** Trainable tensors of one part, or of both, in module order. */
-  parameters(part?: LoraModule['part']): Tensor[] {
-    return this.modules.filter((m) => part === undefined || m.part === part).flatMap(({ branch }) => [branch.down, branch.up])
+  /** Trainable tensors of one part, or of both, in module order, named as in files. */
+  parameters(part?: LoraModule['part']): { readonly name: string; readonly master: Tensor }[] {
+    return this.modules
+      .filter((module) => part === undefined || module.part === part)
+      .flatMap(({ name, branch }) => [
+        { name: `${name}.lora_down.weight`, master: branch.down },
+        { name: `${name}.lora_up.weight`, master: branch.up },
+      ])
   }
 
   /** Names the forward pass that comes next: dropout masks are a function of it. */

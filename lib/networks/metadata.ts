@@ -1,15 +1,4 @@
-import { type DataFacts, dataMetadata } from './metadataDatasets.ts'
 import { float, type PythonValue, pythonJson, pythonStr } from './pythonText.ts'
-
-export type {
-  BucketFacts,
-  CommandLineDataFacts,
-  DataFacts,
-  DatasetFacts,
-  FolderFacts,
-  SubsetFacts,
-  TagFrequency,
-} from './metadataDatasets.ts'
 
 /** The network, as the options gave it. */
 export interface NetworkFacts {
@@ -79,7 +68,8 @@ export interface TrainingFacts {
   readonly scaleWeightNorms: number | null
   readonly model?: ModelFacts
   readonly vae?: ModelFacts
-  readonly data: DataFacts
+  /** The texts that describe the data: `datasetMetadata` of lib/data/bookkeeping.ts. */
+  readonly data: Readonly<Record<string, string>>
 }
 
 /** Where training stood when the file was saved. */
@@ -145,7 +135,7 @@ export function loraMetadata(facts: TrainingFacts, save: SaveFacts): Record<stri
     ...minimalLoraMetadata(facts.network),
     ...modelMetadata('ss_sd_model_name', 'ss_sd_model_hash', 'ss_new_sd_model_hash', facts.model),
     ...modelMetadata('ss_vae_name', 'ss_vae_hash', 'ss_new_vae_hash', facts.vae),
-    ...dataMetadata(facts.data),
+    ...facts.data,
   }
 }
 

@@ -18,6 +18,8 @@ export interface Conv2dForward {
   readonly timeEmbedding?: Tensor | null
   /** Of the output's shape, added to it. */
   readonly residual?: Tensor | null
+  /** In place of the layer's own setting. */
+  readonly upsample?: boolean
 }
 
 /** Convolution on [n, h, w, i], weight [o, kh, kw, i] (files: [o, i, kh, kw]). */
@@ -33,7 +35,8 @@ export class Conv2d {
     this.#options = { stride, padding, upsample }
   }
 
-  forward(x: Tensor, { timeEmbedding = null, residual = null }: Conv2dForward = {}): Tensor {
-    return conv2d(x, this.weight, this.bias, timeEmbedding, residual, this.#options)
+  forward(x: Tensor, { timeEmbedding = null, residual = null, upsample }: Conv2dForward = {}): Tensor {
+    const options = upsample === undefined ? this.#options : { ...this.#options, upsample }
+    return conv2d(x, this.weight, this.bias, timeEmbedding, residual, options)
   }
 }

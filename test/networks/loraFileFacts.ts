@@ -1,5 +1,6 @@
 import type { KohyaLoraModule, KohyaWeight } from '../../lib/networks/kohyaLora.ts'
-import type { DataFacts, NetworkFacts, SaveFacts, SubsetFacts, TrainingFacts } from '../../lib/networks/metadata.ts'
+import type { NetworkFacts, SaveFacts, TrainingFacts } from '../../lib/networks/metadata.ts'
+import { type DataFacts, dataMetadata, type SubsetFacts } from '../../lib/networks/metadataDatasets.ts'
 
 /** The values of scripts/reference/loraFile.py, in our types. */
 
@@ -175,6 +176,6 @@ export function trainingFacts(data: DataFacts, net: NetworkFacts = networkFacts)
     scaleWeightNorms: null,
     model: { name: 'v1-5-pruned.safetensors', hashes: { legacy: 'cc6cb271', sha256: 'ab'.repeat(32) } },
     vae: { name: 'some/vae-on-a-hub' },
-    data,
+    data: dataMetadata(data),
   }
 }

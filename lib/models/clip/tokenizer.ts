@@ -44,6 +44,13 @@ export class ClipTokenizer {
     return this.#tokenizer.decode(content).replaceAll('</w>', ' ').trim()
   }
 
+  /** One row of 77 ids: start, up to 75 ids of content, end, padding. */
+  row(content: readonly number[]): Int32Array {
+    const row = new Int32Array(TOKEN_ROW_LENGTH).fill(this.padId)
+    row.set([BOS_ID, ...content.slice(0, TOKEN_ROW_LENGTH - 2), EOS_ID])
+    return row
+  }
+
   /**
    * A caption as rows for the text encoder: int32 `[rows, 77]`, rows = 1, 2 or 3 for a length of 77, 152 or 227.
    *

@@ -81,11 +81,11 @@ export class UNet implements Model {
   }
 
   /**
-   * @param latents [n, h, w, inChannels], h and w divisible by 2^(levels - 1)
+   * @param latents [n, h, w, inChannels]
    * @param timesteps float32 [n]; fractions are allowed
    * @param context hidden states of the text encoder, [n, s, crossAttentionDim]
    * @returns the predicted noise or velocity, [n, h, w, outChannels], in the model's dtype
-   * @throws ArgumentError for sizes the levels cannot halve
+   * @throws ArgumentError for other shapes
    */
   forward(latents: Tensor, timesteps: Tensor, context: Tensor): Tensor {
     this.#check(latents, context)
@@ -115,15 +115,9 @@ export class UNet implements Model {
   }
 
   #check(latents: Tensor, context: Tensor): void {
-    const { inChannels, blockOutChannels, crossAttentionDim } = this.config
-    const multiple = 2 ** (blockOutChannels.length - 1)
-    if (latents.rank !== 4 || latents.dim(3) !== inChannels || latents.dim(1) % multiple || latents.dim(2) % multiple)
-      throw new ArgumentError(
-        'UNet',
-        'latents',
-        `of shape [n, h, w, ${inChannels}] with h and w divisible by ${multiple}`,
-        formatShape(latents.shape),
-      )
+    const { inChannels, crossAttentionDim } = this.config
+    if (latents.rank !== 4 || latents.dim(3) !== inChannels)
+      throw new ArgumentError('UNet', 'latents', `of shape [n, h, w, ${inChannels}]`, formatShape(latents.shape))
     if (context.rank !== 3 || context.dim(2) !== crossAttentionDim || context.dim(0) !== latents.dim(0))
       throw new ArgumentError(
         'UNet',

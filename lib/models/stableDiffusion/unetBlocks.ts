@@ -1,6 +1,11 @@
 import { Conv2d } from '../../nn/conv2d.ts'
 import type { Weights } from '../../nn/weights.ts'
+import { add } from '../../ops/add.ts'
 import { concatChannels } from '../../ops/concatChannels.ts'
+import { contiguous } from '../../ops/contiguous.ts'
+import { reshape } from '../../ops/reshape.ts'
+import { slice } from '../../ops/slice.ts'
+import { zeros } from '../../tensor/create.ts'
 import { scope } from '../../tensor/scope.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { ResnetBlock, type ResnetBlockConfig } from './resnetBlock.ts'
@@ -71,7 +76,7 @@ export interface UpBlockConfig {
 export class UpBlock {
   readonly attentions: readonly Transformer2D[]
   readonly resnets: readonly ResnetBlock[]
-  readonly upsampler: Conv2d | null
+  readonly upsampler: Upsampler | null
 
   constructor(weights: Weights, config: UpBlockConfig) {
     const { inChannels, outChannels, skipChannels, layers, transformer } = config
@@ -85,11 +90,11 @@ export class UpBlock {
       return new ResnetBlock(weights.at('resnets', i), before + skip, outChannels, config.resnet)
     })
     this.upsampler = config.upsample
-      ? new Conv2d(weights.at('upsamplers', 0, 'conv'), outChannels, outChannels, { upsample: true })
+      ? new Upsampler(weights.at('upsamplers', 0, 'conv'), outChannels)
       : null
   }
 
-  /** Takes its skips from the end of `skips`. */
+  /** Takes its skips from the end of `skips`. The doubled map is cut to the size of the next skip, which may be one smaller. */
   forward(x: Tensor, time: Tensor, context: Tensor, skips: Tensor[], run: Runner): Tensor {
     return scope(() => {
       this.resnets.forEach((resnet, i) => {
@@ -98,7 +103,37 @@ export class UpBlock {
         const attention = this.attentions[i]
         if (attention) x = run([x, context], (h, c) => attention.forward(h!, c!))
       })
-      return this.upsampler ? this.upsampler.forward(x) : x
+      if (!this.upsampler) return x
+      const next = skips.at(-1)!
+      const [height, width] = [next.dim(1), next.dim(2)]
+      return this.upsampler.forward(x, { height, width })
     })
   }
+}
+
+/** A convolution on a map enlarged to a given size: twice its own, or one row or column less where the way down rounded up. */
+class Upsampler {
+  readonly conv: Conv2d
+
+  constructor(weights: Weights, channels: number) {
+    this.conv = new Conv2d(weights, channels, channels, { upsample: true })
+  }
+
+  forward(x: Tensor, { height, width }: { readonly height: number; readonly width: number }): Tensor {
+    if (height === 2 * x.dim(1) && width === 2 * x.dim(2)) return this.conv.forward(x)
+    return scope(() => {
+      const rows = slice(doubled(x), { axis: 1, start: 0, end: height })
+      return this.conv.forward(contiguous(slice(rows, { axis: 2, start: 0, end: width })), { upsample: false })
+    })
+  }
+}
+
+/** Every pixel four times: [n, h, w, c] to [n, 2h, 2w, c]. */
+function doubled(x: Tensor): Tensor {
+  const [n, h, w, c] = x.shape as readonly [number, number, number, number]
+  return scope(() => {
+    const columns = add(zeros([n * h * w, 2, c], { dtype: x.dtype }), reshape(x, { shape: [n * h * w, 1, c] }))
+    const rows = reshape(columns, { shape: [n * h, 1, 2 * w * c] })
+    return reshape(add(zeros([n * h, 2, 2 * w * c], { dtype: x.dtype }), rows), { shape: [n, 2 * h, 2 * w, c] })
+  })
 }

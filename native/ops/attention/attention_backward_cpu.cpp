@@ -15,8 +15,10 @@ namespace {
 
 constexpr int64_t kKeyBlock = 64;     // a multiple of kGroup: two blocks of scores stay in the first-level cache
 constexpr int64_t kTokenBlock = 128;  // tokens packed or summed by a task
-constexpr int64_t kTasks = 64;        // runs are halved until there are so many tasks
-constexpr int64_t kShortestRun = 256;
+constexpr int64_t kTasks = 64;        // queries are cut until there are so many tasks
+constexpr int64_t kKeyRun = 512,
+                  kMostKeyRuns = 8;  // what is packed of a run of keys fits the second-level cache, if it can
+constexpr int64_t kShortestQueryRun = 256;
 constexpr int64_t kWorkBytes = int64_t{96} << 20;  // heads are treated together up to here
 
 // How the work is cut, and where the data of a head lies in its workspace, in units of four bytes. Zero length: not
@@ -25,26 +27,22 @@ struct Plan {
   int64_t key_run, query_run, key_runs, query_runs;
   int64_t keys, queries;  // rounded up to whole groups
   int64_t width;
-  int64_t key_panels, value_panels, key_rows, query_panels, dy_panels, query_rows, dy_rows, lse, row_sums;
-  int64_t dq, dq_length, dk, dv, dkv_length;
+  int64_t key_panels, value_panels, key_rows;  // packed
+  int64_t dq, dq_length;       // one panel of sums for each run of keys; none where a single run's go straight out
+  int64_t dk, dv, dkv_length;  // rows of sums for each run of queries
   int64_t total;
 };
 
 template <class Math>
 Plan make_plan(const AttentionShape& s, bool dq, bool dk, bool dv) {
   Plan plan{};
-  int64_t key_runs = 1, query_runs = 1;
-  while (s.batch * s.heads * key_runs * query_runs < kTasks) {
-    const int64_t keys = s.keys / key_runs, queries = s.queries / query_runs;
-    if (keys < 2 * kShortestRun && queries < 2 * kShortestRun) break;
-    if (queries >= keys)
-      query_runs *= 2;
-    else
-      key_runs *= 2;
-  }
+  const int64_t key_runs = s.keys > kKeyRun * kMostKeyRuns ? kMostKeyRuns : (s.keys + kKeyRun - 1) / kKeyRun;
   plan.key_run = round_up((s.keys + key_runs - 1) / key_runs, kKeyBlock);
-  plan.query_run = round_up((s.queries + query_runs - 1) / query_runs, kGroup);
   plan.key_runs = (s.keys + plan.key_run - 1) / plan.key_run;
+  int64_t query_runs = 1;
+  while (s.batch * s.heads * plan.key_runs * query_runs < kTasks && s.queries / query_runs >= 2 * kShortestQueryRun)
+    query_runs *= 2;
+  plan.query_run = round_up((s.queries + query_runs - 1) / query_runs, kGroup);
   plan.query_runs = (s.queries + plan.query_run - 1) / plan.query_run;
   plan.keys = round_up(s.keys, kGroup);
   plan.queries = round_up(s.queries, kGroup);
@@ -56,22 +54,25 @@ Plan make_plan(const AttentionShape& s, bool dq, bool dk, bool dv) {
     plan.total += length;
     return start;
   };
-  const int64_t key_panels = panels_length<Math>(s.keys, s.size), query_panels = panels_length<Math>(s.queries, s.size);
-  plan.key_panels = reserve(key_panels);
-  plan.value_panels = reserve(key_panels);
-  plan.key_rows = reserve(dq ? rows_length<Math>(s.keys, s.size) : 0);
-  plan.query_panels = reserve(query_panels);
-  plan.dy_panels = reserve(query_panels);
-  plan.query_rows = reserve(dk ? rows_length<Math>(s.queries, s.size) : 0);
-  plan.dy_rows = reserve(dv ? rows_length<Math>(s.queries, s.size) : 0);
-  plan.lse = reserve(plan.queries);
-  plan.row_sums = reserve(plan.queries);
-  plan.dq = reserve(dq ? plan.key_runs * plan.dq_length : 0);
+  const int64_t panels = panels_length<Math>(plan.keys, s.size);
+  plan.key_panels = reserve(panels);
+  plan.value_panels = reserve(dq || dk ? panels : 0);
+  plan.key_rows = reserve(dq ? rows_length<Math>(plan.keys, s.size) : 0);
+  plan.dq = reserve(dq && plan.key_runs > 1 ? plan.key_runs * plan.dq_length : 0);
   plan.dk = reserve(dk ? plan.query_runs * plan.dkv_length : 0);
   plan.dv = reserve(dv ? plan.query_runs * plan.dkv_length : 0);
   plan.total = round_up(plan.total, 16);
   return plan;
 }
+
+// A group of queries as a task packs it for itself.
+template <class Math>
+struct QueryGroup {
+  typename Math::Unit *q_panel, *dy_panel, *q_rows, *dy_rows;
+  float* lse;       // [kGroup], base 2; infinite for absent queries, whose P is then 0
+  float* row_sums;  // [kGroup]: D
+  float* dq;        // [size][kGroup], where sums are not kept in the workspace
+};
 
 // P and dS of a block of keys and a group of queries, in the forms the products take.
 template <class Math>
@@ -88,7 +89,7 @@ NW_INLINE Weights<Float32Math> weigh(Float32Math, float* scores, float* products
   for (int v = 0; v < 2; v++) {
     const Vec shift = zero() - load(lse + v * kLanes), sums = load(row_sums + v * kLanes);
     for (int64_t i = v * kLanes; i < keys * kGroup; i += kGroup) {
-      const Vec p = exp2_of_negative(fma(load(scores + i), scale, shift));
+      const Vec p = exp2_of_negative<Float32Math>(fma(load(scores + i), scale, shift));
       store(scores + i, p);
       if (products) store(products + i, p * (load(products + i) - sums));
     }
@@ -108,7 +109,7 @@ NW_INLINE Weights<PairMath> weigh(PairMath, float* scores, float* products, floa
       const int64_t at = (key + odd) * kGroup;
       Vec p[2];
       for (int v = 0; v < 2; v++) {
-        p[v] = exp2_of_negative(fma(load(scores + at + v * kLanes), scale, zero() - load(lse + v * kLanes)));
+        p[v] = exp2_of_negative<PairMath>(fma(load(scores + at + v * kLanes), scale, zero() - load(lse + v * kLanes)));
         if (products) ds[odd][v] = p[v] * (load(products + at + v * kLanes) - load(row_sums + v * kLanes));
       }
       _mm512_storeu_si512(p_rows + at / 2, round_pair(p[0], p[1]));
@@ -123,23 +124,27 @@ NW_INLINE Weights<PairMath> weigh(PairMath, float* scores, float* products, floa
 
 // sums[key][channel] += over a group of queries: weights[key][query] * rows[query][channel].
 template <class Math>
-void add_weighted_rows(int64_t keys, const typename Math::Unit* weights, const typename Math::Unit* rows, int64_t width,
-                       float* sums) {
+void add_weighted_queries(int64_t keys, const typename Math::Unit* weights, const typename Math::Unit* rows,
+                          int64_t size, float* sums) {
   constexpr int kStride = kGroup / Math::kDepth;
-  for (int64_t channel = 0; channel < width;) {
-    const int64_t left = (width - channel) / kLanes;
-    const Product<Math> p{weights, 0, rows + channel, width, sums + channel, width, kStride, true, nullptr, nullptr};
-    if (left == 1) {
-      multiply<Math, 1, kStride>(keys, p);
-      channel += kLanes;
-    } else if (left % 2 == 1) {
-      multiply<Math, 3, kStride>(keys, p);
-      channel += 3 * kLanes;
-    } else {
-      multiply<Math, 2, kStride>(keys, p);
-      channel += 2 * kLanes;
+  const int64_t padded = round_up(size, kLanes);
+  for_slabs(size, [&](int64_t slab, int64_t width) {
+    const auto* b = slab_row<Math>(rows, kGroup, 0, slab, width);
+    for (int64_t i = 0; i < width;) {
+      const int64_t left = (width - i) / kLanes;
+      const Product<Math> p{weights, 0, b + i, width, sums + slab + i, padded, kStride, true, nullptr, nullptr};
+      if (left == 1) {
+        multiply<Math, 1, kStride>(keys, p);
+        i += kLanes;
+      } else if (left % 2 == 1) {
+        multiply<Math, 3, kStride>(keys, p);
+        i += 3 * kLanes;
+      } else {
+        multiply<Math, 2, kStride>(keys, p);
+        i += 2 * kLanes;
+      }
     }
-  }
+  });
 }
 
 template <class T>
@@ -150,62 +155,58 @@ struct Backward {
   const Plan plan;
   const bool dq, dk, dv;
 
-  static const T* head_of(const AttentionView& x, const AttentionShape& s, int64_t pair) {
-    return static_cast<const T*>(x.data) + pair / s.heads * x.batch_stride + pair % s.heads * s.size;
-  }
-  static T* gradient_of(const AttentionView& x, const AttentionShape& s, int64_t pair) {
-    return static_cast<T*>(x.data) + pair / s.heads * x.batch_stride + pair % s.heads * s.size;
+  T* head_of(const AttentionView& x, int64_t pair, int64_t token) const {
+    const int64_t batch = pair / p.shape.heads, head = pair % p.shape.heads;
+    return static_cast<T*>(x.data) + batch * x.batch_stride + head * p.shape.size + token * x.token_stride;
   }
 
   void pack_keys(int64_t pair, float* base, int64_t begin, int64_t end) const {
     const int64_t size = p.shape.size;
     for (int64_t token = begin; token < end; token += kGroup) {
-      const int64_t n = end - token < kGroup ? end - token : kGroup;
-      const int64_t panel = panels_length<Math>(token, size), row = rows_length<Math>(token, size);
-      const T* k = head_of(p.k, p.shape, pair) + token * p.k.token_stride;
-      const T* v = head_of(p.v, p.shape, pair) + token * p.v.token_stride;
+      const int64_t n = end - token < kGroup ? end - token : kGroup, panel = panels_length<Math>(token, size);
+      const T *k = head_of(p.k, pair, token), *v = head_of(p.v, pair, token);
       pack_panel(k, p.k.token_stride, n, size, reinterpret_cast<Unit*>(base + plan.key_panels + panel));
-      pack_panel(v, p.v.token_stride, n, size, reinterpret_cast<Unit*>(base + plan.value_panels + panel));
-      if (dq) pack_rows(k, p.k.token_stride, n, size, reinterpret_cast<Unit*>(base + plan.key_rows + row));
+      if (dq || dk) pack_panel(v, p.v.token_stride, n, size, reinterpret_cast<Unit*>(base + plan.value_panels + panel));
+      if (dq) pack_rows(k, p.k.token_stride, n, size, reinterpret_cast<Unit*>(base + plan.key_rows), plan.keys, token);
     }
   }
 
-  void pack_queries(int64_t pair, float* base, int64_t begin, int64_t end) const {
+  int64_t group_floats() const {
+    return 2 * panels_length<Math>(kGroup, p.shape.size) + 2 * rows_length<Math>(kGroup, p.shape.size) + 2 * kGroup +
+           p.shape.size * kGroup;
+  }
+
+  QueryGroup<Math> pack_group(int64_t pair, int64_t query, int64_t count, float* work) const {
     const int64_t size = p.shape.size;
-    for (int64_t token = begin; token < end; token += kGroup) {
-      const int64_t n = end - token < kGroup ? end - token : kGroup;
-      const int64_t panel = panels_length<Math>(token, size), row = rows_length<Math>(token, size);
-      const T* q = head_of(p.q, p.shape, pair) + token * p.q.token_stride;
-      const T* dy = head_of(p.dy, p.shape, pair) + token * p.dy.token_stride;
-      const T* o = head_of(p.o, p.shape, pair) + token * p.o.token_stride;
-      pack_panel(q, p.q.token_stride, n, size, reinterpret_cast<Unit*>(base + plan.query_panels + panel));
-      pack_panel(dy, p.dy.token_stride, n, size, reinterpret_cast<Unit*>(base + plan.dy_panels + panel));
-      if (dk) pack_rows(q, p.q.token_stride, n, size, reinterpret_cast<Unit*>(base + plan.query_rows + row));
-      if (dv) pack_rows(dy, p.dy.token_stride, n, size, reinterpret_cast<Unit*>(base + plan.dy_rows + row));
-      for (int64_t i = 0; i < kGroup; i++) {
-        Vec sum = zero();
-        for (int64_t channel = 0; i < n && channel < size; channel += kLanes)
-          sum = fma(load_up_to(dy + i * p.dy.token_stride + channel, size - channel),
-                    load_up_to(o + i * p.o.token_stride + channel, size - channel), sum);
-        base[plan.row_sums + token + i] = sum_lanes(sum);
-        // Lanes of absent queries get P = 0.
-        base[plan.lse + token + i] = i < n ? p.lse[pair * p.shape.queries + token + i] * kLog2E : INFINITY;
-      }
+    const int64_t panel = panels_length<Math>(kGroup, size), rows = rows_length<Math>(kGroup, size);
+    Unit* units = reinterpret_cast<Unit*>(work);
+    float* rest = work + 2 * panel + 2 * rows;
+    const QueryGroup<Math> group{units, units + panel, units + 2 * panel, units + 2 * panel + rows,
+                                 rest,  rest + kGroup, rest + 2 * kGroup};
+    const T *q = head_of(p.q, pair, query), *dy = head_of(p.dy, pair, query), *o = head_of(p.o, pair, query);
+    pack_panel(q, p.q.token_stride, count, size, group.q_panel);
+    if (dq || dk) pack_panel(dy, p.dy.token_stride, count, size, group.dy_panel);
+    if (dk) pack_rows(q, p.q.token_stride, count, size, group.q_rows, kGroup, 0);
+    if (dv) pack_rows(dy, p.dy.token_stride, count, size, group.dy_rows, kGroup, 0);
+    for (int64_t i = 0; i < kGroup; i++) {
+      group.lse[i] = i < count ? p.lse[pair * p.shape.queries + query + i] * kLog2E : INFINITY;
+      Vec sum = zero();
+      for (int64_t channel = 0; i < count && channel < size; channel += kLanes)
+        sum = fma(load_up_to(dy + i * p.dy.token_stride + channel, size - channel),
+                  load_up_to(o + i * p.o.token_stride + channel, size - channel), sum);
+      group.row_sums[i] = sum_lanes(sum);
     }
+    return group;
   }
 
-  void run(float* base, int64_t key_part, int64_t query_part, float* work) const {
+  void run(int64_t pair, float* base, int64_t key_part, int64_t query_part, float* work) const {
     const AttentionShape& s = p.shape;
     const int64_t size = s.size, offset = s.keys - s.queries;
     const int64_t first_key = key_part * plan.key_run, first_query = query_part * plan.query_run;
     const int64_t last_key = first_key + plan.key_run < s.keys ? first_key + plan.key_run : s.keys;
     const int64_t last_query = first_query + plan.query_run < s.queries ? first_query + plan.query_run : s.queries;
-    const float c = s.scale * kLog2E;
-    float* dq_sums = base + plan.dq + key_part * plan.dq_length;
     float* dk_sums = base + plan.dk + query_part * plan.dkv_length;
     float* dv_sums = base + plan.dv + query_part * plan.dkv_length;
-    if (dq)
-      std::memset(dq_sums + first_query * size, 0, sizeof(float) * (round_up(last_query, kGroup) - first_query) * size);
     const size_t row_bytes = sizeof(float) * (last_key - first_key) * plan.width;
     if (dk) std::memset(dk_sums + first_key * plan.width, 0, row_bytes);
     if (dv) std::memset(dv_sums + first_key * plan.width, 0, row_bytes);
@@ -214,98 +215,101 @@ struct Backward {
     float* scores = work;
     float* products = dq || dk ? scores + kKeyBlock * kGroup : nullptr;
     float* spare = scores + 2 * kKeyBlock * kGroup;
-    for (int64_t key = first_key; key < last_key; key += kKeyBlock) {
-      for (int64_t query = first_query; query < last_query; query += kGroup) {
+    float* group_work = scores + 3 * kKeyBlock * kGroup;
+    for (int64_t query = first_query; query < last_query; query += kGroup) {
+      const int64_t count = last_query - query < kGroup ? last_query - query : kGroup;
+      const QueryGroup<Math> group = pack_group(pair, query, count, group_work);
+      float* dq_sums = plan.key_runs > 1 ? base + plan.dq + key_part * plan.dq_length + query * size : group.dq;
+      if (dq) std::memset(dq_sums, 0, sizeof(float) * size * kGroup);
+      for (int64_t key = first_key; key < last_key; key += kKeyBlock) {
         int64_t n = last_key - key < kKeyBlock ? last_key - key : kKeyBlock;
         bool masked = false;
         if (s.causal) {
           const int64_t visible = query + kGroup + offset - key;
-          if (visible <= 0) continue;
+          if (visible <= 0) break;
           if (visible < n) n = visible;
           masked = key + n - 1 > query + offset;
         }
-        const int64_t panel = panels_length<Math>(query, size), row = rows_length<Math>(query, size);
-        score<Math>(units(plan.key_panels), key, n, units(plan.query_panels + panel), size, scores, nullptr);
+        score<Math>(units(plan.key_panels), key, n, group.q_panel, size, scores, nullptr);
         if (masked) mask_scores(scores, key, n, query, offset);
-        if (products)
-          score<Math>(units(plan.value_panels), key, n, units(plan.dy_panels + panel), size, products, nullptr);
-        const Weights<Math> w =
-            weigh(Math{}, scores, products, spare, n, c, base + plan.lse + query, base + plan.row_sums + query);
-        if (dv) add_weighted_rows<Math>(n, w.p, units(plan.dy_rows + row), plan.width, dv_sums + key * plan.width);
-        if (dk) add_weighted_rows<Math>(n, w.ds, units(plan.query_rows + row), plan.width, dk_sums + key * plan.width);
+        if (products) score<Math>(units(plan.value_panels), key, n, group.dy_panel, size, products, nullptr);
+        const auto w = weigh(Math{}, scores, products, spare, n, s.scale * kLog2E, group.lse, group.row_sums);
+        if (dv) add_weighted_queries<Math>(n, w.p, group.dy_rows, size, dv_sums + key * plan.width);
+        if (dk) add_weighted_queries<Math>(n, w.ds, group.q_rows, size, dk_sums + key * plan.width);
         if (dq)
-          multiply<Math, 2, 0>(
-              size, {units(plan.key_rows + key / Math::kDepth * plan.width), plan.width, w.ds_by_key, kGroup,
-                     dq_sums + query * size, kGroup, (n + Math::kDepth - 1) / Math::kDepth, true, nullptr, nullptr});
+          add_weighted_tokens<Math>(units(plan.key_rows), plan.keys, key, n, size, w.ds_by_key, dq_sums, true, nullptr);
       }
+      if (dq && plan.key_runs == 1) store_queries(pair, dq_sums, query, count);
     }
+  }
+
+  void store_queries(int64_t pair, const float* sums, int64_t query, int64_t count) const {
+    float factor[kGroup];
+    for (float& f : factor) f = p.shape.scale;
+    unpack_panel(sums, factor, head_of(p.dq, pair, query), p.dq.token_stride, count, p.shape.size);
   }
 
   // The partial sums of queries [begin, end), added in order, become dQ.
   void finish_queries(int64_t pair, float* base, int64_t begin, int64_t end) const {
-    const int64_t size = p.shape.size;
-    float factor[kGroup];
-    for (float& f : factor) f = p.shape.scale;
     for (int64_t query = begin; query < end; query += kGroup) {
-      float* sums = base + plan.dq + query * size;
-      for (int64_t part = 1; part < plan.key_runs; part++)
-        for (int64_t i = 0; i < size * kGroup; i += kLanes)
-          store(sums + i, load(sums + i) + load(sums + part * plan.dq_length + i));
-      unpack_panel(sums, factor, gradient_of(p.dq, p.shape, pair) + query * p.dq.token_stride, p.dq.token_stride,
-                   end - query < kGroup ? end - query : kGroup, size);
+      float* sums = base + plan.dq + query * p.shape.size;
+      for (int64_t i = 0; i < p.shape.size * kGroup; i += kLanes) {
+        Vec sum = load(sums + i);
+        for (int64_t part = 1; part < plan.key_runs; part++) sum = sum + load(sums + part * plan.dq_length + i);
+        store(sums + i, sum);
+      }
+      store_queries(pair, sums, query, end - query < kGroup ? end - query : kGroup);
     }
   }
 
   // The same for dK or dV and keys [begin, end).
   void finish_keys(const AttentionView& gradient, int64_t pair, const float* sums, float factor, int64_t begin,
                    int64_t end) const {
-    T* y = gradient_of(gradient, p.shape, pair);
-    for (int64_t key = begin; key < end; key++)
+    for (int64_t key = begin; key < end; key++) {
+      T* y = head_of(gradient, pair, key);
       for (int64_t channel = 0; channel < p.shape.size; channel += kLanes) {
         const float* at = sums + key * plan.width + channel;
         Vec sum = load(at);
         for (int64_t part = 1; part < plan.query_runs; part++) sum = sum + load(at + part * plan.dkv_length);
-        store_up_to(y + key * gradient.token_stride + channel, sum * broadcast(factor), p.shape.size - channel);
+        store_up_to(y + channel, sum * broadcast(factor), p.shape.size - channel);
       }
+    }
   }
 
   void all() const {
     const AttentionShape& s = p.shape;
     const int64_t pairs = s.batch * s.heads, fitting = kWorkBytes / (plan.total * 4);
     const int64_t together = fitting < 1 ? 1 : fitting < pairs ? fitting : pairs;
-    constexpr int64_t kThreadFloats = 3 * kKeyBlock * kGroup;
-    Scratch<float> data(together * plan.total), work(thread_count() * kThreadFloats);
-    const int64_t key_blocks = (s.keys + kTokenBlock - 1) / kTokenBlock;
-    const int64_t blocks = key_blocks + (s.queries + kTokenBlock - 1) / kTokenBlock;
+    const int64_t thread_floats = 3 * kKeyBlock * kGroup + group_floats();
+    Scratch<float> data(together * plan.total), work(thread_count() * thread_floats);
     for (int64_t first = 0; first < pairs; first += together) {
       const int64_t count = first + together < pairs ? together : pairs - first;
-      // Blocks of keys come first, then blocks of queries: body(pair, workspace, of keys?, begin, end).
-      const auto for_blocks = [&](auto body) {
+      // body(pair, workspace, begin, end) for every block of tokens of every head
+      const auto for_blocks = [&](int64_t tokens, auto body) {
+        const int64_t blocks = (tokens + kTokenBlock - 1) / kTokenBlock;
         parallel_for(count * blocks, [&](int64_t task) {
-          const int64_t pair = task / blocks, block = task % blocks;
-          const bool keys = block < key_blocks;
-          const int64_t begin = (keys ? block : block - key_blocks) * kTokenBlock, tokens = keys ? s.keys : s.queries;
-          body(first + pair, data.data + pair * plan.total, keys, begin,
+          const int64_t pair = task / blocks, begin = task % blocks * kTokenBlock;
+          body(first + pair, data.data + pair * plan.total, begin,
                begin + kTokenBlock < tokens ? begin + kTokenBlock : tokens);
         });
       };
-      for_blocks([&](int64_t pair, float* base, bool keys, int64_t begin, int64_t end) {
-        if (keys)
-          pack_keys(pair, base, begin, end);
-        else
-          pack_queries(pair, base, begin, end);
-      });
+      for_blocks(s.keys,
+                 [&](int64_t pair, float* base, int64_t begin, int64_t end) { pack_keys(pair, base, begin, end); });
       const int64_t parts = plan.key_runs * plan.query_runs;
       parallel_for(count * parts, [&](int64_t task, int thread) {
-        const int64_t part = task % parts;
-        run(data.data + task / parts * plan.total, part / plan.query_runs, part % plan.query_runs,
-            work.data + thread * kThreadFloats);
+        const int64_t pair = task / parts, part = task % parts;
+        run(first + pair, data.data + pair * plan.total, part / plan.query_runs, part % plan.query_runs,
+            work.data + thread * thread_floats);
       });
-      for_blocks([&](int64_t pair, float* base, bool keys, int64_t begin, int64_t end) {
-        if (!keys && dq) finish_queries(pair, base, begin, end);
-        if (keys && dk) finish_keys(p.dk, pair, base + plan.dk, s.scale, begin, end);
-        if (keys && dv) finish_keys(p.dv, pair, base + plan.dv, 1, begin, end);
-      });
+      if (dk || dv)
+        for_blocks(s.keys, [&](int64_t pair, float* base, int64_t begin, int64_t end) {
+          if (dk) finish_keys(p.dk, pair, base + plan.dk, s.scale, begin, end);
+          if (dv) finish_keys(p.dv, pair, base + plan.dv, 1, begin, end);
+        });
+      if (dq && plan.key_runs > 1)
+        for_blocks(s.queries, [&](int64_t pair, float* base, int64_t begin, int64_t end) {
+          finish_queries(pair, base, begin, end);
+        });
     }
   }
 };

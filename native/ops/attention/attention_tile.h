@@ -7,7 +7,7 @@
 //   C[row][lane] += A[depth][row] * B[depth][lane]  with A broadcast element by element.
 // Two packed forms serve all seven operands:
 //   panels  [tokens / kGroup][size][kGroup]   tokens side by side; as A (rows are tokens) or as B (lanes are tokens)
-//   rows    [tokens][padded size]             as A (rows are channels) or as B (lanes are channels)
+//   rows    [slabs][tokens][channels]          as A (rows are channels) or as B (lanes are channels)
 // With bfloat16 dot-product instructions an element of A or B is a pair of neighbours along the depth, else one
 // float32: 32 bits either way, so that both share the code. Included by kernel files only, after core/simd.h.
 #pragma once
@@ -178,7 +178,9 @@ inline void score(const typename Math::Unit* key_panels, int64_t first, int64_t 
 // -----------------------------------------------------------------------------------------------------------------
 // exponential
 
-// 2^x for x <= 0, relative error 2.1e-7; exactly 0 far below. Minimax polynomial of degree 5 for 2^f on [-0.5, 0.5].
+// 2^x for x <= 0; exactly 0 far below. Minimax polynomials for 2^f on [-0.5, 0.5]: relative error 2.1e-7, or 2.7e-6
+// where the result is rounded to bfloat16 anyway.
+template <class Math>
 NW_INLINE Vec exp2_of_negative(Vec x) {
 #if defined(__AVX512F__)
   x = max(broadcast(-200.0f), x);  // this order lets NaN through
@@ -187,12 +189,19 @@ NW_INLINE Vec exp2_of_negative(Vec x) {
 #endif
   const Vec n = round(x);
   const Vec f = x - n;
-  Vec p = broadcast(0.00132764713f);
-  p = fma(p, f, broadcast(0.00967554189f));
-  p = fma(p, f, broadcast(0.0555071309f));
-  p = fma(p, f, broadcast(0.240221202f));
-  p = fma(p, f, broadcast(0.693146944f));
-  p = fma(p, f, broadcast(1.00000012f));
+  Vec p;
+  if constexpr (Math::kDepth == 1) {
+    p = fma(broadcast(0.00132764713f), f, broadcast(0.00967554189f));
+    p = fma(p, f, broadcast(0.0555071309f));
+    p = fma(p, f, broadcast(0.240221202f));
+    p = fma(p, f, broadcast(0.693146944f));
+    p = fma(p, f, broadcast(1.00000012f));
+  } else {
+    p = fma(broadcast(0.0095701013f), f, broadcast(0.055917863f));
+    p = fma(p, f, broadcast(0.24024744f));
+    p = fma(p, f, broadcast(0.69312179f));
+    p = fma(p, f, broadcast(0.99999928f));
+  }
 #if defined(__AVX512F__)
   return {_mm512_scalef_ps(p.v, n.v)};
 #else
@@ -286,14 +295,28 @@ NW_INLINE void transpose8(Row8 (&r)[8]) {
 
 NW_INLINE int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 
-// Units of the packed forms, for one head.
+// Units of the packed forms, for one head. `tokens` is a multiple of kGroup.
 template <class Math>
 NW_INLINE int64_t panels_length(int64_t tokens, int64_t size) {
-  return round_up(tokens, kGroup) * (size / Math::kDepth);
+  return tokens * (size / Math::kDepth);
 }
 template <class Math>
 NW_INLINE int64_t rows_length(int64_t tokens, int64_t size) {
-  return round_up(tokens, kGroup) / Math::kDepth * round_up(size, kLanes);
+  return tokens / Math::kDepth * round_up(size, kLanes);
+}
+
+// Rows of a wide head are cut into slabs of channels, one after another: rows a power of two apart would share a few
+// sets of the first-level cache. body(channel, width): the slab that starts at `channel`.
+template <class Body>
+NW_INLINE void for_slabs(int64_t size, Body&& body) {
+  const int64_t padded = round_up(size, kLanes), slab = size % 80 == 0 ? 80 : padded <= 80 ? padded : 64;
+  for (int64_t channel = 0; channel < padded; channel += slab)
+    body(channel, slab < padded - channel ? slab : padded - channel);
+}
+// Where row `token` of the slab lies among the rows of `tokens` tokens. The next depth is `width` units on.
+template <class Math, class Unit>
+NW_INLINE Unit* slab_row(Unit* rows, int64_t tokens, int64_t token, int64_t channel, int64_t width) {
+  return rows + channel * (tokens / Math::kDepth) + token / Math::kDepth * width;
 }
 
 // Panel of tokens [0, count) of x, count <= kGroup; the lanes of absent tokens are zero.
@@ -309,14 +332,20 @@ inline void pack_panel(const T* x, int64_t token_stride, int64_t count, int64_t 
     }
 }
 
-// Rows of tokens [0, count) of x; channels beyond size are zero, and so are tokens up to a multiple of kGroup.
+// Tokens [0, count) of x become rows [first, first + count) among those of `tokens` tokens; channels beyond size are
+// zero, and so are rows up to a multiple of kGroup.
 template <class T>
-inline void pack_rows(const T* x, int64_t token_stride, int64_t count, int64_t size, float* rows) {
-  const int64_t width = round_up(size, kLanes), padded = round_up(count, kGroup);
-  for (int64_t token = 0; token < padded; token++)
-    for (int64_t channel = 0; channel < width; channel += kLanes)
-      store(rows + token * width + channel,
-            token < count && channel < size ? load_up_to(x + token * token_stride + channel, size - channel) : zero());
+inline void pack_rows(const T* x, int64_t token_stride, int64_t count, int64_t size, float* rows, int64_t tokens,
+                      int64_t first) {
+  for_slabs(size, [&](int64_t slab, int64_t width) {
+    float* y = slab_row<Float32Math>(rows, tokens, first, slab, width);
+    for (int64_t token = 0; token < round_up(count, kGroup); token++)
+      for (int64_t i = 0; i < width; i += kLanes) {
+        const int64_t left = size - slab - i;
+        store(y + token * width + i,
+              token < count && left > 0 ? load_up_to(x + token * token_stride + slab + i, left) : zero());
+      }
+  });
 }
 
 #if defined(__AVX512BF16__)
@@ -347,17 +376,20 @@ NW_INLINE void pack_pairs(__m256i even, __m256i odd, Bfloat16Pair* y) {
   _mm512_storeu_si512(y, _mm512_or_si512(low, high));
 }
 
-inline void pack_rows(const bfloat16* x, int64_t token_stride, int64_t count, int64_t size, Bfloat16Pair* rows) {
-  const int64_t width = round_up(size, kLanes), padded = round_up(count, kGroup);
+inline void pack_rows(const bfloat16* x, int64_t token_stride, int64_t count, int64_t size, Bfloat16Pair* rows,
+                      int64_t tokens, int64_t first) {
   const auto part = [&](int64_t token, int64_t channel) {  // sizes are multiples of 8
     const auto* p = reinterpret_cast<const __m128i*>(x + token * token_stride + channel);
     if (token >= count || channel >= size) return _mm256_setzero_si256();
     if (channel + 16 <= size) return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     return _mm256_zextsi128_si256(_mm_loadu_si128(p));
   };
-  for (int64_t token = 0; token < padded; token += 2)
-    for (int64_t channel = 0; channel < width; channel += kLanes)
-      pack_pairs(part(token, channel), part(token + 1, channel), rows + token / 2 * width + channel);
+  for_slabs(size, [&](int64_t slab, int64_t width) {
+    Bfloat16Pair* y = slab_row<PairMath>(rows, tokens, first, slab, width);
+    for (int64_t token = 0; token < round_up(count, kGroup); token += 2)
+      for (int64_t i = 0; i < width; i += kLanes)
+        pack_pairs(part(token, slab + i), part(token + 1, slab + i), y + token / 2 * width + i);
+  });
 }
 
 NW_INLINE __m512i round_pair(Vec low, Vec high) {  // 32 bfloat16, those of low first
@@ -370,6 +402,20 @@ NW_INLINE void store_pairs(Bfloat16Pair* y, Vec even, Vec odd) {
   _mm512_storeu_si512(y, _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), round_pair(even, odd)));
 }
 #endif
+
+// sums[channel][lane] = factor[lane] * sums + over tokens [first, first + count): rows[token][channel] *
+// weights[token][lane]. Without a factor nothing is multiplied; without `accumulate` sums are overwritten.
+template <class Math>
+inline void add_weighted_tokens(const typename Math::Unit* rows, int64_t tokens, int64_t first, int64_t count,
+                                int64_t size, const typename Math::Unit* weights, float* sums, bool accumulate,
+                                const float* factor) {
+  for_slabs(size, [&](int64_t slab, int64_t width) {
+    multiply<Math, 2, 0>(
+        size - slab < width ? size - slab : width,
+        {slab_row<Math>(rows, tokens, first, slab, width), width, weights, kGroup, sums + slab * kGroup, kGroup,
+         (count + Math::kDepth - 1) / Math::kDepth, accumulate, factor, nullptr});
+  });
+}
 
 // A panel of sums [size][kGroup] back to tokens [0, count) of y, each lane multiplied by its factor.
 template <class T>
