@@ -97,7 +97,7 @@ export interface Addon {
     needsDown: boolean,
     needsUp: boolean,
   ): [MaybeHandle, MaybeHandle, MaybeHandle, MaybeHandle, MaybeHandle]
-  /** exact: no fast 3x3 convolution; keep: its transformed weights stay beside `weight`. */
+  /** exact: no fast 3x3 convolution; keep: its transformed weights stay beside `weight` 0 never, 1 for large images, 2 always. */
   conv2dForward(
     x: Handle,
     weight: Handle,
@@ -111,7 +111,7 @@ export interface Addon {
     right: number,
     upsample: boolean,
     exact: boolean,
-    keep: boolean,
+    keep: number,
   ): Handle
   /** Gradients of x, weight, bias and timeEmbedding; x may be null where that of weight is not needed. */
   conv2dBackward(
@@ -126,7 +126,7 @@ export interface Addon {
     right: number,
     upsample: boolean,
     exact: boolean,
-    keep: boolean,
+    keep: number,
     needsX: boolean,
     needsWeight: boolean,
     needsBias: boolean,

@@ -44,12 +44,21 @@ Conv2dShape shape_of(const Shape& x, const Tensor& weight, int64_t stride, int64
   return s;
 }
 
-// Whether the fast 3x3 convolution wins: it must have enough 4x4 tiles to make up for weights that are four times as large, and more when
-// those are made for one call.
-bool fast_wins(const Conv2dShape& s, int64_t h, int64_t w, bool exact, bool frozen) {
-  if (exact || s.kh != 3 || s.kw != 3 || s.stride != 1 || s.ci < 32 || s.co < 32) return false;
+// Whether transformed weights stay beside the weight: never, for layers with many pixels, or wherever they make the call faster.
+enum class Keep : int64_t { kNever, kLarge, kAlways };
+
+struct FastChoice {
+  bool fast, keep;
+};
+
+// Whether the fast 3x3 convolution wins: it must have enough 4x4 tiles to make up for weights that are four times as large, and more where
+// bfloat16 dot products are the alternative. Measured. On the device thread, where the instruction set is known.
+FastChoice choose_fast(const Conv2dShape& s, int64_t h, int64_t w, bool exact, Keep keep, bool bfloat16_product) {
+  if (exact || s.kh != 3 || s.kw != 3 || s.stride != 1 || s.ci < 32 || s.co < 32) return {false, false};
   const int64_t tiles = s.n * ((h + 3) / 4) * ((w + 3) / 4);
-  return tiles >= (frozen ? 32 : 64);
+  if (tiles >= 64) return {true, keep != Keep::kNever};
+  const bool dot = bfloat16_product && current_cpu_target() == CpuTarget::kAvx512Bf16;
+  return {tiles >= 16 && (!dot || keep == Keep::kAlways), keep == Keep::kAlways};
 }
 
 // Transformed weights that a frozen weight's storage keeps: one entry for each view, direction and instruction set.
@@ -86,7 +95,7 @@ const float* kept_weights(const Tensor& weight, const Conv2dShape& s, bool backw
 
 Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const MaybeTensor& bias, const MaybeTensor& time_embedding,
                       const MaybeTensor& residual, int64_t stride, int64_t top, int64_t bottom, int64_t left, int64_t right,
-                      bool upsample, bool exact, bool frozen) {
+                      bool upsample, bool exact, int64_t keep) {
   check_tensor(x, "x");
   check_tensor(weight, "weight");
   Conv2dParams p{};
@@ -107,7 +116,6 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const MaybeTensor& 
     CHECK("conv2d", residual->dtype == x.dtype && residual->count() == p.s.n * p.s.ho * p.s.wo * p.s.co,
           "residual must be like the result");
   }
-  p.winograd = fast_wins(p.s, p.s.ho, p.s.wo, exact, frozen);
   Tensor y = empty(x, {p.s.n, p.s.ho, p.s.wo, p.s.co});
   Tensors inputs{x, weight};
   for (const auto* t : {&bias, &time_embedding, &residual}) append(inputs, *t);
@@ -118,7 +126,10 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const MaybeTensor& 
     p.time = data_of(time_embedding);
     p.residual = data_of(residual);
     p.y = y.data();
-    if (p.winograd && frozen) p.transformed = kept_weights(weight, p.s, false);
+    const FastChoice choice =
+        choose_fast(p.s, p.s.ho, p.s.wo, exact, static_cast<Keep>(keep), p.dtype == DType::kBFloat16 && p.weight_dtype == p.dtype);
+    p.winograd = choice.fast;
+    if (choice.fast && choice.keep) p.transformed = kept_weights(weight, p.s, false);
     run_kernel("conv2d", {cpu::conv2d_forward}, p);
   });
   return y;
@@ -126,7 +137,7 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const MaybeTensor& 
 
 std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> conv2d_backward(
     const Tensor& dy, const MaybeTensor& x, const Shape& x_shape, const Tensor& weight, int64_t stride, int64_t top, int64_t bottom,
-    int64_t left, int64_t right, bool upsample, bool exact, bool frozen, bool needs_x, bool needs_weight, bool needs_bias, bool needs_time) {
+    int64_t left, int64_t right, bool upsample, bool exact, int64_t keep, bool needs_x, bool needs_weight, bool needs_bias, bool needs_time) {
   check_tensor(dy, "dy");
   Conv2dBackwardParams p{};
   p.s = shape_of(x_shape, weight, stride, top, bottom, left, right, upsample);
@@ -134,7 +145,7 @@ std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> conv2d_backward(
   p.weight_dtype = weight.dtype;
   CHECK("conv2d", dy.count() == p.s.n * p.s.ho * p.s.wo * p.s.co && (!x || x->dtype == dy.dtype), "dy must be like the result");
   CHECK("conv2d", x || !needs_weight, "x is missing");
-  p.winograd = !upsample && top <= 2 && left <= 2 && fast_wins(p.s, p.s.h, p.s.w, exact, frozen);
+  const bool never_fast = exact || upsample || top > 2 || left > 2;
   MaybeTensor dx, dweight, dbias, dtime;
   if (needs_x) dx = empty(dy, x_shape);
   if (needs_weight) dweight = empty(dy, weight.shape, DType::kFloat32);
@@ -152,7 +163,10 @@ std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> conv2d_backward(
     p.dweight = floats_of(dweight);
     p.dbias = floats_of(dbias);
     p.dtime = floats_of(dtime);
-    if (p.dx && p.winograd && frozen) p.transformed = kept_weights(weight, p.s, true);
+    const FastChoice choice =
+        choose_fast(p.s, p.s.h, p.s.w, never_fast, static_cast<Keep>(keep), p.dtype == DType::kBFloat16 && p.weight_dtype == p.dtype);
+    p.winograd = choice.fast;
+    if (p.dx && choice.fast && choice.keep) p.transformed = kept_weights(weight, p.s, true);
     run_kernel("conv2d backward", {cpu::conv2d_backward}, p);
   });
   return {dx, dweight, dbias, dtime};

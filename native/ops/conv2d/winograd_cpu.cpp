@@ -126,35 +126,36 @@ NW_INLINE void transform_kernel(At&& at, Vec (&to)[6][6]) {
 template <class T>
 void weight_stage(const T* weight, int64_t ci, int64_t co, bool backward, int64_t panel, int64_t panels, float* to) {
   const int64_t k = backward ? co : ci, lines = backward ? ci : co, matrix = panels * k * kPanel;
-  constexpr int64_t kStep = kLanes;
+  constexpr int64_t kStep = 4 * kLanes;
   const int64_t steps = blocks_of(k, kStep);
-  parallel_for(panels * 2 * steps, [&](int64_t task) {
-    const int64_t half = task / steps, line = panel * kPanel + half * kLanes, first = task % steps * kStep;
-    const int64_t count = least(kStep, k - first);
-    float* at = to + half / 2 * k * kPanel + first * kPanel + half % 2 * kLanes;
-    if (line >= lines) {
+  parallel_for(panels * steps, [&](int64_t task) {
+    const int64_t end = least(k, (task % steps + 1) * kStep);
+    for (int64_t first = task % steps * kStep; first < end; first += kLanes) {
+      const int64_t count = least(kLanes, end - first);
+      // The 36 places of a result often fall on the same cache sets, so they are written in longer pieces.
+      alignas(64) float results[36][kLanes][kPanel];
+      for (int64_t half = 0; half < 2; half++) {
+        const int64_t line = (panel + task / steps) * kPanel + half * kLanes;
+        Vec taps[9][kLanes];  // taps[t][i]: tap t between k = first + i and the lines
+        if (backward) {       // weight[k][taps][line], taps flipped
+          for (int64_t i = 0; i < count; i++)
+            for (int t = 0; t < 9; t++)
+              taps[t][i] = line < lines ? load_up_to(weight + ((first + i) * 9 + 8 - t) * ci + line, ci - line) : zero();
+        } else {  // weight[line][taps][k]
+          for (int t = 0; t < 9; t++) {
+            for (int l = 0; l < kLanes; l++)
+              taps[t][l] = line + l < lines ? load_up_to(weight + ((line + l) * 9 + t) * ci + first, ci - first) : zero();
+            transpose(taps[t]);
+          }
+        }
+        for (int64_t i = 0; i < count; i++) {
+          Vec u[6][6];
+          transform_kernel([&](int y, int x) { return taps[y * 3 + x][i]; }, u);
+          for (int e = 0; e < 36; e++) store(results[e][i] + half * kLanes, u[e / 6][e % 6]);
+        }
+      }
       for (int e = 0; e < 36; e++)
-        for (int64_t i = 0; i < count; i++) store(at + e * matrix + i * kPanel, zero());
-    } else if (backward) {  // weight[k][taps][line]: lines are neighbours
-      for (int64_t i = 0; i < count; i++) {
-        const T* from = weight + (first + i) * 9 * ci + line;
-        Vec u[6][6];
-        transform_kernel([&](int y, int x) { return load_up_to(from + ((2 - y) * 3 + 2 - x) * ci, ci - line); }, u);
-        for (int e = 0; e < 36; e++) store(at + e * matrix + i * kPanel, u[e / 6][e % 6]);
-      }
-    } else {  // weight[line][taps][k]: k are neighbours
-      Vec all[36][kLanes];
-      for (int l = 0; l < kLanes; l++) {
-        Vec u[6][6];
-        const T* from = weight + (line + l) * 9 * ci + first;
-        if (line + l < lines)
-          transform_kernel([&](int y, int x) { return load_up_to(from + (y * 3 + x) * ci, ci - first); }, u);
-        for (int e = 0; e < 36; e++) all[e][l] = line + l < lines ? u[e / 6][e % 6] : zero();
-      }
-      for (int e = 0; e < 36; e++) {
-        transpose(all[e]);
-        for (int64_t i = 0; i < count; i++) store(at + e * matrix + i * kPanel, all[e][i]);
-      }
+        std::memcpy(to + e * matrix + (task / steps * k + first) * kPanel, results[e], static_cast<size_t>(count) * sizeof results[e][0]);
     }
   });
 }

@@ -41,7 +41,7 @@ NW_INLINE Vec multiply_add(Vec a, Vec b, Vec c) {
 // wholes and errors grow with the length of a block. Row r of A starts at a + r * a_stride; with k_major, word k of
 // row r is a[k * kTileRows + r] instead.
 template <int R, int V, bool dot, bool k_major>
-inline void tile(const float* a, int64_t a_stride, const float* b, float* c, int64_t c_stride, int64_t words, bool accumulate) {
+__attribute__((noinline)) void tile(const float* a, int64_t a_stride, const float* b, float* c, int64_t c_stride, int64_t words, bool accumulate) {
   Vec sum[R][V];
 #pragma GCC unroll 12
   for (int r = 0; r < R; r++)
