@@ -14,6 +14,7 @@ namespace noisewright {
 Tensor fill(const Shape& shape, DType dtype, double value);
 Tensor random_uniform(const Shape& shape, uint64_t seed, uint64_t stream, double low, double high);
 Tensor random_normal(const Shape& shape, uint64_t seed, uint64_t stream);
+Tensor peak_probe(int64_t tasks, int64_t vectors);
 
 // add: a op b, b broadcast along its axes of size 1; op is 0 add, 1 subtract, 2 multiply
 Tensor add_forward(const Tensor& a, const Tensor& b, int64_t op);
@@ -121,6 +122,11 @@ void adam_w_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std:
                  const std::vector<double>& hyperparameters, const std::optional<Tensor>& clip, bool decay_after,
                  bool skip_invalid);
 
+// resize_image: uint8 [h, w, 3] at another size; method is area or lanczos
+Tensor resize_image(const Tensor& image, int64_t height, int64_t width, const std::string& method);
+
+// image_to_tensor: a window of a uint8 image as float32 [1, height, width, 3] in [-1, 1]
+Tensor image_to_tensor(const Tensor& image, int64_t left, int64_t top, int64_t width, int64_t height, bool flip);
 // reduce: factor * the sum of x (times z) over axes (ascending), which disappear; float32. Backward spreads dy over x's
 // shape again
 Tensor reduce_forward(const Tensor& x, const std::optional<Tensor>& z, const Shape& axes, double factor);
