@@ -25,7 +25,7 @@ export async function demoCommand({ folder, train, ...options }: DemoCommandOpti
       else if (event.type === 'save' || event.type === 'preview') written.push(event.path)
     },
   })
-  const lines = ['', `Written: ${[...new Set(written)].join(', ')}`]
+  const lines = ['', 'Written:', ...[...new Set(written)].map((path) => `  ${path}`)]
   if (epochs.length > 0) {
     lines.push(`Average loss: ${formatLoss(epochs[0]!)} in the first epoch, ${formatLoss(epochs.at(-1)!)} in the last`)
   }

@@ -10,11 +10,19 @@ export interface Interrupts {
   stop(): void
 }
 
+export interface InterruptListeners {
+  /** Called after the abort. */
+  readonly onFirst: () => void
+  /** Called before the process ends. */
+  readonly onSecond: () => void
+}
+
 /** Turns the first SIGINT or SIGTERM into an abort; a second one ends the process at once. */
-export function listenForInterrupts(host: CliHost, onFirst: () => void): Interrupts {
+export function listenForInterrupts(host: CliHost, { onFirst, onSecond }: InterruptListeners): Interrupts {
   const controller = new AbortController()
   const listener = (): void => {
     if (controller.signal.aborted) {
+      onSecond()
       host.exit(exitCodes.interrupted)
       return
     }

@@ -26,9 +26,12 @@ export async function showTraining(
 ): Promise<number> {
   const start: Train = train ?? (await import('../train/trainNetwork.ts')).trainNetwork
   const progress = await createProgress(host.stderr)
-  const interrupts = listenForInterrupts(host, () => {
-    progress.clear()
-    host.stderr.write('stopping: the step under way is finished and saved; interrupt again to end at once\n')
+  const interrupts = listenForInterrupts(host, {
+    onFirst: () => {
+      progress.clear()
+      host.stderr.write('stopping: the step under way is finished and saved; interrupt again to end at once\n')
+    },
+    onSecond: () => progress.stop(),
   })
   let interrupted = false
   try {
@@ -38,7 +41,10 @@ export async function showTraining(
         progress.stop()
         interrupted = event.reason === 'interrupted'
       }
-      const lines = describeEvent(event)
+      const lines = [...describeEvent(event)]
+      if (event.type === 'start' && config.logging.folder !== null) {
+        lines.push(`event files for TensorBoard are written under ${config.logging.folder}`)
+      }
       if (lines.length > 0) {
         progress.clear()
         const stream = isRemark(event) ? host.stderr : host.stdout

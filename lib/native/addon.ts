@@ -254,4 +254,6 @@ export interface Addon {
     decayAfter: boolean,
     skipInvalid: boolean,
   ): void
+  resizeImage(image: Handle, height: number, width: number, method: string): Handle
+  imageToTensor(image: Handle, left: number, top: number, width: number, height: number, flip: boolean): Handle
 }

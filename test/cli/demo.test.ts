@@ -23,8 +23,10 @@ describe('demo', () => {
     expect(await demoCommand({ folder: 'out/demo', epochs: 2, seed: 7, train }, host)).toBe(exitCodes.ok)
     expect(prepareDemo).toHaveBeenCalledWith('out/demo', { epochs: 2, seed: 7 })
     expect(configs).toEqual([config])
-    expect(host.stdout.lines.slice(-4)).toEqual([
-      'Written: out/last.safetensors, out/sample/a.png',
+    expect(host.stdout.lines.slice(-6)).toEqual([
+      'Written:',
+      '  out/last.safetensors',
+      '  out/sample/a.png',
       'Average loss: 1.0000 in the first epoch, 0.5000 in the last',
       expect.stringContaining('starts from random weights, so its pictures show nothing recognisable'),
       expect.any(String),

@@ -7,6 +7,10 @@ import { makeTestHost } from './testHost.ts'
 
 const needed = ['--pretrained_model_name_or_path', 'm', '--dataset_config', 'data.toml', '--output_dir', 'out']
 
+function cursorIsVisible(text: string): boolean {
+  return text.lastIndexOf('\x1b[?25h') >= text.lastIndexOf('\x1b[?25l')
+}
+
 describe('train-network', () => {
   it('reports results on stdout and how it goes on stderr, in plain lines without a terminal', async () => {
     const host = makeTestHost()
@@ -37,7 +41,7 @@ describe('train-network', () => {
     await trainNetworkCommand(needed, host, fakeTrain())
     expect(host.stderr.text).toContain('4/4  loss 0.2500  average 0.5000')
     expect(host.stderr.text).not.toContain('step 1/4')
-    expect(host.stderr.text.lastIndexOf('\x1b[?25h')).toBeGreaterThan(host.stderr.text.lastIndexOf('\x1b[?25l'))
+    expect(cursorIsVisible(host.stderr.text)).toBe(true)
     expect(host.stdout.text).toContain('saved out/last.safetensors')
     expect(host.stdout.text).not.toContain('\x1b')
   })
@@ -63,14 +67,19 @@ describe('train-network', () => {
     },
   )
 
-  it('ends at once on the second signal', async () => {
-    const host = makeTestHost()
+  it('ends at once on the second signal, and leaves the terminal as it was', async () => {
+    const host = makeTestHost({ isTTY: true })
     const train: Train = async function* (_config, { signal }) {
-      host.signals.emit('SIGINT')
-      expect(host.exits).toEqual([])
-      host.signals.emit('SIGTERM')
-      expect(host.exits).toEqual([130])
-      yield* fakeEvents(signal)
+      for await (const event of fakeEvents(signal)) {
+        yield event
+        if (event.type !== 'step') continue
+        host.signals.emit('SIGINT')
+        expect(host.exits).toEqual([])
+        expect(cursorIsVisible(host.stderr.text)).toBe(false)
+        host.signals.emit('SIGTERM')
+        expect(host.exits).toEqual([130])
+        expect(cursorIsVisible(host.stderr.text)).toBe(true)
+      }
     }
     await trainNetworkCommand(needed, host, { train })
     expect(host.exits).toEqual([130])
@@ -87,6 +96,6 @@ describe('train-network', () => {
     await expect(trainNetworkCommand(needed, host, { train })).rejects.toThrow('the device failed')
     expect(host.signals.listenerCount('SIGINT')).toBe(0)
     expect(host.stderr.text.endsWith('\n')).toBe(true)
-    expect(host.stderr.text.lastIndexOf('\x1b[?25h')).toBeGreaterThan(host.stderr.text.lastIndexOf('\x1b[?25l'))
+    expect(cursorIsVisible(host.stderr.text)).toBe(true)
   })
 })
