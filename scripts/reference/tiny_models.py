@@ -57,7 +57,7 @@ CONFIGS = {
     "tinySd1": {"unet": unet_config(), "text_encoder": text_config(), "vae": VAE},
     "tinySd2": {
         "unet": unet_config(cross_attention_dim=48, attention_head_dim=[2, 4, 4, 4], use_linear_projection=True, upcast_attention=True),
-        "text_encoder": text_config(hidden_size=48, intermediate_size=96, hidden_act="gelu", pad_token_id=0),
+        "text_encoder": text_config(hidden_size=48, intermediate_size=96, num_attention_heads=6, hidden_act="gelu", pad_token_id=0),
         "vae": VAE,
     },
 }
