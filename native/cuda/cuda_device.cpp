@@ -76,10 +76,11 @@ class CudaDevice final : public Device {
     wait_for_each_ = wait && *wait && *wait != '0';
   }
 
+  // Does not wait for the GPU: the driver takes pageable memory into its own before it returns ("API synchronization
+  // behavior" in NVIDIA's driver manual), so `from` may go away.
   void upload(void* to, const void* from, size_t bytes) override {
     if (bytes == 0) return;
     if (Result r = api_.cuMemcpyHtoDAsync_v2(as_number(to), from, bytes, stream_)) fail_driver(api_, "upload", r);
-    wait("upload");  // `from` may go away when this returns
   }
   void download(void* to, const void* from, size_t bytes) override {
     if (bytes == 0) return;

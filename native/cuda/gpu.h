@@ -52,6 +52,11 @@ __device__ inline void store(bfloat16* p, float x) {
 #endif
 }
 
+// Element i of a vector whose type is known when the kernel runs.
+__device__ inline float load_any(const void* p, DType dtype, int64_t i) {
+  return dtype == DType::kFloat32 ? load(static_cast<const float*>(p) + i) : load(static_cast<const bfloat16*>(p) + i);
+}
+
 // Four neighbours with one access; the address is divisible by their size.
 struct Four {
   float v[4];

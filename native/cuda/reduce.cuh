@@ -6,17 +6,23 @@
 namespace noisewright::gpu {
 
 struct Sum {
-  __device__ static float join(float a, float b) { return a + b; }
+  template <class T>
+  __device__ static T join(T a, T b) {
+    return a + b;
+  }
   __device__ static float nothing() { return 0.0f; }
 };
 struct Max {
-  __device__ static float join(float a, float b) { return a > b ? a : b; }
+  template <class T>
+  __device__ static T join(T a, T b) {
+    return a > b ? a : b;
+  }
   __device__ static float nothing() { return -__uint_as_float(0x7F800000u); }
 };
 
 // Every lane receives the result. All 32 lanes call it.
-template <class Op>
-__device__ inline float reduce_warp(float x) {
+template <class Op, class T>
+__device__ inline T reduce_warp(T x) {
   for (unsigned distance = kWarpSize / 2; distance > 0; distance /= 2)
     x = Op::join(x, __shfl_xor_sync(kFullWarp, x, static_cast<int>(distance)));
   return x;

@@ -22,6 +22,8 @@ struct Buffer {
   size_t bytes;
   unsigned char* pages;  // the mapping: one page, the buffer's pages, one page
   size_t page_bytes;     // without the two
+  Buffer* next_open = nullptr;
+  bool open = false;  // to the kernel that runs
 
   void allow(int protection) const { mprotect(pages + kPage, page_bytes, protection); }
 };
@@ -32,18 +34,19 @@ std::map<uintptr_t, Buffer>& buffers() {
   return *map;
 }
 
-const Buffer* buffer_with(const void* data, size_t bytes) {
+Buffer* buffer_with(const void* data, size_t bytes) {
   const auto at = reinterpret_cast<uintptr_t>(data);
   auto after = buffers().upper_bound(at);
   if (after == buffers().begin()) return nullptr;
-  const auto& [start, buffer] = *--after;
+  auto& [start, buffer] = *--after;
   return at - start <= buffer.bytes && bytes <= buffer.bytes - (at - start) ? &buffer : nullptr;
 }
 
 // ---- Faults while a kernel runs
 
 struct sigaction previous_action;
-thread_local const void* fault_address;
+const void* fault_address;
+Buffer* first_open;  // a list of the buffers that the running kernel has touched
 
 std::string explain(const void* address) {
   if (is_stack_guard(address)) return running_thread() + " used more than its 64 KiB of stack";
@@ -62,12 +65,20 @@ std::string explain(const void* address) {
 
 [[noreturn]] void leave_kernel() { abandon_launch(explain(fault_address)); }
 
-// The faulting thread goes on in leave_kernel, on a stack of its own: the kernel's may be what overflowed.
+// A kernel's first touch of a buffer opens it. For any other address the faulting thread goes on in leave_kernel, on a
+// stack of its own: the kernel's may be what overflowed.
 void on_fault(int signal, siginfo_t* info, void* context) {
   if (!launch_is_running()) {
     if (previous_action.sa_flags & SA_SIGINFO) return previous_action.sa_sigaction(signal, info, context);
     sigaction(signal, &previous_action, nullptr);
     return;  // the instruction faults again and meets the previous handler
+  }
+  Buffer* buffer = buffer_with(info->si_addr, 1);
+  if (buffer && !buffer->open) {
+    buffer->open = true;
+    buffer->next_open = first_open;
+    first_open = buffer;
+    return buffer->allow(PROT_READ | PROT_WRITE);
   }
   fault_address = info->si_addr;
   auto* registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
@@ -79,7 +90,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 
 void* allocate(size_t bytes) {
   std::lock_guard lock(mutex);
-  Buffer b{bytes, nullptr, (bytes + kPage - 1) / kPage * kPage};
+  Buffer b{bytes, nullptr, (bytes + kPage - 1) / kPage * kPage, nullptr, false};
   void* pages = mmap(nullptr, b.page_bytes + 2 * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (pages == MAP_FAILED) return nullptr;
   b.pages = static_cast<unsigned char*>(pages);
@@ -123,7 +134,6 @@ bool copy_out(void* to, const void* from, size_t bytes) {
 
 KernelAccess::KernelAccess() {
   mutex.lock();
-  for (const auto& entry : buffers()) entry.second.allow(PROT_READ | PROT_WRITE);
   use_signal_stack();
   struct sigaction action{};
   action.sa_sigaction = &on_fault;
@@ -133,7 +143,10 @@ KernelAccess::KernelAccess() {
 
 KernelAccess::~KernelAccess() {
   sigaction(SIGSEGV, &previous_action, nullptr);
-  for (const auto& entry : buffers()) entry.second.allow(PROT_NONE);
+  for (; first_open; first_open = first_open->next_open) {
+    first_open->allow(PROT_NONE);
+    first_open->open = false;
+  }
   mutex.unlock();
 }
 

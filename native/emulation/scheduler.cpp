@@ -63,7 +63,8 @@ std::string text(const Place& place) {
 }
 
 bool same(const Place& a, const Place& b) {
-  return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0;
+  if (a.line() != b.line() || a.column() != b.column()) return false;
+  return a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0;
 }
 
 // The scheduler of one OS thread: it owns the stacks and runs one block after the other.
@@ -388,8 +389,9 @@ Slots Scheduler::exchange(uint32_t mask, const void* value, size_t bytes, const 
                       " by " + describe(*current_));
   }
   std::memcpy(group->slots + me * Slots::kSize, value, bytes);
+  const bool first = group->arrived == 0;
   group->arrived |= 1u << me;
-  check_mask_alive(*group);
+  if (first) check_mask_alive(*group);  // lanes that end later check for themselves
   if (group->arrived == mask) {
     group->arrived = 0;
     group->unread = mask;

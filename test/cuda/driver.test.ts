@@ -83,7 +83,8 @@ describe.runIf(canEmulate)('a CUDA driver that answers', () => {
     ],
     [
       'cuStreamSynchronize=700',
-      'fromBytes: upload: the CUDA driver says CUDA_ERROR_ILLEGAL_ADDRESS (emulated); ' +
+      'read: download, or a kernel before it (NOISEWRIGHT_CUDA_WAIT=1 tells which): ' +
+        'the CUDA driver says CUDA_ERROR_ILLEGAL_ADDRESS (emulated); ' +
         'the GPU cannot be used again in this process: save what is on the CPU and restart',
     ],
   ])('spoils what depends on it when %s, and the process lives on', (failure, message) => {

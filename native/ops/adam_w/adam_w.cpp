@@ -89,7 +89,7 @@ void adam_w_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std:
         }
         p.entries = entries.data();
         p.clip = static_cast<const float*>(data_of(tensors->clip));
-        run_kernel("adamW", {cpu::adam_w_step}, p);
+        run_kernel("adamW", {cpu::adam_w_step, cuda::adam_w_step}, p);
       },
       std::move(updates));
 }

@@ -38,5 +38,8 @@ struct AdamWParams {
 constexpr int64_t kAdamWTask = 64 * kQuantizationBlock;
 
 CPU_KERNEL(adam_w_step, AdamWParams)
+namespace cuda {
+void adam_w_step(const AdamWParams&);  // entries and maps are on the host, everything they point to on the device
+}
 
 }  // namespace noisewright
