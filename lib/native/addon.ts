@@ -2,7 +2,8 @@
  * The whole boundary to native code as one interface. A structure test compares it with what the binary exports.
  * Arguments are checked by lib/ops before they come here.
  */
-import type { DType } from '../tensor/dtype.ts'
+/** Element types, in the order of native/core/dtype.h. float16 is for storage; arithmetic is float32 or bfloat16 with float32 sums. */
+export type DType = 'float32' | 'bfloat16' | 'float16' | 'uint8' | 'int8' | 'int32' | 'int64' | 'bool'
 
 /** A native reference to a tensor's storage, shape and layout. Owned by one Tensor. */
 export interface Handle {
@@ -35,6 +36,8 @@ export interface Addon {
   releaseCached(device: string): void
   setMemoryLimit(device: string, bytes: number): void
   setMemoryGuards(on: boolean): void
+  /** How many of two writes outside a buffer, made on purpose, guard mode noticed. */
+  checkGuards(): number
   setThreadCount(count: number): void
   threadCount(): number
   cpuTargets(): string[]
@@ -42,12 +45,116 @@ export interface Addon {
   /** False when this machine cannot run `name`. Takes effect in queue order. */
   setCpuTarget(name: string): boolean
 
+  // ---- files
+  /** Elements read from byte `offset` of an open file when the op runs; the descriptor may be closed after the call. */
+  fileTensor(descriptor: number, offset: number, shape: readonly number[], dtype: DType): Handle
+
   // ---- ops
   fill(shape: readonly number[], dtype: DType, value: number): Handle
   randomUniform(shape: readonly number[], seed: bigint, stream: bigint, low: number, high: number): Handle
   randomNormal(shape: readonly number[], seed: bigint, stream: bigint): Handle
+  /** [tasks, 2]: lanes of a vector and a sum, after 12 * `vectors` multiply-adds of whole vectors in each task. For benchmarks. */
+  peakProbe(tasks: number, vectors: number): Handle
   /** a + b (op 0), a - b (1) or a * b (2); b broadcast along its axes of size 1. */
   addForward(a: Handle, b: Handle, op: number): Handle
+  matmulForward(a: Handle, b: Handle, transposeA: boolean, transposeB: boolean): Handle
+  /** [da, db], null where not needed. */
+  matmulBackward(
+    dy: Handle,
+    a: Handle,
+    b: Handle,
+    transposeA: boolean,
+    transposeB: boolean,
+    needsA: boolean,
+    needsB: boolean,
+  ): [MaybeHandle, MaybeHandle]
+  /** y and, with `save`, what backward wants: loraScale x loraDown^T float32, and the argument of the activation. */
+  linearForward(
+    x: Handle,
+    weight: Handle,
+    bias: MaybeHandle,
+    residual: MaybeHandle,
+    loraDown: MaybeHandle,
+    loraUp: MaybeHandle,
+    activation: number,
+    loraScale: number,
+    save: boolean,
+  ): [Handle, MaybeHandle, MaybeHandle]
+  /** Gradients of x, weight, bias, loraDown and loraUp; x may be null where none needs it. */
+  linearBackward(
+    dy: Handle,
+    x: MaybeHandle,
+    weight: Handle,
+    loraDown: MaybeHandle,
+    loraUp: MaybeHandle,
+    z: MaybeHandle,
+    pre: MaybeHandle,
+    activation: number,
+    loraScale: number,
+    needsX: boolean,
+    needsWeight: boolean,
+    needsBias: boolean,
+    needsDown: boolean,
+    needsUp: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle, MaybeHandle, MaybeHandle]
+  /** exact: no fast 3x3 convolution; keep: its transformed weights stay beside `weight`. */
+  conv2dForward(
+    x: Handle,
+    weight: Handle,
+    bias: MaybeHandle,
+    timeEmbedding: MaybeHandle,
+    residual: MaybeHandle,
+    stride: number,
+    top: number,
+    bottom: number,
+    left: number,
+    right: number,
+    upsample: boolean,
+    exact: boolean,
+    keep: boolean,
+  ): Handle
+  /** Gradients of x, weight, bias and timeEmbedding; x may be null where that of weight is not needed. */
+  conv2dBackward(
+    dy: Handle,
+    x: MaybeHandle,
+    xShape: readonly number[],
+    weight: Handle,
+    stride: number,
+    top: number,
+    bottom: number,
+    left: number,
+    right: number,
+    upsample: boolean,
+    exact: boolean,
+    keep: boolean,
+    needsX: boolean,
+    needsWeight: boolean,
+    needsBias: boolean,
+    needsTime: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle, MaybeHandle]
+  /** One after the other along the first axis. */
+  concatBatchForward(parts: readonly Handle[]): Handle
+  /** mean + exp(logvar / 2) * noise, float32; moments hold [mean ; logvar] on the last axis. */
+  posteriorSampleForward(moments: Handle, noise: Handle): Handle
+  /** [o, log-sum-exp float32 [n, heads, t]]; q [n, t, heads * d], k and v [n, s, heads * d], last axis contiguous. */
+  attentionForward(q: Handle, k: Handle, v: Handle, heads: number, causal: boolean, scale: number): [Handle, Handle]
+  /** [dq, dk, dv], null where not needed. */
+  attentionBackward(
+    dy: Handle,
+    q: Handle,
+    k: Handle,
+    v: Handle,
+    o: Handle,
+    logSumExp: Handle,
+    heads: number,
+    causal: boolean,
+    scale: number,
+    needsQ: boolean,
+    needsK: boolean,
+    needsV: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle]
+  softmaxForward(x: Handle): Handle
+  softmaxBackward(dy: Handle, y: Handle): Handle
   /** kind is 0 silu, 1 gelu, 2 quickGelu. */
   activationForward(x: Handle, kind: number): Handle
   activationBackward(dy: Handle, x: Handle, kind: number): Handle
@@ -88,6 +195,20 @@ export interface Addon {
     needsWeight: boolean,
     needsBias: boolean,
   ): [MaybeHandle, MaybeHandle, MaybeHandle]
+  /** factor * the sum of x (times z, of x's shape) over ascending axes, which disappear; float32. */
+  reduceForward(x: Handle, z: MaybeHandle, axes: readonly number[], factor: number): Handle
+  /** factor * dy, repeated along the axes of `shape` that were summed. */
+  reduceBackward(dy: Handle, shape: readonly number[], axes: readonly number[], factor: number, dtype: DType): Handle
+  scaleForward(x: Handle, factor: number): Handle
+  castForward(x: Handle, dtype: DType): Handle
+  /** A packed copy of a strided view; strides may be 0. */
+  contiguousForward(x: Handle): Handle
+  /** dy at `start` of an axis, zeros elsewhere. */
+  sliceBackward(dy: Handle, shape: readonly number[], axis: number, start: number): Handle
+  /** a and b may be strided. */
+  concatChannelsForward(a: Handle, b: Handle): Handle
+  /** Its own backward, on dy. */
+  dropoutForward(x: Handle, p: number, seed: bigint, stream: bigint): Handle
   mseLossForward(prediction: Handle, target: Handle, weights: MaybeHandle): Handle
   mseLossBackward(dloss: Handle, prediction: Handle, target: Handle, weights: MaybeHandle): Handle
   embeddingForward(ids: Handle, table: Handle): Handle
@@ -133,4 +254,6 @@ export interface Addon {
     decayAfter: boolean,
     skipInvalid: boolean,
   ): void
+  resizeImage(image: Handle, height: number, width: number, method: string): Handle
+  imageToTensor(image: Handle, left: number, top: number, width: number, height: number, flip: boolean): Handle
 }

@@ -10,7 +10,20 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "fill", &fill);
   def(env, exports, "randomUniform", &random_uniform);
   def(env, exports, "randomNormal", &random_normal);
+  def(env, exports, "peakProbe", &peak_probe);
   def(env, exports, "addForward", &add_forward);
+  def(env, exports, "concatBatchForward", &concat_batch_forward);
+  def(env, exports, "posteriorSampleForward", &posterior_sample_forward);
+  def(env, exports, "matmulForward", &matmul_forward);
+  def(env, exports, "matmulBackward", &matmul_backward);
+  def(env, exports, "linearForward", &linear_forward);
+  def(env, exports, "linearBackward", &linear_backward);
+  def(env, exports, "conv2dForward", &conv2d_forward);
+  def(env, exports, "conv2dBackward", &conv2d_backward);
+  def(env, exports, "attentionForward", &attention_forward);
+  def(env, exports, "attentionBackward", &attention_backward);
+  def(env, exports, "softmaxForward", &softmax_forward);
+  def(env, exports, "softmaxBackward", &softmax_backward);
   def(env, exports, "activationForward", &activation_forward);
   def(env, exports, "activationBackward", &activation_backward);
   def(env, exports, "gegluForward", &geglu_forward);
@@ -19,6 +32,14 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "groupNormBackward", &group_norm_backward);
   def(env, exports, "layerNormForward", &layer_norm_forward);
   def(env, exports, "layerNormBackward", &layer_norm_backward);
+  def(env, exports, "reduceForward", &reduce_forward);
+  def(env, exports, "reduceBackward", &reduce_backward);
+  def(env, exports, "scaleForward", &scale_forward);
+  def(env, exports, "castForward", &cast_forward);
+  def(env, exports, "contiguousForward", &contiguous_forward);
+  def(env, exports, "sliceBackward", &slice_backward);
+  def(env, exports, "concatChannelsForward", &concat_channels_forward);
+  def(env, exports, "dropoutForward", &dropout_forward);
   def(env, exports, "mseLossForward", &mse_loss_forward);
   def(env, exports, "mseLossBackward", &mse_loss_backward);
   def(env, exports, "embeddingForward", &embedding_forward);
@@ -35,6 +56,8 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "quantizationMap", &quantization_map);
   def(env, exports, "gradientNorm", &gradient_norm);
   def(env, exports, "adamWStep", &adam_w_step);
+  def(env, exports, "resizeImage", &resize_image);
+  def(env, exports, "imageToTensor", &image_to_tensor);
 }
 
 }  // namespace noisewright::binding

@@ -13,9 +13,14 @@ struct QuantizationMap {
   float value[256];                             // ascending; 1.0 is last; 0.0 is code `zero`
   float midpoint[256];                          // midpoint[k] parts codes k and k + 1; the last is infinite
   // The code of the smallest number that shares the prefix. At most one midpoint lies behind one prefix, so a number's code is this
-  // or the next, decided by one comparison. Padded for loads of four bytes.
-  uint8_t base[kPrefixes + 3];
+  // or the next, decided by one comparison.
+  uint8_t base[kPrefixes];
   int zero;
+
+  // The same for many numbers at once: from threshold[r] to the next the codes are round(slope u + offset), at most `last`. The
+  // regions are zero (before the first threshold), the seven decades, and one. Where the rounding is close the midpoints decide.
+  static constexpr int kRegions = 9;
+  float threshold[kRegions], slope[kRegions], offset[kRegions], last[kRegions];
 };
 
 // With negative values (first moments), or without (second moments). Made once.

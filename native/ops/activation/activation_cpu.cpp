@@ -2,10 +2,7 @@
 // as two streams.
 #include "ops/activation/activation.h"
 
-#include <type_traits>
-
-#include "core/parallel.h"
-#include "core/simd.h"
+#include "core/rows.h"
 
 namespace noisewright::NOISEWRIGHT_TARGET {
 
@@ -48,7 +45,8 @@ void forward_typed(const ActivationParams& p) {
   const auto* x = static_cast<const T*>(p.x);
   auto* y = static_cast<T*>(p.y);
   parallel_chunks(p.count, kChunk, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i += kLanes) store_up_to(y + i, value<kind>(load_up_to(x + i, end - i)), end - i);
+    for_vectors(end - begin,
+                [&](int64_t i, auto n) { store_up_to(y + begin + i, value<kind>(load_up_to(x + begin + i, n)), n); });
   });
 }
 
@@ -57,16 +55,16 @@ void backward_typed(const ActivationParams& p) {
   const auto *x = static_cast<const T*>(p.x), *dy = static_cast<const T*>(p.dy);
   auto* dx = static_cast<T*>(p.y);
   parallel_chunks(p.count, kChunk, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i += kLanes) {
-      const int64_t n = end - i;
-      store_up_to(dx + i, load_up_to(dy + i, n) * derivative<kind>(load_up_to(x + i, n)), n);
-    }
+    for_vectors(end - begin, [&](int64_t i, auto n) {
+      const Vec slope = derivative<kind>(load_up_to(x + begin + i, n));
+      store_up_to(dx + begin + i, load_up_to(dy + begin + i, n) * slope, n);
+    });
   });
 }
 
 template <class Body>
 void with_kind_and_type(const ActivationParams& p, Body&& body) {
-  with_float_type(p.dtype, [&](auto* t) {
+  with_compute_type(p.dtype, [&](auto* t) {
     switch (p.kind) {
       case Activation::kSilu:
         return body(std::integral_constant<Activation, Activation::kSilu>{}, t);
@@ -94,29 +92,27 @@ void for_row_pieces(int64_t rows, int64_t half, Body&& body) {
 template <class T>
 void geglu_forward_typed(const GegluParams& p) {
   for_row_pieces(p.rows, p.half, [&](int64_t row, int64_t first, int64_t last) {
-    const T *u = static_cast<const T*>(p.x) + row * 2 * p.half, *v = u + p.half;
-    T* y = static_cast<T*>(p.y) + row * p.half;
-    for (int64_t i = first; i < last; i += kLanes) {
-      const int64_t n = last - i;
+    const T *u = static_cast<const T*>(p.x) + row * 2 * p.half + first, *v = u + p.half;
+    T* y = static_cast<T*>(p.y) + row * p.half + first;
+    for_vectors(last - first, [&](int64_t i, auto n) {
       store_up_to(y + i, load_up_to(u + i, n) * value<Activation::kGelu>(load_up_to(v + i, n)), n);
-    }
+    });
   });
 }
 
 template <class T>
 void geglu_backward_typed(const GegluParams& p) {
   for_row_pieces(p.rows, p.half, [&](int64_t row, int64_t first, int64_t last) {
-    const T *u = static_cast<const T*>(p.x) + row * 2 * p.half, *v = u + p.half;
-    const T* dy = static_cast<const T*>(p.dy) + row * p.half;
-    T *du = static_cast<T*>(p.y) + row * 2 * p.half, *dv = du + p.half;
-    for (int64_t i = first; i < last; i += kLanes) {
-      const int64_t n = last - i;
+    const T *u = static_cast<const T*>(p.x) + row * 2 * p.half + first, *v = u + p.half;
+    const T* dy = static_cast<const T*>(p.dy) + row * p.half + first;
+    T *du = static_cast<T*>(p.y) + row * 2 * p.half + first, *dv = du + p.half;
+    for_vectors(last - first, [&](int64_t i, auto n) {
       const Vec g = load_up_to(dy + i, n), gate = load_up_to(v + i, n);
       Vec cdf, slope;
       gelu_parts(gate, &cdf, &slope);
       store_up_to(du + i, g * (gate * cdf), n);
       store_up_to(dv + i, g * load_up_to(u + i, n) * slope, n);
-    }
+    });
   });
 }
 
@@ -133,11 +129,11 @@ void activation_backward(const ActivationParams& p) {
 }
 
 void geglu_forward(const GegluParams& p) {
-  with_float_type(p.dtype, [&](auto* t) { geglu_forward_typed<std::remove_pointer_t<decltype(t)>>(p); });
+  with_compute_type(p.dtype, [&](auto* t) { geglu_forward_typed<std::remove_pointer_t<decltype(t)>>(p); });
 }
 
 void geglu_backward(const GegluParams& p) {
-  with_float_type(p.dtype, [&](auto* t) { geglu_backward_typed<std::remove_pointer_t<decltype(t)>>(p); });
+  with_compute_type(p.dtype, [&](auto* t) { geglu_backward_typed<std::remove_pointer_t<decltype(t)>>(p); });
 }
 
 }  // namespace noisewright::NOISEWRIGHT_TARGET

@@ -284,14 +284,14 @@ void backward_typed(const GroupNormBackwardParams& p) {
 }  // namespace
 
 void group_norm_forward(const GroupNormParams& p) {
-  with_float_type(p.dtype, [&](auto* t) {
+  with_compute_type(p.dtype, [&](auto* t) {
     using T = std::remove_pointer_t<decltype(t)>;
     p.silu ? forward_typed<true, T>(p) : forward_typed<false, T>(p);
   });
 }
 
 void group_norm_backward(const GroupNormBackwardParams& p) {
-  with_float_type(p.dtype, [&](auto* t) {
+  with_compute_type(p.dtype, [&](auto* t) {
     using T = std::remove_pointer_t<decltype(t)>;
     p.silu ? backward_typed<true, T>(p) : backward_typed<false, T>(p);
   });
