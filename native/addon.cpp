@@ -27,6 +27,7 @@ static napi_value start(napi_env env, napi_value exports) {
     choose_target_at_load();
     Environment::create(env);
     define_runtime(env, exports);
+    define_io(env, exports);
     define_ops(env, exports);
   } catch (const PendingException&) {
   } catch (const Error& error) {

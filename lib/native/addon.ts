@@ -42,12 +42,95 @@ export interface Addon {
   /** False when this machine cannot run `name`. Takes effect in queue order. */
   setCpuTarget(name: string): boolean
 
+  // ---- files
+  /** Elements read from byte `offset` of an open file when the op runs; the descriptor may be closed after the call. */
+  fileTensor(descriptor: number, offset: number, shape: readonly number[], dtype: DType): Handle
+
   // ---- ops
   fill(shape: readonly number[], dtype: DType, value: number): Handle
   randomUniform(shape: readonly number[], seed: bigint, stream: bigint, low: number, high: number): Handle
   randomNormal(shape: readonly number[], seed: bigint, stream: bigint): Handle
   /** a + b (op 0), a - b (1) or a * b (2); b broadcast along its axes of size 1. */
   addForward(a: Handle, b: Handle, op: number): Handle
+  matmulForward(a: Handle, b: Handle, transposeA: boolean, transposeB: boolean): Handle
+  /** [da, db], null where not needed. */
+  matmulBackward(
+    dy: Handle,
+    a: Handle,
+    b: Handle,
+    transposeA: boolean,
+    transposeB: boolean,
+    needsA: boolean,
+    needsB: boolean,
+  ): [MaybeHandle, MaybeHandle]
+  /** y and, with `save`, what backward wants: loraScale x loraDown^T float32, and the argument of the activation. */
+  linearForward(
+    x: Handle,
+    weight: Handle,
+    bias: MaybeHandle,
+    residual: MaybeHandle,
+    loraDown: MaybeHandle,
+    loraUp: MaybeHandle,
+    activation: number,
+    loraScale: number,
+    save: boolean,
+  ): [Handle, MaybeHandle, MaybeHandle]
+  /** Gradients of x, weight, bias, loraDown and loraUp; x may be null where none needs it. */
+  linearBackward(
+    dy: Handle,
+    x: MaybeHandle,
+    weight: Handle,
+    loraDown: MaybeHandle,
+    loraUp: MaybeHandle,
+    z: MaybeHandle,
+    pre: MaybeHandle,
+    activation: number,
+    loraScale: number,
+    needsX: boolean,
+    needsWeight: boolean,
+    needsBias: boolean,
+    needsDown: boolean,
+    needsUp: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle, MaybeHandle, MaybeHandle]
+  /** exact: no fast 3x3 convolution; keep: its transformed weights stay beside `weight`. */
+  conv2dForward(
+    x: Handle,
+    weight: Handle,
+    bias: MaybeHandle,
+    timeEmbedding: MaybeHandle,
+    residual: MaybeHandle,
+    stride: number,
+    top: number,
+    bottom: number,
+    left: number,
+    right: number,
+    upsample: boolean,
+    exact: boolean,
+    keep: boolean,
+  ): Handle
+  /** Gradients of x, weight, bias and timeEmbedding; x may be null where that of weight is not needed. */
+  conv2dBackward(
+    dy: Handle,
+    x: MaybeHandle,
+    xShape: readonly number[],
+    weight: Handle,
+    stride: number,
+    top: number,
+    bottom: number,
+    left: number,
+    right: number,
+    upsample: boolean,
+    exact: boolean,
+    keep: boolean,
+    needsX: boolean,
+    needsWeight: boolean,
+    needsBias: boolean,
+    needsTime: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle, MaybeHandle]
+  /** One after the other along the first axis. */
+  concatBatchForward(parts: readonly Handle[]): Handle
+  /** mean + exp(logvar / 2) * noise, float32; moments hold [mean ; logvar] on the last axis. */
+  posteriorSampleForward(moments: Handle, noise: Handle): Handle
   /** [o, log-sum-exp float32 [n, heads, t]]; q [n, t, heads * d], k and v [n, s, heads * d], last axis contiguous. */
   attentionForward(q: Handle, k: Handle, v: Handle, heads: number, causal: boolean, scale: number): [Handle, Handle]
   /** [dq, dk, dv], null where not needed. */
@@ -67,4 +150,103 @@ export interface Addon {
   ): [MaybeHandle, MaybeHandle, MaybeHandle]
   softmaxForward(x: Handle): Handle
   softmaxBackward(dy: Handle, y: Handle): Handle
+  /** kind is 0 silu, 1 gelu, 2 quickGelu. */
+  activationForward(x: Handle, kind: number): Handle
+  activationBackward(dy: Handle, x: Handle, kind: number): Handle
+  gegluForward(x: Handle): Handle
+  gegluBackward(dy: Handle, x: Handle): Handle
+  /** y, then mean and rstd, float32 [n, groups]. */
+  groupNormForward(
+    x: Handle,
+    weight: Handle,
+    bias: Handle,
+    groups: number,
+    eps: number,
+    silu: boolean,
+  ): [Handle, Handle, Handle]
+  /** dx, dweight and dbias, null where not needed. */
+  groupNormBackward(
+    dy: Handle,
+    x: Handle,
+    weight: Handle,
+    bias: Handle,
+    mean: Handle,
+    rstd: Handle,
+    groups: number,
+    silu: boolean,
+    needsX: boolean,
+    needsWeight: boolean,
+    needsBias: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle]
+  /** y, then mean and rstd, float32, one for each row. */
+  layerNormForward(x: Handle, weight: Handle, bias: Handle, eps: number): [Handle, Handle, Handle]
+  layerNormBackward(
+    dy: Handle,
+    x: Handle,
+    weight: Handle,
+    mean: Handle,
+    rstd: Handle,
+    needsX: boolean,
+    needsWeight: boolean,
+    needsBias: boolean,
+  ): [MaybeHandle, MaybeHandle, MaybeHandle]
+  /** factor * the sum of x (times z, of x's shape) over ascending axes, which disappear; float32. */
+  reduceForward(x: Handle, z: MaybeHandle, axes: readonly number[], factor: number): Handle
+  /** factor * dy, repeated along the axes of `shape` that were summed. */
+  reduceBackward(dy: Handle, shape: readonly number[], axes: readonly number[], factor: number, dtype: DType): Handle
+  scaleForward(x: Handle, factor: number): Handle
+  castForward(x: Handle, dtype: DType): Handle
+  /** A packed copy of a strided view; strides may be 0. */
+  contiguousForward(x: Handle): Handle
+  /** dy at `start` of an axis, zeros elsewhere. */
+  sliceBackward(dy: Handle, shape: readonly number[], axis: number, start: number): Handle
+  /** a and b may be strided. */
+  concatChannelsForward(a: Handle, b: Handle): Handle
+  /** Its own backward, on dy. */
+  dropoutForward(x: Handle, p: number, seed: bigint, stream: bigint): Handle
+  mseLossForward(prediction: Handle, target: Handle, weights: MaybeHandle): Handle
+  mseLossBackward(dloss: Handle, prediction: Handle, target: Handle, weights: MaybeHandle): Handle
+  embeddingForward(ids: Handle, table: Handle): Handle
+  /** The gradient of a table of `rows` rows. */
+  embeddingBackward(dy: Handle, ids: Handle, rows: number): Handle
+  timestepEmbeddingForward(timesteps: Handle, dim: number, maxPeriod: number): Handle
+  addNoiseForward(latents: Handle, noise: Handle, timesteps: Handle, alphasCumprod: Handle): Handle
+  velocityForward(latents: Handle, noise: Handle, timesteps: Handle, alphasCumprod: Handle): Handle
+  offsetNoiseForward(
+    noise: Handle,
+    latents: MaybeHandle,
+    offset: number,
+    adaptiveScale: number,
+    seed: bigint,
+    stream: bigint,
+  ): Handle
+  /** y += x */
+  accumulate(y: Handle, x: Handle): void
+  /** y = x */
+  copyInto(y: Handle, x: Handle): void
+  /** y *= factor; 0 clears */
+  scaleInPlace(y: Handle, factor: number): void
+  /** Codes and the scale of every 256 elements. */
+  quantizeBlockwise(x: Handle, signed: boolean): [Handle, Handle]
+  dequantizeBlockwise(codes: Handle, absmax: Handle, signed: boolean): Handle
+  /** The 256 values that codes stand for. */
+  quantizationMap(signed: boolean): Handle
+  /** [norm, min(1, maxNorm / (norm + 1e-6))] */
+  gradientNorm(gradients: readonly Handle[], maxNorm: number): Handle
+  /** One step for all parameters, in place; lists run parallel. Hyperparameters: five numbers for each group. */
+  adamWStep(
+    params: readonly Handle[],
+    gradients: readonly Handle[],
+    state1: readonly Handle[],
+    state2: readonly Handle[],
+    absmax1: readonly MaybeHandle[],
+    absmax2: readonly MaybeHandle[],
+    copies: readonly MaybeHandle[],
+    groups: readonly number[],
+    steps: readonly number[],
+    hyperparameters: readonly number[],
+    clip: MaybeHandle,
+    decayAfter: boolean,
+    skipInvalid: boolean,
+  ): void
 }

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "core/tensor.h"
 
@@ -17,6 +18,39 @@ Tensor random_normal(const Shape& shape, uint64_t seed, uint64_t stream);
 // add: a op b, b broadcast along its axes of size 1; op is 0 add, 1 subtract, 2 multiply
 Tensor add_forward(const Tensor& a, const Tensor& b, int64_t op);
 
+// concat_batch: one after the other along the first axis
+Tensor concat_batch_forward(const std::vector<Tensor>& parts);
+
+// posterior_sample: mean + exp(logvar / 2) * noise in float32; moments hold [mean ; logvar] on the last axis
+Tensor posterior_sample_forward(const Tensor& moments, const Tensor& noise);
+// matmul: c = a b over leading axes; b may be one matrix for all of them unless a is transposed
+Tensor matmul_forward(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b);
+std::tuple<std::optional<Tensor>, std::optional<Tensor>> matmul_backward(const Tensor& dc, const Tensor& a, const Tensor& b,
+                                                                         bool transpose_a, bool transpose_b, bool needs_a,
+                                                                         bool needs_b);
+
+// linear: y = activation(x weightT + bias + lora_scale (x lora_downT) lora_upT) + residual. With save, also what backward needs: lora_scale
+// times x lora_downT, and the activation's argument.
+std::tuple<Tensor, std::optional<Tensor>, std::optional<Tensor>> linear_forward(
+    const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual,
+    const std::optional<Tensor>& lora_down, const std::optional<Tensor>& lora_up, int64_t activation, double lora_scale, bool save);
+// Gradients of x, weight, bias, lora_down, lora_up; that of residual is dy. x may be absent where no gradient needs it.
+std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>>
+linear_backward(const Tensor& dy, const std::optional<Tensor>& x, const Tensor& weight, const std::optional<Tensor>& lora_down,
+                const std::optional<Tensor>& lora_up, const std::optional<Tensor>& z, const std::optional<Tensor>& pre,
+                int64_t activation, double lora_scale, bool needs_x, bool needs_weight, bool needs_bias, bool needs_down,
+                bool needs_up);
+
+// conv2d: y = convolution(x, enlarged first with upsample) + bias + time_embedding + residual. frozen: weight will not change soon, so that
+// what is derived from it may be kept beside it. exact: no fast 3x3 convolution.
+Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
+                      const std::optional<Tensor>& time_embedding, const std::optional<Tensor>& residual, int64_t stride, int64_t top,
+                      int64_t bottom, int64_t left, int64_t right, bool upsample, bool exact, bool frozen);
+// Gradients of x, weight, bias, time_embedding; that of residual is dy. x is needed for that of weight alone.
+std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> conv2d_backward(
+    const Tensor& dy, const std::optional<Tensor>& x, const Shape& x_shape, const Tensor& weight, int64_t stride, int64_t top,
+    int64_t bottom, int64_t left, int64_t right, bool upsample, bool exact, bool frozen, bool needs_x, bool needs_weight, bool needs_bias,
+    bool needs_time);
 // attention: softmax(scale q k^T) v for each head of q [n, t, heads * d], k and v [n, s, heads * d]; d is a multiple
 // of 8. forward gives (o, log-sum-exp [n, heads, t]), backward (dq, dk, dv) as far as they are needed
 std::tuple<Tensor, Tensor> attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads,
@@ -28,5 +62,81 @@ std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> 
 // softmax along the last axis; backward takes the gradient and the result of forward
 Tensor softmax_forward(const Tensor& x);
 Tensor softmax_backward(const Tensor& dy, const Tensor& y);
+// activation: kind is 0 silu, 1 gelu (erf), 2 quickGelu; geglu halves the last axis
+Tensor activation_forward(const Tensor& x, int64_t kind);
+Tensor activation_backward(const Tensor& dy, const Tensor& x, int64_t kind);
+Tensor geglu_forward(const Tensor& x);
+Tensor geglu_backward(const Tensor& dy, const Tensor& x);
+
+// group_norm: x [n, ..., c]; y, mean and rstd [n, groups]. Backward: dx, dweight, dbias
+std::tuple<Tensor, Tensor, Tensor> group_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                                      int64_t groups, double eps, bool silu);
+std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> group_norm_backward(
+    const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& rstd,
+    int64_t groups, bool silu, bool needs_x, bool needs_weight, bool needs_bias);
+
+// layer_norm: rows of the last axis; y, mean and rstd of x's shape without it. Backward: dx, dweight, dbias
+std::tuple<Tensor, Tensor, Tensor> layer_norm_forward(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                                      double eps);
+std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> layer_norm_backward(
+    const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& mean, const Tensor& rstd, bool needs_x,
+    bool needs_weight, bool needs_bias);
+// mse_loss: mean over samples of w_n mean((prediction - target)^2), float32 []; the gradient goes to prediction alone
+Tensor mse_loss_forward(const Tensor& prediction, const Tensor& target, const std::optional<Tensor>& weights);
+Tensor mse_loss_backward(const Tensor& dloss, const Tensor& prediction, const Tensor& target, const std::optional<Tensor>& weights);
+
+// embedding: rows of table chosen by int32 ids; the gradient is a whole float32 table of `rows` rows
+Tensor embedding_forward(const Tensor& ids, const Tensor& table);
+Tensor embedding_backward(const Tensor& dy, const Tensor& ids, int64_t rows);
+
+// timestep_embedding: [cos(t f_i), sin(t f_i)] float32 [n, dim]
+Tensor timestep_embedding_forward(const Tensor& timesteps, int64_t dim, double max_period);
+
+// add_noise: the noisy latents, or the velocity target, at each sample's timestep
+Tensor add_noise_forward(const Tensor& latents, const Tensor& noise, const Tensor& timesteps, const Tensor& alphas_cumprod);
+Tensor velocity_forward(const Tensor& latents, const Tensor& noise, const Tensor& timesteps, const Tensor& alphas_cumprod);
+
+// offset_noise: noise [n, ..., c] plus a random shift for each sample and channel; latents are read when adaptive_scale is not 0
+Tensor offset_noise_forward(const Tensor& noise, const std::optional<Tensor>& latents, double offset, double adaptive_scale,
+                            uint64_t seed, uint64_t stream);
+
+// accumulate: in place. y += x, y = x (types may differ), y *= factor (0 clears, NaN too)
+void accumulate(const Tensor& y, const Tensor& x);
+void copy_into(const Tensor& y, const Tensor& x);
+void scale_in_place(const Tensor& y, double factor);
+
+// quantize_blockwise: 8-bit codes and one float32 scale for every 256 elements; quantization_map: the 256 values of the codes
+std::tuple<Tensor, Tensor> quantize_blockwise(const Tensor& x, bool is_signed);
+Tensor dequantize_blockwise(const Tensor& codes, const Tensor& absmax, bool is_signed);
+Tensor quantization_map(bool is_signed);
+
+// gradient_norm: [norm, min(1, max_norm / (norm + 1e-6))] of all gradients together; an infinite max_norm does not clip
+Tensor gradient_norm(std::vector<Tensor> gradients, double max_norm);
+
+// adam_w: one step for all parameters, in place. State lists as in adam_w.h (absmax null: float32 states; copy null: none);
+// hyperparameters are [lr, beta1, beta2, eps, weight decay] of each group, one group after the other; clip comes from gradient_norm
+void adam_w_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::vector<Tensor> state1, std::vector<Tensor> state2,
+                 std::vector<std::optional<Tensor>> absmax1, std::vector<std::optional<Tensor>> absmax2,
+                 std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& groups, const std::vector<int64_t>& steps,
+                 const std::vector<double>& hyperparameters, const std::optional<Tensor>& clip, bool decay_after,
+                 bool skip_invalid);
+
+// reduce: factor * the sum of x (times z) over axes (ascending), which disappear; float32. Backward spreads dy over x's
+// shape again
+Tensor reduce_forward(const Tensor& x, const std::optional<Tensor>& z, const Shape& axes, double factor);
+Tensor reduce_backward(const Tensor& dy, const Shape& shape, const Shape& axes, double factor, DType dtype);
+
+// scale, cast
+Tensor scale_forward(const Tensor& x, double factor);
+Tensor cast_forward(const Tensor& x, DType dtype);
+
+// contiguous: a packed copy of a strided view; slice_backward puts dy back at `start` of an axis among zeros; channels
+// are the last axis
+Tensor contiguous_forward(const Tensor& x);
+Tensor slice_backward(const Tensor& dy, const Shape& shape, int64_t axis, int64_t start);
+Tensor concat_channels_forward(const Tensor& a, const Tensor& b);
+
+// dropout: the mask is a function of (seed, stream, element); backward is the same call on dy
+Tensor dropout_forward(const Tensor& x, double probability, uint64_t seed, uint64_t stream);
 
 }  // namespace noisewright

@@ -1,0 +1,17 @@
+import { dropout } from '../../lib/ops/dropout.ts'
+import { randomNormal } from '../../lib/tensor/create.ts'
+import type { Bench } from '../harness.ts'
+
+const shapes = [
+  [1, 64, 64, 320],
+  [4, 64, 64, 960],
+]
+
+export const benches: readonly Bench[] = shapes.map((shape) => ({
+  name: `dropout float32 ${shape.join('x')}`,
+  bytes: 8 * shape.reduce((a, b) => a * b),
+  setup() {
+    const x = randomNormal(shape, { seed: 1 })
+    return { run: () => dropout(x, { p: 0.1, seed: 1n, stream: 2n }) }
+  },
+}))

@@ -1,0 +1,17 @@
+import { gelu } from '../../lib/ops/gelu.ts'
+import { randomNormal } from '../../lib/tensor/create.ts'
+import type { Bench } from '../harness.ts'
+
+const shapes = [
+  [1, 64, 64, 320],
+  [4, 64, 64, 960],
+]
+
+export const benches: readonly Bench[] = shapes.map((shape) => ({
+  name: `gelu float32 ${shape.join('x')}`,
+  bytes: 8 * shape.reduce((a, b) => a * b),
+  setup() {
+    const x = randomNormal(shape, { seed: 1 })
+    return { run: () => gelu(x) }
+  },
+}))

@@ -1,0 +1,21 @@
+import { groupNormSilu } from '../../lib/ops/groupNormSilu.ts'
+import { full, randomNormal, zeros } from '../../lib/tensor/create.ts'
+import type { Bench } from '../harness.ts'
+
+const shapes = [
+  [1, 64, 64, 320],
+  [1, 16, 16, 1280],
+  [1, 512, 512, 128],
+]
+
+export const benches: readonly Bench[] = shapes.map((shape) => ({
+  name: `groupNormSilu float32 ${shape.join('x')}`,
+  bytes: 8 * shape.reduce((a, b) => a * b),
+  setup() {
+    const c = shape.at(-1)!
+    const x = randomNormal(shape, { seed: 1 })
+    const weight = full([c], 1)
+    const bias = zeros([c])
+    return { run: () => groupNormSilu(x, weight, bias, { groups: 32 }) }
+  },
+}))

@@ -1,0 +1,20 @@
+import { layerNorm } from '../../lib/ops/layerNorm.ts'
+import { full, randomNormal, zeros } from '../../lib/tensor/create.ts'
+import type { Bench } from '../harness.ts'
+
+const shapes = [
+  [1, 4096, 320],
+  [1, 256, 1280],
+]
+
+export const benches: readonly Bench[] = shapes.map((shape) => ({
+  name: `layerNorm float32 ${shape.join('x')}`,
+  bytes: 8 * shape.reduce((a, b) => a * b),
+  setup() {
+    const c = shape.at(-1)!
+    const x = randomNormal(shape, { seed: 1 })
+    const weight = full([c], 1)
+    const bias = zeros([c])
+    return { run: () => layerNorm(x, weight, bias) }
+  },
+}))

@@ -1,0 +1,16 @@
+import { sliceChannels } from '../../lib/ops/sliceChannels.ts'
+import { randomNormal } from '../../lib/tensor/create.ts'
+import type { Bench } from '../harness.ts'
+
+const shape = [1, 64, 64, 640]
+
+export const benches: readonly Bench[] = [
+  {
+    name: `sliceChannels float32 ${shape.join('x')} first half`,
+    bytes: 4 * shape.reduce((a, b) => a * b),
+    setup() {
+      const x = randomNormal(shape, { seed: 1 })
+      return { run: () => sliceChannels(x, { start: 0, end: 320 }) }
+    },
+  },
+]

@@ -1,0 +1,21 @@
+import { sub } from '../../lib/ops/sub.ts'
+import { randomNormal } from '../../lib/tensor/create.ts'
+import type { Bench } from '../harness.ts'
+
+const shapes = [
+  [1, 64, 64, 320],
+  [1, 16, 16, 1280],
+]
+
+export const benches: readonly Bench[] = shapes.map((shape) => {
+  const elements = shape.reduce((a, b) => a * b)
+  return {
+    name: `sub float32 ${shape.join('x')}`,
+    bytes: 12 * elements,
+    setup() {
+      const a = randomNormal(shape, { seed: 1 })
+      const b = randomNormal(shape, { seed: 2 })
+      return { run: () => sub(a, b) }
+    },
+  }
+})

@@ -1,0 +1,41 @@
+import { ConfigError } from '../util/errors.ts'
+import { FloatLiteral } from './datasetSchema.ts'
+import { positionAt } from './locate.ts'
+
+/** Parses TOML; integers become numbers, floats with whole values `FloatLiteral`s. @throws ConfigError with the place */
+export async function parseToml(source: string, file: string): Promise<unknown> {
+  const { parse, TomlError } = await import('smol-toml')
+  try {
+    return markFloats(parse(source, { integersAsBigInt: true }))
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error
+    const reason = error.message.split('\n')[0]!.replace(/^Invalid TOML document: /, '')
+    throw new ConfigError(`not valid TOML: ${reason}\n${error.codeblock}`, {
+      file,
+      line: error.line,
+      column: error.column,
+    })
+  }
+}
+
+/** Turns the parser's bigints into numbers and its floats into `FloatLiteral`s, so that `512.0` is not taken for `512`. */
+function markFloats(value: unknown): unknown {
+  if (typeof value === 'bigint') return Number(value)
+  if (typeof value === 'number') return Number.isInteger(value) ? new FloatLiteral(value) : value
+  if (Array.isArray(value)) return value.map(markFloats)
+  if (typeof value !== 'object' || value === null || value instanceof Date) return value
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, markFloats(inner)]))
+}
+
+/** Parses JSON. @throws ConfigError with the place */
+export function parseJson(source: string, file: string): unknown {
+  try {
+    return JSON.parse(source)
+  } catch (error) {
+    const { message } = error as SyntaxError
+    // Some of the engine's messages give the position, some quote the text around it, one means the end.
+    const offset = message.includes('end of JSON input') ? source.length : /position (\d+)/.exec(message)?.[1]
+    const position = offset === undefined ? {} : positionAt(source, Number(offset))
+    throw new ConfigError(`not valid JSON: ${message}`, { file, ...position }, { cause: error })
+  }
+}

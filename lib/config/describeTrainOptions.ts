@@ -1,0 +1,50 @@
+import { laterTrainOptions } from './laterTrainOptions.ts'
+import { type TrainOption, type TrainOptionGroup, trainOptions } from './trainOptionTable.ts'
+
+const groupTitles: Readonly<Record<TrainOptionGroup, string>> = {
+  model: 'Model',
+  data: 'Data (options of a dataset configuration win over these)',
+  network: 'Network',
+  optimizer: 'Optimizer and learning rate',
+  training: 'Training',
+  output: 'Output',
+  preview: 'Preview pictures',
+  logging: 'Log',
+  hints: 'Accepted, without effect',
+}
+
+/** The options of `train-network` as text for a terminal, in groups, wrapped to a width in characters. */
+export function describeTrainOptions(width = 100): string {
+  const lines: string[] = []
+  for (const [group, title] of Object.entries(groupTitles)) {
+    lines.push('', `${title}:`)
+    for (const option of trainOptions as readonly TrainOption[]) {
+      if (option.group === group) lines.push(...describe(option, width))
+    }
+  }
+  const later = Object.keys(laterTrainOptions).sort().join(', ')
+  return [...lines.slice(1), '', 'Of a later version, refused by name:', ...wrap(later, width, '  ')].join('\n')
+}
+
+function describe(option: TrainOption, width: number): string[] {
+  const facts = [option.help]
+  if (option.choices && option.choices.length > 1) facts.push(`One of ${option.choices.join(', ')}.`)
+  if (option.required) facts.push('Required.')
+  else if (option.default !== undefined && option.type !== 'flag') facts.push(`Default: ${option.default}.`)
+  return [`  --${option.name}${valueName(option)}`, ...wrap(facts.join(' '), width, '        ')]
+}
+
+function valueName({ type }: TrainOption): string {
+  if (type === 'flag') return ''
+  return type === 'list' ? ' <key=value...>' : ` <${type}>`
+}
+
+function wrap(text: string, width: number, indent: string): string[] {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`
+    else lines.push(indent + word)
+  }
+  return lines
+}

@@ -1,0 +1,168 @@
+/** Reads options of `train-network` from command-line arguments, one place at a time; rules between options are in lib/train. */
+import { didYouMean } from '../util/nearest.ts'
+import { parseResolution } from './datasetConfig.ts'
+import { laterTrainOptions, otherTrainerOptions } from './laterTrainOptions.ts'
+import { type TrainOption, type TrainOptionType, trainOptions } from './trainOptionTable.ts'
+
+export { laterTrainOptions, otherTrainerOptions } from './laterTrainOptions.ts'
+export { type TrainOption, type TrainOptionGroup, type TrainOptionType, trainOptions } from './trainOptionTable.ts'
+
+type Row = (typeof trainOptions)[number]
+export type TrainOptionName = Row['name']
+
+interface ValueOfType {
+  flag: boolean
+  integer: number
+  number: number
+  text: string
+  list: readonly string[]
+  resolution: readonly [width: number, height: number]
+}
+
+type ValueOfRow<R> = R extends { choices: readonly (infer Choice)[] }
+  ? Choice
+  : R extends { type: infer Type extends TrainOptionType }
+    ? ValueOfType[Type]
+    : never
+
+/** The type of an option's value, derived from its row. */
+export type TrainOptionValue<Name extends TrainOptionName> = ValueOfRow<Extract<Row, { readonly name: Name }>>
+
+/** Options that were given, whether on the command line or in a configuration file. */
+export type GivenTrainOptions = { readonly [Name in TrainOptionName]?: TrainOptionValue<Name> }
+
+/** What was read from one place: the values that are right, and everything that is wrong. */
+export interface TrainOptionReading {
+  readonly given: GivenTrainOptions
+  /** Options that were given with a wrong value, so that they are not also reported as missing. */
+  readonly unreadable: ReadonlySet<string>
+  /** One complete message each. */
+  readonly problems: readonly string[]
+}
+
+export const trainOptionsByName: ReadonlyMap<string, TrainOption> = new Map(
+  (trainOptions as readonly TrainOption[]).map((option) => [option.name, option]),
+)
+
+/** A value, or what is wrong with the one that was found. */
+export type ValueReading = { readonly value: unknown } | { readonly problem: string }
+
+/**
+ * Reads the arguments after `train-network`. Names may be written with underscores or dashes, values after a space or
+ * after `=`; a value may begin with one dash, not with two. Of an option given twice, the last counts.
+ */
+export function readTrainArguments(args: readonly string[]): TrainOptionReading {
+  const given: Record<string, unknown> = {}
+  const unreadable = new Set<string>()
+  const problems: string[] = []
+  for (let at = 0; at < args.length; ) {
+    const argument = args[at++]!
+    const match = /^--([^=]+)(?:=(.*))?$/s.exec(argument)
+    if (match === null) {
+      problems.push(`unexpected argument ${JSON.stringify(argument)}: options are written --name value`)
+      continue
+    }
+    const name = match[1]!.replaceAll('-', '_')
+    const attached = match[2]
+    const option = trainOptionsByName.get(name)
+    const followers = attached === undefined ? untilNextOption(args, at) : []
+    if (option === undefined) {
+      problems.push(refusalOf(name, `--${match[1]}`))
+      at += followers.length
+      continue
+    }
+    const takes = option.type === 'flag' ? 0 : option.type === 'list' ? followers.length : Math.min(1, followers.length)
+    const texts = attached === undefined ? followers.slice(0, takes) : [attached]
+    at += takes
+    const reading = readTexts(option, texts)
+    if ('problem' in reading) {
+      problems.push(`--${name} ${reading.problem}`)
+      unreadable.add(name)
+    } else {
+      given[name] = reading.value
+    }
+  }
+  return { given: given as GivenTrainOptions, unreadable, problems }
+}
+
+function untilNextOption(args: readonly string[], from: number): readonly string[] {
+  const end = args.findIndex((argument, at) => at >= from && argument.startsWith('--'))
+  return args.slice(from, end < 0 ? args.length : end)
+}
+
+function readTexts(option: TrainOption, texts: readonly string[]): ValueReading {
+  if (option.type === 'flag') {
+    return texts.length === 0 ? { value: true } : { problem: `takes no value, found ${JSON.stringify(texts[0])}` }
+  }
+  if (texts.length === 0) return { problem: `needs a value: ${expectedTrainValue(option)}` }
+  return option.type === 'list' ? { value: texts } : readTrainValue(option, texts[0]!)
+}
+
+/** Reads one value, of any type but flag and list, from its text. The problem continues a sentence that begins with the name. */
+export function readTrainValue(option: TrainOption, text: string): ValueReading {
+  const wrong = { problem: `must be ${expectedTrainValue(option)}, found ${JSON.stringify(text)}` }
+  const { type, minimum = Number.NEGATIVE_INFINITY, maximum = Number.POSITIVE_INFINITY } = option
+  if (type === 'integer' || type === 'number') {
+    const value = Number(text)
+    const wellFormed = type === 'integer' ? /^\s*[+-]?\d+\s*$/.test(text) : text.trim() !== '' && Number.isFinite(value)
+    return wellFormed && value >= minimum && value <= maximum ? { value } : wrong
+  }
+  if (type === 'resolution') {
+    try {
+      return { value: parseResolution(text) }
+    } catch {
+      return wrong
+    }
+  }
+  const { choices, laterChoices = [] } = option
+  if (choices === undefined) return { value: text }
+  const same = (choice: string): boolean => choice.toLowerCase() === text.trim().toLowerCase()
+  const found = choices.find(same)
+  if (found !== undefined) return { value: found }
+  const later = laterChoices.find(same)
+  if (later !== undefined) {
+    return { problem: `${later} comes with a later version of noisewright; this one has ${choices.join(', ')}` }
+  }
+  return { problem: `${wrong.problem}.${didYouMean(text, choices)}` }
+}
+
+/** What a value of this option must be, in words. */
+export function expectedTrainValue(option: TrainOption): string {
+  const { type, minimum, maximum, choices } = option
+  const least = minimum === undefined ? '' : ` of at least ${minimum}`
+  const range = maximum === undefined ? least : ` from ${minimum} to ${maximum}`
+  switch (type) {
+    case 'flag':
+      return 'nothing on the command line; true or false in a file'
+    case 'integer':
+      return `a whole number${range}`
+    case 'number':
+      return `a number${range}`
+    case 'resolution':
+      return 'one or two whole numbers ("512" or "512,768")'
+    case 'list':
+      return 'one or more texts such as key=value'
+    case 'text':
+      return choices === undefined ? 'a text' : choices.length > 1 ? `one of ${choices.join(', ')}` : `${choices[0]}`
+    default:
+      return type satisfies never
+  }
+}
+
+/**
+ * Why a name is not an option here.
+ *
+ * @param name with underscores
+ * @param written as the user wrote it
+ */
+export function refusalOf(name: string, written: string): string {
+  if (name in laterTrainOptions)
+    return `${written} comes with a later version of noisewright; leave it out to use this one`
+  const trainer = otherTrainerOptions[name]
+  if (trainer !== undefined) return `${written} is an option of ${trainer}, not of train-network`
+  const names = [...trainOptionsByName.keys(), ...Object.keys(laterTrainOptions)]
+  const prefixed = names.filter((candidate) => candidate.startsWith(name))
+  const dashes = /^-*/.exec(written)![0]
+  const hint = prefixed.length === 1 ? ` Did you mean "${prefixed[0]}"?` : didYouMean(name, names)
+  return `unknown option "${written}".${hint.replace('"', `"${dashes}`)}`
+}

@@ -1,0 +1,166 @@
+/** Facts about the data that are stored with a trained network, in the form of kohya's metadata. */
+import { basename } from 'node:path'
+import type { SubsetConfig } from '../config/datasetConfig.ts'
+import type { Dataset } from './dataset.ts'
+import type { DatasetGroup } from './datasetGroup.ts'
+import type { ScannedSubset } from './scan.ts'
+
+/** Folder name to tag to count. */
+export type TagFrequency = Readonly<Record<string, Readonly<Record<string, number>>>>
+
+export interface BucketInfo {
+  readonly buckets: Readonly<Record<string, { readonly resolution: readonly [number, number]; readonly count: number }>>
+  /** Mean distance of the aspect ratios of pictures from those of their buckets, each picture once. */
+  readonly mean_img_ar_error: number
+}
+
+/** How often each tag occurs in the captions of each folder, lower case, repeats not counted. Regularization included. */
+export function tagFrequency({ subsets }: Pick<Dataset, 'subsets'>): TagFrequency {
+  const folders: Record<string, Record<string, number>> = {}
+  for (const { config, images } of subsets) {
+    const name = basename(config.imageDir)
+    const counts = new Map(Object.entries(folders[name] ?? {}))
+    for (const { caption } of images) {
+      for (const piece of caption.text.split(',')) {
+        const tag = piece.trim().toLowerCase()
+        if (tag !== '') counts.set(tag, (counts.get(tag) ?? 0) + 1)
+      }
+    }
+    folders[name] = Object.fromEntries(counts)
+  }
+  return folders
+}
+
+/** The buckets in use with their picture counts, repeats included; null without bucketing. */
+export function bucketInfo({
+  config,
+  buckets,
+  images,
+}: Pick<Dataset, 'config' | 'buckets' | 'images'>): BucketInfo | null {
+  if (!config.enableBucket) return null
+  const entries = buckets.map(({ size, entries: { length: count } }, index) => {
+    return [String(index), { resolution: [size.width, size.height] as const, count }] as const
+  })
+  const total = images.reduce((sum, image) => sum + Math.abs(image.aspectError), 0)
+  return { buckets: Object.fromEntries(entries), mean_img_ar_error: images.length === 0 ? 0 : total / images.length }
+}
+
+/**
+ * The `ss_` metadata that describe the data, every value as text. With a configuration file: `ss_datasets` and the merged
+ * tag frequency and folders. Without one: the single dataset's options as separate keys.
+ *
+ * @param options.totalBatchSize pictures per optimizer step over all processes. Default: the dataset's batch size
+ */
+export function datasetMetadata(
+  group: DatasetGroup,
+  { totalBatchSize }: { readonly totalBatchSize?: number } = {},
+): Record<string, string> {
+  const counts = {
+    ss_num_train_images: String(group.trainImageCount),
+    ss_num_reg_images: String(group.regImageCount),
+    ss_num_batches_per_epoch: String(group.batchesPerEpoch),
+  }
+  if (group.config.file !== undefined) return { ...counts, ...severalDatasets(group.datasets) }
+  const dataset = group.datasets[0]!
+  return { ...counts, ...singleDataset(dataset, totalBatchSize ?? dataset.config.batchSize) }
+}
+
+function severalDatasets(datasets: readonly Dataset[]): Record<string, string> {
+  const mergedTags: Record<string, Readonly<Record<string, number>>> = {}
+  const folders: Record<string, { n_repeats: number; img_count: number }> = {}
+  const described = datasets.map((dataset) => {
+    const { config, subsets } = dataset
+    const tags = tagFrequency(dataset)
+    for (const [name, counts] of Object.entries(tags)) mergedTags[name] ??= counts
+    for (const subset of subsets.filter(({ config: { isReg } }) => !isReg)) {
+      folders[unusedName(basename(subset.config.imageDir), folders)] = folderInfo(subset)
+    }
+    return {
+      is_dreambooth: true,
+      batch_size_per_device: config.batchSize,
+      num_train_images: dataset.trainImageCount,
+      num_reg_images: dataset.regImageCount,
+      resolution: config.resolution,
+      enable_bucket: config.enableBucket,
+      min_bucket_reso: config.minBucketReso,
+      max_bucket_reso: config.maxBucketReso,
+      tag_frequency: tags,
+      bucket_info: bucketInfo(dataset),
+      subsets: subsets.map(describeSubset),
+    }
+  })
+  return {
+    ss_datasets: pythonJson(described),
+    ss_tag_frequency: pythonJson(mergedTags),
+    ss_dataset_dirs: pythonJson(folders),
+  }
+}
+
+function unusedName(name: string, taken: Readonly<Record<string, unknown>>): string {
+  if (!(name in taken)) return name
+  let number = 2
+  while (`${name} (${number})` in taken) number++
+  return `${name} (${number})`
+}
+
+function folderInfo({ config, images }: ScannedSubset): { n_repeats: number; img_count: number } {
+  return { n_repeats: config.numRepeats, img_count: images.length }
+}
+
+function describeSubset({ config, images }: ScannedSubset): Record<string, unknown> {
+  return {
+    img_count: images.length,
+    num_repeats: config.numRepeats,
+    color_aug: false,
+    flip_aug: config.flipAug,
+    random_crop: false,
+    shuffle_caption: config.shuffleCaption,
+    keep_tokens: config.keepTokens,
+    image_dir: basename(config.imageDir),
+    class_tokens: config.classTokens ?? null,
+    is_reg: config.isReg,
+  }
+}
+
+function singleDataset(dataset: Dataset, totalBatchSize: number): Record<string, string> {
+  const { config, subsets } = dataset
+  const options: SubsetConfig = (subsets[0]?.config ?? config.subsets[0])!
+  const foldersOf = (isReg: boolean): string => {
+    const chosen = subsets.filter((subset) => subset.config.isReg === isReg)
+    return pythonJson(
+      Object.fromEntries(chosen.map((subset) => [basename(subset.config.imageDir), folderInfo(subset)])),
+    )
+  }
+  return {
+    ss_batch_size_per_device: String(config.batchSize),
+    ss_total_batch_size: String(totalBatchSize),
+    ss_resolution: `(${config.resolution.join(', ')})`,
+    ss_color_aug: 'False',
+    ss_flip_aug: pythonBoolean(options.flipAug),
+    ss_random_crop: 'False',
+    ss_shuffle_caption: pythonBoolean(options.shuffleCaption),
+    ss_enable_bucket: pythonBoolean(config.enableBucket),
+    ss_bucket_no_upscale: pythonBoolean(config.bucketNoUpscale),
+    ss_min_bucket_reso: String(config.minBucketReso),
+    ss_max_bucket_reso: String(config.maxBucketReso),
+    ss_keep_tokens: String(options.keepTokens),
+    ss_dataset_dirs: foldersOf(false),
+    ss_reg_dataset_dirs: foldersOf(true),
+    ss_tag_frequency: pythonJson(tagFrequency(dataset)),
+    ss_bucket_info: pythonJson(bucketInfo(dataset)),
+  }
+}
+
+function pythonBoolean(value: boolean): string {
+  return value ? 'True' : 'False'
+}
+
+/** JSON as Python's `json.dumps` lays it out: `", "` and `": "` between parts, everything beyond ASCII escaped. */
+export function pythonJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(pythonJson).join(', ')}]`
+  if (typeof value === 'object' && value !== null) {
+    const parts = Object.entries(value).map(([key, inner]) => `${pythonJson(key)}: ${pythonJson(inner)}`)
+    return `{${parts.join(', ')}}`
+  }
+  return JSON.stringify(value).replace(/[\u007f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}

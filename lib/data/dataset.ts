@@ -1,0 +1,182 @@
+/** Datasets as loaded: every picture with its caption, bucket and repeats, checked before training starts. */
+import type { DatasetConfig, SubsetConfig } from '../config/datasetConfig.ts'
+import { DataError } from '../util/errors.ts'
+import {
+  type BucketChoice,
+  bucketResolutions,
+  chooseBucket,
+  chooseBucketNoUpscale,
+  compareSizes,
+  type Size,
+} from './buckets.ts'
+import { type CropPlan, planCrop, uncachedSizeProblem } from './cropPlan.ts'
+import { balanceRegularization } from './regularization.ts'
+import type { ScannedImage, ScannedSubset } from './scan.ts'
+
+/** One picture of a dataset. */
+export interface DatasetImage {
+  /** Unique within its dataset; the path as enumerated. */
+  readonly key: string
+  readonly path: string
+  /** Index in `Dataset.images`. */
+  readonly index: number
+  readonly subset: SubsetConfig
+  /** The caption as stored, before shuffling. */
+  readonly caption: string
+  /** Times seen per epoch, at least 1; for regularization pictures after balancing. */
+  readonly repeats: number
+  /** Weight of its loss: `priorLossWeight` for regularization pictures, otherwise 1. */
+  readonly lossWeight: number
+  /** Index in `Dataset.buckets`. */
+  readonly bucket: number
+  readonly crop: CropPlan
+  /** Aspect ratio of the bucket less that of the picture. */
+  readonly aspectError: number
+}
+
+/** Pictures that train at one size. */
+export interface Bucket {
+  readonly size: Size
+  /** Indices into `Dataset.images`, each as often as the picture repeats. */
+  readonly entries: readonly number[]
+}
+
+export interface Dataset {
+  /** Index in the group. */
+  readonly index: number
+  readonly config: DatasetConfig
+  readonly subsets: readonly ScannedSubset[]
+  /** Every picture in use, once: what a latent cache has to hold (mirrored too where `subset.flipAug`). */
+  readonly images: readonly DatasetImage[]
+  /** By width, then height. Sizes without pictures do not appear. */
+  readonly buckets: readonly Bucket[]
+  /** Training pictures, repeats included. */
+  readonly trainImageCount: number
+  /** Regularization pictures found, repeats included, before balancing. */
+  readonly regImageCount: number
+  readonly batchCount: number
+}
+
+export interface BuildOptions {
+  readonly priorLossWeight: number
+  /** Whether pictures become cached latents, which are resized even without buckets. */
+  readonly cacheLatents: boolean
+}
+
+/** A picture with its repeats, before its bucket is known. */
+interface Registered {
+  readonly subset: SubsetConfig
+  readonly image: ScannedImage
+  readonly repeats: number
+}
+
+/**
+ * Balances regularization pictures and sorts all into buckets.
+ *
+ * @param subsets scanned subsets in configuration order, none of them empty
+ * @returns the dataset, the errors of pictures that fit no bucket, and warnings
+ */
+export function buildDataset(
+  index: number,
+  config: DatasetConfig,
+  subsets: readonly ScannedSubset[],
+  options: BuildOptions,
+): { readonly dataset: Dataset; readonly errors: readonly DataError[]; readonly warnings: readonly string[] } {
+  const warnings: string[] = []
+  const candidates = subsets.flatMap(({ config: subset, images }) =>
+    images.map((image): Registered => ({ subset, image, repeats: subset.numRepeats })),
+  )
+  const train = candidates.filter(({ subset }) => !subset.isReg)
+  const reg = candidates.filter(({ subset }) => subset.isReg)
+  const trainImageCount = sumRepeats(train)
+  const regImageCount = sumRepeats(reg)
+  if (regImageCount > trainImageCount) {
+    warnings.push(
+      `datasets[${index}]: ${regImageCount} regularization pictures for ${trainImageCount} training pictures (repeats included): some stay unused`,
+    )
+  }
+  const balanced = balanceRegularization(
+    reg.map(({ repeats }) => repeats),
+    trainImageCount,
+  )
+  const registered = new Map<string, Registered>()
+  for (const entry of [...train, ...reg.map((entry, at) => ({ ...entry, repeats: balanced[at]! }))]) {
+    const { path } = entry.image
+    if (registered.has(path))
+      warnings.push(`${path}: belongs to two subsets of datasets[${index}]: the later one counts`)
+    if (entry.repeats > 0) registered.set(path, entry)
+  }
+
+  const errors: DataError[] = []
+  const choose = bucketChooser(config)
+  const chosen: { readonly entry: Registered; readonly choice: BucketChoice }[] = []
+  for (const entry of registered.values()) {
+    const choice = choose(entry.image.size)
+    const problem = sizeProblem(entry.image.size, choice, config, options)
+    if (problem === undefined) chosen.push({ entry, choice })
+    else errors.push(new DataError(entry.image.path, problem))
+  }
+
+  const sizes = uniqueSizes(chosen.map(({ choice }) => choice.bucket))
+  const images = chosen.map(({ entry, choice }, at): DatasetImage => {
+    const { subset, image, repeats } = entry
+    return {
+      key: image.path,
+      path: image.path,
+      index: at,
+      subset,
+      caption: image.caption.text,
+      repeats,
+      lossWeight: subset.isReg ? options.priorLossWeight : 1,
+      bucket: sizes.findIndex((size) => compareSizes(size, choice.bucket) === 0),
+      crop: planCrop(image.size, choice),
+      aspectError: choice.aspectError,
+    }
+  })
+  const entries = sizes.map((): number[] => [])
+  for (const image of images) for (let i = 0; i < image.repeats; i++) entries[image.bucket]!.push(image.index)
+  const buckets = sizes.map((size, at): Bucket => ({ size, entries: entries[at]! }))
+  const batchCount = buckets.reduce((sum, bucket) => sum + Math.ceil(bucket.entries.length / config.batchSize), 0)
+  const dataset = { index, config, subsets, images, buckets, trainImageCount, regImageCount, batchCount }
+  return { dataset, errors, warnings }
+}
+
+function sumRepeats(entries: readonly Registered[]): number {
+  return entries.reduce((sum, entry) => sum + entry.repeats, 0)
+}
+
+function uniqueSizes(sizes: readonly Size[]): Size[] {
+  return [...new Map(sizes.map((size) => [`${size.width}x${size.height}`, size])).values()].sort(compareSizes)
+}
+
+function resolutionOf({ resolution: [width, height] }: DatasetConfig): Size {
+  return { width, height }
+}
+
+/** How this dataset chooses buckets. Without bucketing there is one, the resolution. */
+function bucketChooser(config: DatasetConfig): (image: Size) => BucketChoice {
+  const resolution = resolutionOf(config)
+  if (!config.enableBucket) return (image) => chooseBucket(image, [resolution])
+  if (config.bucketNoUpscale) return (image) => chooseBucketNoUpscale(image, resolution, config.bucketResoSteps)
+  const buckets = bucketResolutions({
+    resolution,
+    minimum: config.minBucketReso,
+    maximum: config.maxBucketReso,
+    steps: config.bucketResoSteps,
+  })
+  return (image) => chooseBucket(image, buckets)
+}
+
+function sizeProblem(
+  image: Size,
+  { bucket }: BucketChoice,
+  config: DatasetConfig,
+  { cacheLatents }: BuildOptions,
+): string | undefined {
+  if (bucket.width < 1 || bucket.height < 1) {
+    const found = `${image.width}x${image.height}`
+    return `the picture (${found}) is too small or too narrow for bucket_no_upscale: scaled down, each side must be at least bucket_reso_steps (${config.bucketResoSteps}). Remove or enlarge it, or unset bucket_no_upscale`
+  }
+  if (config.enableBucket || cacheLatents) return undefined
+  return uncachedSizeProblem(image, resolutionOf(config))
+}

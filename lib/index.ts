@@ -1,0 +1,55 @@
+/** The public surface: tensors, autograd, ops, models, networks, optimizers, data and files. Training runs are in `noisewright/train`. */
+export { backward } from './autograd/backward.ts'
+export { recompute } from './autograd/recompute.ts'
+export { noGrad } from './autograd/tape.ts'
+export { type LoadOptions, loadDiffusersFolder, saveDiffusersFolder } from './checkpoints/diffusersFolder.ts'
+export { type DatasetConfig, type DatasetGroupConfig, loadDatasetConfig, type SubsetConfig } from './config/datasetConfig.ts'
+export { epochBatches, readBatches } from './data/batches.ts'
+export { type DatasetGroup, type DatasetSource, loadDatasetGroup } from './data/datasetGroup.ts'
+export { type DecodedImage, decodeImage } from './data/image.ts'
+export * from './diffusion/index.ts'
+export { openSafetensors, type SafetensorsFile, type SafetensorsTensor, writeSafetensors } from './io/safetensors.ts'
+export { type ClipTextConfig, clipL, openClipH } from './models/clip/config.ts'
+export { type ClipTextOutput, ClipTextModel } from './models/clip/textModel.ts'
+export { ClipTokenizer, loadClipTokenizer } from './models/clip/tokenizer.ts'
+export {
+  type PredictionType,
+  type StableDiffusionConfig,
+  sd1,
+  sd2,
+  tinySd1,
+  tinySd2,
+  type UNetConfig,
+  type VaeConfig,
+} from './models/stableDiffusion/config.ts'
+export { type ModelPart, StableDiffusion } from './models/stableDiffusion/stableDiffusion.ts'
+export { UNet } from './models/stableDiffusion/unet.ts'
+export { Vae } from './models/stableDiffusion/vae.ts'
+export { type KohyaLoraModule, readKohyaLora, type SavePrecision, writeKohyaLora } from './networks/kohyaLora.ts'
+export { attachLora, LoraNetwork, type LoraOptions } from './networks/lora.ts'
+export { randomWeights } from './nn/init.ts'
+export { Weights, type WeightSource } from './nn/weights.ts'
+export * from './ops/index.ts'
+export * from './optim/index.ts'
+export { type SampleOptions, samplePicture } from './preview/pipeline.ts'
+export { type RgbImage, writePng } from './preview/png.ts'
+export { type PromptSpec, readPromptFile } from './preview/promptFile.ts'
+export { type CreateOptions, full, randomNormal, randomUniform, tensor, zeros } from './tensor/create.ts'
+export type { DType, FloatDType, TypedArray } from './tensor/dtype.ts'
+export {
+  cpuTarget,
+  cpuTargets,
+  cudaUnavailable,
+  type MemoryReport,
+  memory,
+  releaseCached,
+  resetPeak,
+  setCpuTarget,
+  setMemoryLimit,
+  setThreadCount,
+  threadCount,
+} from './tensor/runtime.ts'
+export { keep, Scope, scope } from './tensor/scope.ts'
+export type { Shape } from './tensor/shape.ts'
+export { type DeviceName, Tensor } from './tensor/tensor.ts'
+export * from './util/errors.ts'

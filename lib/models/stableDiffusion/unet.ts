@@ -1,0 +1,133 @@
+import { recompute } from '../../autograd/recompute.ts'
+import { Conv2d } from '../../nn/conv2d.ts'
+import { GroupNorm } from '../../nn/groupNorm.ts'
+import { Linear } from '../../nn/linear.ts'
+import { type Model, Registry, Weights, type WeightSource } from '../../nn/weights.ts'
+import { cast } from '../../ops/cast.ts'
+import { silu } from '../../ops/silu.ts'
+import { timestepEmbedding } from '../../ops/timestepEmbedding.ts'
+import type { FloatDType } from '../../tensor/dtype.ts'
+import { scope } from '../../tensor/scope.ts'
+import { formatShape } from '../../tensor/shape.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import { ArgumentError } from '../../util/errors.ts'
+import type { UNetConfig } from './config.ts'
+import { ResnetBlock } from './resnetBlock.ts'
+import { Transformer2D } from './transformerBlock.ts'
+import { DownBlock, type Runner, UpBlock } from './unetBlocks.ts'
+
+/** The denoising U-Net of Stable Diffusion (Rombach et al., 2022), in channels-last layout. */
+export class UNet implements Model {
+  readonly registry: Registry
+  readonly config: UNetConfig
+  readonly convIn: Conv2d
+  readonly timeEmbedding: { readonly linear1: Linear; readonly linear2: Linear }
+  readonly downBlocks: readonly DownBlock[]
+  readonly upBlocks: readonly UpBlock[]
+  readonly midBlock: { readonly resnets: readonly [ResnetBlock, ResnetBlock]; readonly attention: Transformer2D }
+  readonly convNormOut: GroupNorm
+  readonly convOut: Conv2d
+  /** Recompute each resnet and transformer in the backward pass instead of keeping its activations. */
+  gradientCheckpointing = false
+
+  constructor(config: UNetConfig, source: WeightSource, dtype: FloatDType = 'float32') {
+    this.config = config
+    this.registry = new Registry(source, dtype)
+    const weights = new Weights(this.registry)
+    const { blockOutChannels: channels, groups } = config
+    const [first, last] = [channels[0]!, channels.at(-1)!]
+    const timeEmbeddingDim = 4 * first
+    const norm = { groups }
+    const transformer = (level: number) => ({ ...config, heads: config.heads[level]! })
+
+    this.convIn = new Conv2d(weights.at('conv_in'), config.inChannels, first)
+    this.timeEmbedding = {
+      linear1: new Linear(weights.at('time_embedding', 'linear_1'), first, timeEmbeddingDim),
+      linear2: new Linear(weights.at('time_embedding', 'linear_2'), timeEmbeddingDim, timeEmbeddingDim),
+    }
+    const levels = channels.length
+    this.downBlocks = channels.map(
+      (outChannels, level) =>
+        new DownBlock(weights.at('down_blocks', level), {
+          inChannels: channels[Math.max(0, level - 1)]!,
+          outChannels,
+          layers: config.layersPerBlock,
+          resnet: { norm, timeEmbeddingDim },
+          transformer: level < levels - 1 ? transformer(level) : null,
+          downsample: level < levels - 1,
+        }),
+    )
+    // Up before mid: the order in which modules were registered fixes the order of everything that walks them.
+    this.upBlocks = channels.map((_, index) => {
+      const level = levels - 1 - index
+      return new UpBlock(weights.at('up_blocks', index), {
+        inChannels: channels[Math.min(levels - 1, level + 1)]!,
+        outChannels: channels[level]!,
+        skipChannels: channels[Math.max(0, level - 1)]!,
+        layers: config.layersPerBlock + 1,
+        resnet: { norm, timeEmbeddingDim },
+        transformer: level < levels - 1 ? transformer(level) : null,
+        upsample: level > 0,
+      })
+    })
+    const mid = weights.at('mid_block')
+    const resnet = (i: number) => new ResnetBlock(mid.at('resnets', i), last, last, { norm, timeEmbeddingDim })
+    this.midBlock = {
+      attention: new Transformer2D(mid.at('attentions', 0), last, transformer(levels - 1)),
+      resnets: [resnet(0), resnet(1)],
+    }
+    this.convNormOut = new GroupNorm(weights.at('conv_norm_out'), first, norm)
+    this.convOut = new Conv2d(weights.at('conv_out'), first, config.outChannels)
+  }
+
+  /**
+   * @param latents [n, h, w, inChannels]
+   * @param timesteps float32 [n]; fractions are allowed
+   * @param context hidden states of the text encoder, [n, s, crossAttentionDim]
+   * @returns the predicted noise or velocity, [n, h, w, outChannels], in the model's dtype
+   * @throws ArgumentError for other shapes
+   */
+  forward(latents: Tensor, timesteps: Tensor, context: Tensor): Tensor {
+    this.#check(latents, context)
+    const run: Runner = (inputs, body) => (this.gradientCheckpointing ? recompute(inputs, body) : scope(() => body(...inputs)))
+    return scope(() => {
+      const time = this.#embedTime(timesteps)
+      let x = this.convIn.forward(latents)
+      const skips = [x]
+      for (const block of this.downBlocks) x = block.forward(x, time, context, skips, run)
+      const [resnet0, resnet1] = this.midBlock.resnets
+      x = run([x, time], (h, t) => resnet0.forward(h!, t))
+      x = run([x, context], (h, c) => this.midBlock.attention.forward(h!, c!))
+      x = run([x, time], (h, t) => resnet1.forward(h!, t))
+      for (const block of this.upBlocks) x = block.forward(x, time, context, skips, run)
+      return this.convOut.forward(this.convNormOut.forwardSilu(x))
+    })
+  }
+
+  /** silu of the time embedding, which every resnet projects. */
+  #embedTime(timesteps: Tensor): Tensor {
+    const dim = this.config.blockOutChannels[0]!
+    return scope(() => {
+      const { linear1, linear2 } = this.timeEmbedding
+      const sinusoid = cast(timestepEmbedding(timesteps, { dim }), { dtype: this.registry.dtype })
+      return silu(linear2.forward(linear1.forward(sinusoid, { activation: 'silu' })))
+    })
+  }
+
+  #check(latents: Tensor, context: Tensor): void {
+    const { inChannels, crossAttentionDim } = this.config
+    if (latents.rank !== 4 || latents.dim(3) !== inChannels)
+      throw new ArgumentError('UNet', 'latents', `of shape [n, h, w, ${inChannels}]`, formatShape(latents.shape))
+    if (context.rank !== 3 || context.dim(2) !== crossAttentionDim || context.dim(0) !== latents.dim(0))
+      throw new ArgumentError(
+        'UNet',
+        'context',
+        `of shape [${latents.dim(0)}, s, ${crossAttentionDim}]`,
+        formatShape(context.shape),
+      )
+  }
+
+  dispose(): void {
+    this.registry.dispose()
+  }
+}

@@ -1,0 +1,42 @@
+import { conv2d } from '../ops/conv2d.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import type { Weights } from './weights.ts'
+
+/** Rows and columns of zeros: one number for all sides, or [top, bottom, left, right]. */
+export type Padding = number | readonly [top: number, bottom: number, left: number, right: number]
+
+export interface Conv2dConfig {
+  readonly kernel?: 1 | 3
+  readonly stride?: 1 | 2
+  readonly padding?: Padding
+  /** Doubles height and width (nearest neighbour) before the convolution. */
+  readonly upsample?: boolean
+}
+
+export interface Conv2dForward {
+  /** [n, o], added at every pixel. */
+  readonly timeEmbedding?: Tensor | null
+  /** Of the output's shape, added to it. */
+  readonly residual?: Tensor | null
+  /** In place of the layer's own setting. */
+  readonly upsample?: boolean
+}
+
+/** Convolution on [n, h, w, i], weight [o, kh, kw, i] (files: [o, i, kh, kw]). */
+export class Conv2d {
+  readonly weight: Tensor
+  readonly bias: Tensor
+  readonly #options: { readonly stride: 1 | 2; readonly padding: Padding; readonly upsample: boolean }
+
+  constructor(weights: Weights, inChannels: number, outChannels: number, config: Conv2dConfig = {}) {
+    const { kernel = 3, stride = 1, padding = kernel === 3 ? 1 : 0, upsample = false } = config
+    this.weight = weights.parameter('weight', [outChannels, kernel, kernel, inChannels], 'kaimingUniform', 'conv')
+    this.bias = weights.parameter('bias', [outChannels], 'zeros')
+    this.#options = { stride, padding, upsample }
+  }
+
+  forward(x: Tensor, { timeEmbedding = null, residual = null, upsample }: Conv2dForward = {}): Tensor {
+    const options = upsample === undefined ? this.#options : { ...this.#options, upsample }
+    return conv2d(x, this.weight, this.bias, timeEmbedding, residual, options)
+  }
+}

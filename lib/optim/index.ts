@@ -1,0 +1,16 @@
+export { AdamW, type AdamWSettings, adamWDefaults } from './adamW.ts'
+export { AdamW8bit, type AdamW8bitSettings } from './adamW8bit.ts'
+export {
+  type LearningRateOptions,
+  type LearningRateSchedule,
+  learningRateMultiplier,
+  learningRateSchedules,
+} from './learningRate.ts'
+export {
+  clipGradients,
+  type Optimizer,
+  type OptimizerParameter,
+  type OptimizerState,
+  type ParameterGroup,
+  type StepOptions,
+} from './optimizer.ts'

@@ -1,0 +1,89 @@
+/** What every optimizer offers: it owns the states of its parameters and changes the parameters in place. */
+import { gradientNorm } from '../ops/gradientNorm.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { ArgumentError } from '../util/errors.ts'
+
+/** A tensor to be trained. */
+export interface OptimizerParameter {
+  /** Names its states in a state dict; unique in an optimizer. */
+  readonly name: string
+  /** The float32 values that are stepped. */
+  readonly master: Tensor
+  /**
+   * A bfloat16 tensor of the same shape that the model computes with, refreshed by every step. When it has a gradient, that one is
+   * used instead of the master's.
+   */
+  readonly copy?: Tensor | null
+}
+
+/** Parameters that share their hyperparameters; `Settings` replace the optimizer's for this group. */
+export type ParameterGroup<Settings> = { readonly params: readonly OptimizerParameter[] } & Partial<Settings>
+
+export interface StepOptions {
+  /** One for each group, in order. Default: those given when the optimizer was made. */
+  readonly learningRates?: readonly number[]
+  /** What `clipGradients` returned: its factor scales the gradients, and a norm that is not finite turns the step into nothing. */
+  readonly clip?: Tensor | null
+}
+
+/** What a resumed run needs. The tensors are the optimizer's own: read them, do not dispose them. */
+export interface OptimizerState {
+  /** The optimizer's name. */
+  readonly optimizer: string
+  /** Number of steps taken, by parameter name. */
+  readonly steps: Readonly<Record<string, number>>
+  /** `<parameter>.state1`, `.state2`, and for 8-bit states `.absmax1`, `.absmax2`. */
+  readonly tensors: ReadonlyMap<string, Tensor>
+}
+
+export interface Optimizer {
+  readonly name: string
+  /** Learning rates of the groups as they were given; schedules multiply them. */
+  readonly learningRates: readonly number[]
+  /** The gradients there are now. */
+  gradients(): readonly Tensor[]
+  /** Updates every parameter that has a gradient. Enqueues one native call and returns; gradients are left as they are. */
+  step(options?: StepOptions): void
+  /** Frees all gradients. */
+  zeroGrad(): void
+  state(): OptimizerState
+  /** Takes over the states of an earlier run; 8-bit and float32 states are converted into each other. */
+  loadState(state: OptimizerState): void
+  /** Frees the states. Parameters stay. */
+  dispose(): void
+}
+
+/** The gradient of a parameter, wherever the model left it. */
+export function gradientOf({ master, copy }: OptimizerParameter): Tensor | null {
+  return copy?.grad ?? master.grad
+}
+
+/**
+ * The norm of all gradients of an optimizer and the factor that limits it to `maxNorm`, for `step({ clip })`. Nothing is read back.
+ * @returns float32 [2], or null when there are no gradients
+ */
+export function clipGradients(optimizer: Optimizer, maxNorm = Number.POSITIVE_INFINITY): Tensor | null {
+  const gradients = optimizer.gradients()
+  return gradients.length === 0 ? null : gradientNorm(gradients, maxNorm)
+}
+
+/** Throws for names that repeat and learning rates that do not fit the groups. */
+export function expectUniqueNames(
+  op: string,
+  groups: readonly { readonly params: readonly OptimizerParameter[] }[],
+): void {
+  const seen = new Set<string>()
+  for (const { params } of groups)
+    for (const { name } of params) {
+      if (seen.has(name)) throw new ArgumentError(op, 'params', 'tensors with different names', `"${name}" twice`)
+      seen.add(name)
+    }
+  if (seen.size === 0) throw new ArgumentError(op, 'groups', 'at least one parameter', 'none')
+}
+
+export function expectLearningRates(op: string, rates: readonly number[], groupCount: number): void {
+  if (rates.length !== groupCount)
+    throw new ArgumentError(op, 'learningRates', `one for each of ${groupCount} groups`, String(rates.length))
+  for (const rate of rates)
+    if (!(rate >= 0 && Number.isFinite(rate))) throw new ArgumentError(op, 'learningRates', '0 or more', String(rate))
+}

@@ -1,0 +1,68 @@
+/** From captions to what the U-Net is conditioned on. */
+import type { ClipTextModel } from '../models/clip/textModel.ts'
+import { type ClipTokenizer, TOKEN_ROW_LENGTH, type TokenSequenceLength } from '../models/clip/tokenizer.ts'
+import { cast } from '../ops/cast.ts'
+import { embedding } from '../ops/embedding.ts'
+import { reshape } from '../ops/reshape.ts'
+import { tensor } from '../tensor/create.ts'
+import type { FloatDType } from '../tensor/dtype.ts'
+import { scope } from '../tensor/scope.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+
+export interface CaptionEncoderOptions {
+  /** Hidden state counted from the end; 1 is the last. */
+  readonly clipSkip: number
+  /** 77, or 152 and 227 for captions of up to 150 and 225 tokens. */
+  readonly sequenceLength: TokenSequenceLength
+  /** Of the result: what the U-Net computes in. */
+  readonly dtype: FloatDType
+}
+
+/**
+ * Which rows of the encoded chunks make the hidden states of a long caption: the first position of its first chunk, positions 1 to 75
+ * of every chunk, the last position of its last chunk. One list for each of `count` captions of `rows` chunks.
+ */
+export function longCaptionRows(count: number, rows: number): Int32Array {
+  const inner = TOKEN_ROW_LENGTH - 2
+  const length = inner * rows + 2
+  const indices = new Int32Array(count * length)
+  for (let n = 0, at = 0; n < count; n++) {
+    const start = n * rows * TOKEN_ROW_LENGTH
+    indices[at++] = start
+    for (let row = 0; row < rows; row++)
+      for (let position = 1; position <= inner; position++) indices[at++] = start + row * TOKEN_ROW_LENGTH + position
+    indices[at++] = start + rows * TOKEN_ROW_LENGTH - 1
+  }
+  return indices
+}
+
+/** Captions to hidden states with one tokenizer and one text encoder; gradients flow through it when they are recorded. */
+export class CaptionEncoder {
+  readonly #tokenizer: ClipTokenizer
+  readonly #model: ClipTextModel
+  readonly #options: CaptionEncoderOptions
+
+  constructor(tokenizer: ClipTokenizer, model: ClipTextModel, options: CaptionEncoderOptions) {
+    this.#tokenizer = tokenizer
+    this.#model = model
+    this.#options = options
+  }
+
+  /** @returns [captions, positions, d]: 77 positions, or 152 or 227 */
+  encode(captions: readonly string[]): Tensor {
+    const { clipSkip, sequenceLength, dtype } = this.#options
+    const rows = Math.ceil((sequenceLength - 2) / (TOKEN_ROW_LENGTH - 2))
+    const ids = new Int32Array(captions.length * rows * TOKEN_ROW_LENGTH)
+    captions.forEach((caption, i) => {
+      ids.set(this.#tokenizer.tokenize(caption, { maxLength: sequenceLength }), i * rows * TOKEN_ROW_LENGTH)
+    })
+    return scope(() => {
+      const hidden = this.#model.encode(tensor(ids, [captions.length * rows, TOKEN_ROW_LENGTH]), clipSkip)
+      const d = hidden.dim(2)
+      if (rows === 1) return cast(hidden, { dtype })
+      const table = reshape(hidden, { shape: [captions.length * rows * TOKEN_ROW_LENGTH, d] })
+      const indices = tensor(longCaptionRows(captions.length, rows), [captions.length, sequenceLength])
+      return cast(embedding(indices, table), { dtype })
+    })
+  }
+}

@@ -1,0 +1,97 @@
+/** What a training reports. The trainer is an async iterator of these; the command line and the event files only consume them. */
+
+/** The data has been read and the model loaded; training is about to begin. */
+export interface StartEvent {
+  readonly type: 'start'
+  /** The seed in force, whether given or drawn. */
+  readonly seed: number
+  readonly totalSteps: number
+  readonly epochCount: number
+  readonly batchesPerEpoch: number
+  readonly trainImageCount: number
+  readonly regImageCount: number
+  readonly trainableParameters: number
+  readonly moduleCount: number
+  /** The data set, in lines for people. */
+  readonly report: readonly string[]
+}
+
+/** Something that is probably not meant, but can be trained. */
+export interface WarningEvent {
+  readonly type: 'warning'
+  readonly message: string
+}
+
+/** Pictures encoded so far for the latent cache. */
+export interface CacheEvent {
+  readonly type: 'cache'
+  readonly done: number
+  readonly total: number
+}
+
+export interface EpochEvent {
+  readonly type: 'epoch'
+  /** Counted from 1. */
+  readonly epoch: number
+  readonly epochCount: number
+}
+
+/** One optimizer step. */
+export interface StepEvent {
+  readonly type: 'step'
+  /** Counted from 1. */
+  readonly step: number
+  readonly totalSteps: number
+  readonly epoch: number
+  /** Mean over the step's micro-batches. */
+  readonly loss: number
+  /** Moving average over one epoch. */
+  readonly averageLoss: number
+  /** By parameter group: `textencoder`, `unet`. */
+  readonly learningRates: Readonly<Record<string, number>>
+  /** Before clipping. */
+  readonly gradientNorm: number
+  /** Of the steps so far. */
+  readonly stepsPerSecond: number
+}
+
+export interface EpochEndEvent {
+  readonly type: 'epochEnd'
+  readonly epoch: number
+  readonly averageLoss: number
+}
+
+export interface SaveEvent {
+  readonly type: 'save'
+  readonly path: string
+  readonly step: number
+  readonly epoch: number
+  readonly bytes: number
+}
+
+export interface PreviewEvent {
+  readonly type: 'preview'
+  readonly path: string
+  readonly prompt: string
+  readonly step: number
+  readonly epoch: number
+}
+
+export interface EndEvent {
+  readonly type: 'end'
+  readonly reason: 'finished' | 'interrupted'
+  readonly step: number
+  /** The file written last. */
+  readonly path: string
+}
+
+export type TrainEvent =
+  | StartEvent
+  | WarningEvent
+  | CacheEvent
+  | EpochEvent
+  | StepEvent
+  | EpochEndEvent
+  | SaveEvent
+  | PreviewEvent
+  | EndEvent

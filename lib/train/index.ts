@@ -1,0 +1,10 @@
+/** Training runs as async iterators of events, and the parts they are made of. */
+export { CaptionEncoder, type CaptionEncoderOptions } from './conditioning.ts'
+export type * from './events.ts'
+export { encodePictures, LatentCache, pictureTensor } from './latents.ts'
+export { LoraMethod, type LoraMethodOptions } from './methods/lora.ts'
+export { makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
+export { type EventWriter, openEventWriter } from './tensorboard.ts'
+export { type TrainBatch, Trainer, type TrainerOptions, type TrainingMethod } from './trainer.ts'
+export { trainNetwork, type TrainNetworkOptions } from './trainNetwork.ts'
+export type { TrainNetworkConfig } from './trainNetworkConfig.ts'

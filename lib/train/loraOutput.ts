@@ -1,0 +1,158 @@
+/** What a LoRA training writes: the file, every so often and at the end, and previews made from the file just written. */
+import { mkdir } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { datasetMetadata } from '../data/bookkeeping.ts'
+import type { DatasetGroup } from '../data/datasetGroup.ts'
+import type { ClipTokenizer } from '../models/clip/tokenizer.ts'
+import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
+import { readKohyaLora, writeKohyaLora } from '../networks/kohyaLora.ts'
+import { attachLora, type LoraNetwork } from '../networks/lora.ts'
+import { loraMetadata, minimalLoraMetadata, type NetworkFacts, type TrainingFacts } from '../networks/metadata.ts'
+import { samplePicture } from '../preview/pipeline.ts'
+import { sampleFileName, writePng } from '../preview/png.ts'
+import type { PromptSpec } from '../preview/promptSpec.ts'
+import type { PreviewEvent, SaveEvent } from './events.ts'
+import { outputName, type StepPlan } from './schedule.ts'
+import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
+
+export interface LoraOutputParts {
+  readonly config: TrainNetworkConfig
+  readonly seed: number
+  readonly group: DatasetGroup
+  readonly models: StableDiffusion
+  readonly tokenizer: ClipTokenizer
+  readonly prompts: readonly PromptSpec[]
+  readonly network: LoraNetwork
+  readonly plan: StepPlan
+}
+
+type Moment = { readonly epoch: number } | { readonly step: number }
+
+export class LoraOutput {
+  readonly #parts: LoraOutputParts
+  readonly #startedAt = Date.now() / 1000
+  readonly #sessionId = crypto.getRandomValues(new Uint32Array(1))[0]!
+
+  constructor(parts: LoraOutputParts) {
+    this.#parts = parts
+  }
+
+  /** @param epochsDone complete epochs before this step */
+  async *afterStep(step: number, epochsDone: number): AsyncGenerator<SaveEvent | PreviewEvent> {
+    const { output, preview } = this.#parts.config
+    const draws = preview.everyEpochs === null && isDue(step, preview.everySteps) && this.#parts.prompts.length > 0
+    if (!draws && !isDue(step, output.saveEverySteps)) return
+    const saved = await this.#save({ step }, step, epochsDone)
+    yield saved
+    if (draws) yield* this.#draw(saved.path, { step }, step, epochsDone)
+  }
+
+  /** @param epoch counted from 1 */
+  async *afterEpoch(step: number, epoch: number): AsyncGenerator<SaveEvent | PreviewEvent> {
+    const { output, preview } = this.#parts.config
+    const last = epoch >= this.#parts.plan.epochCount
+    const draws = isDue(epoch, preview.everyEpochs) && this.#parts.prompts.length > 0
+    if (!draws && (last || !isDue(epoch, output.saveEveryEpochs))) return
+    const saved = last ? await this.saveFinal(step, epoch) : await this.#save({ epoch }, step, epoch)
+    yield saved
+    if (draws) yield* this.#draw(saved.path, { epoch }, step, epoch)
+  }
+
+  saveFinal(step: number, epoch: number): Promise<SaveEvent> {
+    return this.#save('end', step, epoch)
+  }
+
+  async #save(at: Moment | 'end', step: number, epoch: number): Promise<SaveEvent> {
+    const { config, network } = this.#parts
+    const path = join(config.output.folder, outputName(config.output.name, at, '.safetensors'))
+    const { dim, alpha, dropout, noMetadata } = config.network
+    const facts: NetworkFacts = { module: 'networks.lora', dim, alpha, dropout }
+    const save = { steps: step, epoch, finishedAt: Date.now() / 1000 }
+    const metadata = noMetadata ? minimalLoraMetadata(facts) : loraMetadata(this.#facts(facts), save)
+    const { savePrecision } = config.output
+    const bytes = await writeKohyaLora(path, await network.toKohya(), {
+      metadata,
+      integerAlpha: alpha === null,
+      ...(savePrecision === null ? {} : { precision: savePrecision }),
+    })
+    return { type: 'save', path, step, epoch, bytes }
+  }
+
+  #facts(network: NetworkFacts): TrainingFacts {
+    const { config, seed, group, plan, models } = this.#parts
+    const { model, data, optimizer, training, output } = config
+    return {
+      sessionId: this.#sessionId,
+      startedAt: this.#startedAt,
+      outputName: output.name,
+      learningRate: optimizer.learningRate,
+      textEncoderLearningRate: optimizer.textEncoderLearningRate,
+      unetLearningRate: optimizer.unetLearningRate,
+      trainImageCount: group.trainImageCount,
+      regImageCount: group.regImageCount,
+      batchesPerEpoch: group.batchesPerEpoch,
+      epochCount: plan.epochCount,
+      gradientCheckpointing: training.gradientCheckpointing,
+      gradientAccumulationSteps: training.gradientAccumulationSteps,
+      maxTrainSteps: plan.totalSteps,
+      warmupSteps: optimizer.warmupSteps,
+      scheduler: optimizer.scheduler,
+      network,
+      mixedPrecision: training.mixedPrecision,
+      fullFp16: false,
+      v2: models.config.version === 2,
+      clipSkip: model.clipSkip,
+      maxTokenLength: model.maxTokenLength,
+      cacheLatents: data.cacheLatents,
+      seed,
+      lowRam: false,
+      noiseOffset: training.noiseOffset,
+      multiresNoiseIterations: null,
+      multiresNoiseDiscount: 0.3,
+      adaptiveNoiseScale: training.adaptiveNoiseScale,
+      trainingComment: config.network.trainingComment,
+      optimizer: `noisewright.${optimizer.type}(betas=(${optimizer.betas.join(', ')}),eps=${optimizer.eps},weight_decay=${optimizer.weightDecay})`,
+      maxGradNorm: optimizer.maxGradNorm,
+      captionDropoutRate: 0,
+      captionDropoutEveryEpochs: 0,
+      captionTagDropoutRate: 0,
+      faceCropAugRange: null,
+      priorLossWeight: data.priorLossWeight,
+      minSnrGamma: training.minSnrGamma,
+      scaleWeightNorms: null,
+      model: { name: basename(model.path) },
+      data: datasetMetadata(group),
+    }
+  }
+
+  /** Previews from the file: what is drawn is what the user will load. */
+  async *#draw(path: string, at: Moment, step: number, epoch: number): AsyncGenerator<PreviewEvent> {
+    const { config, models, tokenizer, prompts, network, seed } = this.#parts
+    const { modules } = await readKohyaLora(path)
+    network.setTraining(false)
+    const detach = attachLora([...modules.values()], models)
+    try {
+      for (const [index, prompt] of prompts.entries()) {
+        const picture = await samplePicture(models, tokenizer, prompt, { clipSkip: config.model.clipSkip ?? 1, seed: seed + index })
+        const name = sampleFileName({
+          outputName: config.output.name ?? undefined,
+          time: new Date(),
+          at,
+          index,
+          seed: prompt.seed,
+        })
+        const file = join(config.output.folder, 'sample', name)
+        await mkdir(dirname(file), { recursive: true })
+        await writePng(file, picture)
+        yield { type: 'preview', path: file, prompt: prompt.prompt, step, epoch }
+      }
+    } finally {
+      detach()
+      network.setTraining(true)
+    }
+  }
+}
+
+function isDue(count: number, every: number | null): boolean {
+  return every !== null && count % every === 0
+}

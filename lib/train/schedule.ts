@@ -1,0 +1,41 @@
+/** Step and epoch arithmetic, and the moving average that the progress display shows. */
+
+export interface StepPlan {
+  readonly totalSteps: number
+  readonly epochCount: number
+}
+
+/**
+ * `maxEpochs` wins over `maxSteps`. An epoch has ceil(batches / accumulation) optimizer steps: its last, shorter group counts as one.
+ */
+export function planSteps(
+  batchesPerEpoch: number,
+  { maxSteps, maxEpochs, gradientAccumulationSteps }: { maxSteps: number; maxEpochs: number | null; gradientAccumulationSteps: number },
+): StepPlan {
+  const stepsPerEpoch = Math.ceil(batchesPerEpoch / gradientAccumulationSteps)
+  const totalSteps = maxEpochs === null ? maxSteps : maxEpochs * stepsPerEpoch
+  return { totalSteps, epochCount: Math.ceil(totalSteps / stepsPerEpoch) }
+}
+
+/** The mean of the latest losses, one for each step of an epoch: in later epochs each replaces its predecessor of the epoch before. */
+export class LossAverage {
+  readonly #losses: number[] = []
+  #sum = 0
+
+  /** @param position step within the epoch, from 0 */
+  add(position: number, loss: number): void {
+    this.#sum += loss - (this.#losses[position] ?? 0)
+    this.#losses[position] = loss
+  }
+
+  get value(): number {
+    return this.#losses.length === 0 ? 0 : this.#sum / this.#losses.length
+  }
+}
+
+/** Names of what a run writes. `ext` includes the dot. */
+export function outputName(name: string | null, at: { epoch: number } | { step: number } | 'end', ext: string): string {
+  if (at === 'end') return `${name ?? 'last'}${ext}`
+  if ('epoch' in at) return `${name ?? 'epoch'}-${String(at.epoch).padStart(6, '0')}${ext}`
+  return `${name ?? 'at'}-step${String(at.step).padStart(8, '0')}${ext}`
+}

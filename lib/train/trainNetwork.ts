@@ -1,0 +1,265 @@
+/** A LoRA training from configuration to files, as an async iterator of events. */
+import { mkdir } from 'node:fs/promises'
+import { loadDiffusersFolder } from '../checkpoints/diffusersFolder.ts'
+import { epochBatches, readBatches } from '../data/batches.ts'
+import { type DatasetGroup, loadDatasetGroup } from '../data/datasetGroup.ts'
+import { describeDatasetGroup } from '../data/report.ts'
+import { noiseSchedule } from '../diffusion/noiseSchedule.ts'
+import { toIoError } from '../io/systemError.ts'
+import { loadClipTokenizer, type ClipTokenizer } from '../models/clip/tokenizer.ts'
+import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
+import { streamOf } from '../nn/init.ts'
+import { concatBatch } from '../ops/concatBatch.ts'
+import { scale } from '../ops/scale.ts'
+import { AdamW, type AdamWSettings } from '../optim/adamW.ts'
+import { AdamW8bit } from '../optim/adamW8bit.ts'
+import { learningRateMultiplier } from '../optim/learningRate.ts'
+import type { ParameterGroup } from '../optim/optimizer.ts'
+import { type PromptSpec, readPromptFile } from '../preview/promptFile.ts'
+import { scope } from '../tensor/scope.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { DataError } from '../util/errors.ts'
+import type { TrainEvent } from './events.ts'
+import { encodePictures, LatentCache, pictureTensor } from './latents.ts'
+import { LoraMethod } from './methods/lora.ts'
+import { LoraOutput } from './loraOutput.ts'
+import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
+import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
+import { type TrainBatch, Trainer } from './trainer.ts'
+
+export interface TrainNetworkOptions {
+  /** Aborting it ends the training after the step under way, with a save. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Trains a LoRA. Nothing happens until the first event is asked for; leaving the loop early frees everything.
+ * @throws ConfigError, DataError, CheckpointError, IoError or NativeError; what had been written stays
+ */
+export async function* trainNetwork(config: TrainNetworkConfig, { signal }: TrainNetworkOptions = {}): AsyncGenerator<TrainEvent> {
+  const session = await openSession(config)
+  try {
+    yield* session.run(signal)
+  } finally {
+    session.dispose()
+  }
+}
+
+async function openSession(config: TrainNetworkConfig): Promise<TrainNetworkSession> {
+  const seed = config.training.seed ?? drawSeed()
+  const { data, model, training, preview, output } = config
+  const group = await loadDatasetGroup(data.source, {
+    seed,
+    fallbacks: data.fallbacks,
+    priorLossWeight: data.priorLossWeight,
+    cacheLatents: data.cacheLatents,
+    sizeMultiple: 64,
+  })
+  if (group.batchesPerEpoch === 0) throw new DataError(output.folder, 'there is nothing to train on: the data set has no images')
+  const prompts = preview.promptFile === null ? [] : await readPromptFile(preview.promptFile)
+  await mkdir(output.folder, { recursive: true }).catch((error: unknown) => {
+    throw toIoError(output.folder, 'create the output folder', error)
+  })
+  const dtype = training.mixedPrecision === 'bf16' ? 'bfloat16' : 'float32'
+  const models = await loadDiffusersFolder(model.path, { dtypes: { unet: dtype, vae: dtype } })
+  try {
+    const tokenizer = await loadClipTokenizer({ variant: models.config.version === 2 ? 'sd2' : 'sd1' })
+    return new TrainNetworkSession(config, seed, group, models, tokenizer, prompts)
+  } catch (error) {
+    models.dispose()
+    throw error
+  }
+}
+
+/** A seed for a run that was given none: a whole number below 2^32. */
+function drawSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0]!
+}
+
+/** The parameters of one part of the model, named as the logs name it. */
+type LoraParameterGroup = ParameterGroup<AdamWSettings> & { readonly name: string; readonly learningRate: number }
+
+class TrainNetworkSession {
+  readonly #config: TrainNetworkConfig
+  readonly #seed: number
+  readonly #group: DatasetGroup
+  readonly #models: StableDiffusion
+  readonly #method: LoraMethod
+  readonly #trainer: Trainer
+  readonly #groups: readonly LoraParameterGroup[]
+  readonly #learningRate: (step: number) => number
+  readonly #output: LoraOutput
+  readonly #plan: StepPlan
+  readonly #cache: LatentCache | null
+  readonly #average = new LossAverage()
+  readonly #disposers: (() => void)[] = []
+
+  constructor(
+    config: TrainNetworkConfig,
+    seed: number,
+    group: DatasetGroup,
+    models: StableDiffusion,
+    tokenizer: ClipTokenizer,
+    prompts: readonly PromptSpec[],
+  ) {
+    const { model, network, training, optimizer } = config
+    this.#config = config
+    this.#seed = seed
+    this.#group = group
+    this.#models = models
+    this.#plan = planSteps(group.batchesPerEpoch, training)
+    models.unet.gradientCheckpointing = training.gradientCheckpointing
+    models.textEncoder.gradientCheckpointing = training.gradientCheckpointing
+    this.#method = new LoraMethod(models, tokenizer, {
+      rank: network.dim ?? 4,
+      alpha: network.alpha ?? 1,
+      dropout: network.dropout,
+      seed,
+      trainUnet: network.trainUnet,
+      trainTextEncoder: network.trainTextEncoder,
+      captions: {
+        clipSkip: model.clipSkip ?? 1,
+        sequenceLength: model.maxTokenLength === null ? 77 : model.maxTokenLength === 150 ? 152 : 227,
+        dtype: models.unet.registry.dtype,
+      },
+    })
+    this.#groups = this.#parameterGroups()
+    this.#learningRate = learningRateMultiplier({
+      schedule: optimizer.scheduler,
+      warmupSteps: optimizer.warmupSteps,
+      totalSteps: this.#plan.totalSteps,
+      cycles: optimizer.schedulerCycles,
+      power: optimizer.schedulerPower,
+      learningRate: optimizer.learningRate,
+    })
+    const { betas, eps, weightDecay } = optimizer
+    const Optimizer = optimizer.type === 'AdamW8bit' ? AdamW8bit : AdamW
+    const stepper = new Optimizer(this.#groups, { betas, eps, weightDecay })
+    this.#trainer = new Trainer({
+      unet: models.unet,
+      method: this.#method,
+      optimizer: stepper,
+      noise: {
+        seed: group.seed,
+        schedule: noiseSchedule(),
+        predictionType: models.config.predictionType,
+        noiseOffset: training.noiseOffset,
+        adaptiveNoiseScale: training.adaptiveNoiseScale,
+      },
+      minSnrGamma: training.minSnrGamma,
+      gradientAccumulationSteps: training.gradientAccumulationSteps,
+      maxGradNorm: optimizer.maxGradNorm,
+    })
+    this.#cache = config.data.cacheLatents ? new LatentCache() : null
+    this.#output = new LoraOutput({ config, seed, group, models, tokenizer, prompts, network: this.#method.network, plan: this.#plan })
+    this.#disposers.push(
+      () => this.#cache?.dispose(),
+      () => stepper.dispose(),
+      () => this.#method.dispose(),
+      () => models.dispose(),
+    )
+  }
+
+  dispose(): void {
+    for (const dispose of this.#disposers.splice(0)) dispose()
+  }
+
+  #parameterGroups(): LoraParameterGroup[] {
+    const { learningRate, textEncoderLearningRate, unetLearningRate } = this.#config.optimizer
+    const parts = [
+      ['textencoder', 'textEncoder', textEncoderLearningRate ?? learningRate],
+      ['unet', 'unet', unetLearningRate ?? learningRate],
+    ] as const
+    return parts
+      .map(([name, part, rate]) => ({ name, params: this.#method.network.parameters(part), learningRate: rate }))
+      .filter(({ params }) => params.length > 0)
+  }
+
+  async *run(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
+    const { totalSteps, epochCount } = this.#plan
+    yield* this.#start()
+    let step = 0
+    let epoch = 0
+    const started = performance.now()
+    while (step < totalSteps && !signal?.aborted) {
+      epoch++
+      yield { type: 'epoch', epoch, epochCount }
+      let batchNumber = 0
+      let position = 0
+      for await (const batch of this.#batches(epoch)) {
+        batchNumber++
+        this.#trainer.accumulate(batch)
+        batch.latents.dispose()
+        const last = batchNumber === this.#group.batchesPerEpoch
+        if (this.#trainer.accumulated < this.#config.training.gradientAccumulationSteps && !last) continue
+        const factor = this.#learningRate(step)
+        const result = await this.#trainer.update(factor)
+        step++
+        this.#average.add(position++, result.loss)
+        if (!Number.isFinite(result.loss))
+          yield { type: 'warning', message: `step ${step}: the loss is ${result.loss}; lower the learning rate` }
+        yield {
+          type: 'step',
+          step,
+          totalSteps,
+          epoch,
+          ...result,
+          averageLoss: this.#average.value,
+          learningRates: Object.fromEntries(this.#groups.map((group) => [group.name, group.learningRate * factor])),
+          stepsPerSecond: (1000 * step) / (performance.now() - started),
+        }
+        yield* this.#output.afterStep(step, epoch - 1)
+        if (step >= totalSteps || signal?.aborted) break
+      }
+      yield { type: 'epochEnd', epoch, averageLoss: this.#average.value }
+      if (!signal?.aborted) yield* this.#output.afterEpoch(step, epoch)
+    }
+    const saved = await this.#output.saveFinal(step, signal?.aborted ? epoch : epochCount)
+    yield saved
+    yield { type: 'end', reason: signal?.aborted ? 'interrupted' : 'finished', step, path: saved.path }
+  }
+
+  async *#start(): AsyncGenerator<TrainEvent> {
+    const group = this.#group
+    const { network } = this.#method
+    for (const message of group.warnings) yield { type: 'warning', message }
+    yield {
+      type: 'start',
+      seed: this.#seed,
+      ...this.#plan,
+      batchesPerEpoch: group.batchesPerEpoch,
+      trainImageCount: group.trainImageCount,
+      regImageCount: group.regImageCount,
+      trainableParameters: network.parameters().reduce((sum, { master }) => sum + master.size, 0),
+      moduleCount: network.modules.length,
+      report: describeDatasetGroup(group),
+    }
+    if (this.#cache)
+      for await (const { done, total } of this.#cache.fill(group, this.#models.vae, this.#config.data.vaeBatchSize))
+        yield { type: 'cache', done, total }
+  }
+
+  /** The epoch's batches with scaled latents, which the caller disposes. */
+  async *#batches(epoch: number): AsyncGenerator<TrainBatch> {
+    const factor = this.#models.config.vae.scalingFactor
+    const cache = this.#cache
+    let batch = 0
+    const make = (items: readonly { caption: string; lossWeight: number }[], unscaled: () => Tensor): TrainBatch => ({
+      key: { epoch, batch: batch++ },
+      latents: scope(() => scale(unscaled(), { factor })),
+      captions: items.map((item) => item.caption),
+      lossWeights: items.map((item) => item.lossWeight),
+    })
+    if (cache) {
+      for (const { dataset, items } of epochBatches(this.#group, epoch))
+        yield make(items, () => concatBatch(items.map(({ image, flip }) => cache.get(dataset, image, flip))))
+      return
+    }
+    for await (const { items } of readBatches(this.#group, epoch))
+      yield make(items, () => {
+        const pixels = concatBatch(items.map(({ pixels, image, flip }) => pictureTensor(pixels, image.crop, flip)))
+        const streams = items.map((_, slot) => streamOf(`posterior/${epoch}/${batch}/${slot}`))
+        return encodePictures(this.#models.vae, pixels, this.#group.seed, streams)
+      })
+  }
+}

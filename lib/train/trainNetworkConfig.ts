@@ -1,0 +1,90 @@
+/** Everything a LoRA training is told, as typed blocks. The command line and the library's users fill the same structure. */
+import type { DatasetSource } from '../data/datasetGroup.ts'
+import type { DatasetFallbacks } from '../config/datasetConfig.ts'
+import type { SavePrecision } from '../networks/kohyaLora.ts'
+
+export type SchedulerName =
+  | 'constant'
+  | 'constant_with_warmup'
+  | 'linear'
+  | 'cosine'
+  | 'cosine_with_restarts'
+  | 'polynomial'
+
+export interface TrainNetworkConfig {
+  readonly model: {
+    /** A folder in the diffusers layout. */
+    readonly path: string
+    /** Hidden state that conditions the U-Net, counted from the end. Null: the last. */
+    readonly clipSkip: number | null
+    /** 75 (null), 150 or 225 caption tokens. */
+    readonly maxTokenLength: 150 | 225 | null
+  }
+  readonly data: {
+    readonly source: DatasetSource
+    readonly fallbacks: DatasetFallbacks
+    /** Encode every picture once, before training, and keep the latents in memory. */
+    readonly cacheLatents: boolean
+    readonly vaeBatchSize: number
+    readonly priorLossWeight: number
+  }
+  readonly network: {
+    /** Null: not given, 4. */
+    readonly dim: number | null
+    /** Null: not given, 1. */
+    readonly alpha: number | null
+    readonly dropout: number | null
+    readonly trainUnet: boolean
+    readonly trainTextEncoder: boolean
+    readonly trainingComment: string | null
+    readonly noMetadata: boolean
+  }
+  readonly optimizer: {
+    readonly type: 'AdamW' | 'AdamW8bit'
+    readonly learningRate: number
+    readonly unetLearningRate: number | null
+    readonly textEncoderLearningRate: number | null
+    readonly betas: readonly [number, number]
+    readonly eps: number
+    readonly weightDecay: number
+    /** 0: gradients are not clipped. */
+    readonly maxGradNorm: number
+    readonly scheduler: SchedulerName
+    /** Optimizer steps. */
+    readonly warmupSteps: number
+    readonly schedulerCycles: number
+    readonly schedulerPower: number
+  }
+  readonly training: {
+    /** Optimizer steps; ignored when `maxEpochs` is given. */
+    readonly maxSteps: number
+    readonly maxEpochs: number | null
+    readonly gradientAccumulationSteps: number
+    readonly gradientCheckpointing: boolean
+    readonly mixedPrecision: 'no' | 'bf16'
+    /** Null: drawn at start, and reported. */
+    readonly seed: number | null
+    readonly noiseOffset: number | null
+    readonly adaptiveNoiseScale: number | null
+    readonly minSnrGamma: number | null
+  }
+  readonly output: {
+    readonly folder: string
+    /** Null: "last". */
+    readonly name: string | null
+    readonly saveEveryEpochs: number | null
+    readonly saveEverySteps: number | null
+    readonly savePrecision: SavePrecision | null
+  }
+  readonly preview: {
+    readonly promptFile: string | null
+    readonly everyEpochs: number | null
+    readonly everySteps: number | null
+  }
+  readonly logging: {
+    /** Null: no event files. */
+    readonly folder: string | null
+    readonly prefix: string
+    readonly trackerName: string
+  }
+}

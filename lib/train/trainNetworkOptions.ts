@@ -1,0 +1,152 @@
+/** From the options of `train-network`, as people write them, to the typed configuration of a training. */
+import type { DatasetFallbacks } from '../config/datasetConfig.ts'
+import { readTrainConfigFile } from '../config/trainConfigFile.ts'
+import {
+  type GivenTrainOptions,
+  readTrainArguments,
+  type TrainOption,
+  type TrainOptionReading,
+  trainOptions,
+} from '../config/trainOptions.ts'
+import { ConfigError } from '../util/errors.ts'
+import { type AdamSettings, readOptimizerArguments } from './optimizerArguments.ts'
+import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
+import { checkTrainOptions, notesOnTrainOptions } from './trainNetworkRules.ts'
+
+export interface ParsedTrainNetwork {
+  readonly config: TrainNetworkConfig
+  /** What the user should know but need not mend: options that have no effect here. */
+  readonly notes: readonly string[]
+}
+
+/**
+ * Reads the arguments after `train-network`, and the configuration file they may name; the command line wins over the file.
+ *
+ *   const { config } = await parseTrainNetwork(['--pretrained_model_name_or_path', 'model', ...])
+ *   for await (const event of trainNetwork(config)) ...
+ *
+ * @throws ConfigError that names every problem of the command line and of the file, one on a line
+ */
+export async function parseTrainNetwork(args: readonly string[]): Promise<ParsedTrainNetwork> {
+  const line = readTrainArguments(args)
+  const problems = [...line.problems]
+  let file: TrainOptionReading = { given: {}, unreadable: new Set(), problems: [] }
+  const { config_file: path } = line.given
+  if (path !== undefined) {
+    try {
+      file = await readTrainConfigFile(path)
+    } catch (error) {
+      if (!(error instanceof ConfigError) || problems.length === 0) throw error
+      throw new ConfigError([...problems, error.message].join('\n'), { option: 'config_file' }, { cause: error })
+    }
+    problems.push(...file.problems)
+  }
+  const given: GivenTrainOptions = { ...file.given, ...line.given }
+  const unreadable = new Set([...file.unreadable, ...line.unreadable])
+  problems.push(...checkTrainOptions(given, unreadable))
+  const optimizer = readOptimizerArguments(given.optimizer_args ?? [])
+  problems.push(...optimizer.problems)
+  if (problems.length > 0) throw new ConfigError(problems.join('\n'))
+  return { config: configOf(given, optimizer.settings), notes: notesOnTrainOptions(given) }
+}
+
+type Defaults = {
+  readonly [Row in (typeof trainOptions)[number] as Row extends { readonly default: unknown }
+    ? Row['name']
+    : never]: Row extends { readonly default: infer Value } ? Value : never
+}
+
+/** Defaults of the options that have one. */
+const defaults = Object.fromEntries(
+  (trainOptions as readonly TrainOption[]).map((option) => [option.name, option.default]),
+) as unknown as Defaults
+
+/** Expects options that `checkTrainOptions` has no complaint about. */
+function configOf(given: GivenTrainOptions, adam: AdamSettings): TrainNetworkConfig {
+  const values = { ...defaults, ...given }
+  const { max_token_length: maxTokenLength } = values
+  return {
+    model: {
+      path: values.pretrained_model_name_or_path!,
+      clipSkip: values.clip_skip ?? null,
+      maxTokenLength: maxTokenLength === undefined ? null : maxTokenLength === '150' ? 150 : 225,
+    },
+    data: {
+      source:
+        values.dataset_config === undefined
+          ? { trainDataDir: values.train_data_dir!, regDataDir: values.reg_data_dir }
+          : { configFile: values.dataset_config },
+      fallbacks: fallbacksOf(given),
+      cacheLatents: values.cache_latents,
+      vaeBatchSize: values.vae_batch_size,
+      priorLossWeight: values.prior_loss_weight,
+    },
+    network: {
+      dim: values.network_dim ?? null,
+      alpha: values.network_alpha ?? null,
+      dropout: values.network_dropout ?? null,
+      trainUnet: !values.network_train_text_encoder_only,
+      trainTextEncoder: !values.network_train_unet_only,
+      trainingComment: values.training_comment ?? null,
+      noMetadata: values.no_metadata,
+    },
+    optimizer: {
+      type: values.use_8bit_adam ? 'AdamW8bit' : values.optimizer_type,
+      learningRate: values.learning_rate,
+      unetLearningRate: values.unet_lr ?? null,
+      textEncoderLearningRate: values.text_encoder_lr ?? null,
+      ...adam,
+      maxGradNorm: values.max_grad_norm,
+      scheduler: values.lr_scheduler,
+      warmupSteps: values.lr_warmup_steps,
+      schedulerCycles: values.lr_scheduler_num_cycles,
+      schedulerPower: values.lr_scheduler_power,
+    },
+    training: {
+      maxSteps: values.max_train_steps,
+      maxEpochs: values.max_train_epochs ?? null,
+      gradientAccumulationSteps: values.gradient_accumulation_steps,
+      gradientCheckpointing: values.gradient_checkpointing,
+      mixedPrecision: values.mixed_precision,
+      seed: values.seed ?? null,
+      noiseOffset: values.noise_offset ?? null,
+      adaptiveNoiseScale: values.adaptive_noise_scale ?? null,
+      minSnrGamma: values.min_snr_gamma ?? null,
+    },
+    output: {
+      folder: values.output_dir!,
+      name: given.output_name ?? null,
+      saveEveryEpochs: values.save_every_n_epochs ?? null,
+      saveEverySteps: values.save_every_n_steps ?? null,
+      savePrecision: values.save_precision ?? null,
+    },
+    preview: {
+      promptFile: values.sample_prompts ?? null,
+      everyEpochs: values.sample_every_n_epochs ?? null,
+      everySteps: values.sample_every_n_steps ?? null,
+    },
+    logging: {
+      folder: values.logging_dir ?? null,
+      prefix: values.log_prefix ?? '',
+      trackerName: values.log_tracker_name,
+    },
+  }
+}
+
+/** Only options that were given: the dataset's own defaults come after them, and its report says where a value came from. */
+function fallbacksOf(given: GivenTrainOptions): DatasetFallbacks {
+  return {
+    resolution: given.resolution,
+    batch_size: given.train_batch_size,
+    num_repeats: given.dataset_repeats,
+    enable_bucket: given.enable_bucket,
+    min_bucket_reso: given.min_bucket_reso,
+    max_bucket_reso: given.max_bucket_reso,
+    bucket_reso_steps: given.bucket_reso_steps,
+    bucket_no_upscale: given.bucket_no_upscale,
+    caption_extension: given.caption_extention ?? given.caption_extension,
+    shuffle_caption: given.shuffle_caption,
+    keep_tokens: given.keep_tokens,
+    flip_aug: given.flip_aug,
+  }
+}

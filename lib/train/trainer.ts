@@ -1,0 +1,116 @@
+import { backward } from '../autograd/backward.ts'
+import type { UNet } from '../models/stableDiffusion/unet.ts'
+import { minSnrWeights } from '../diffusion/noiseSchedule.ts'
+import { cast } from '../ops/cast.ts'
+import { mseLoss } from '../ops/mseLoss.ts'
+import { scale } from '../ops/scale.ts'
+import { clipGradients, type Optimizer } from '../optim/optimizer.ts'
+import { tensor } from '../tensor/create.ts'
+import { keep, scope } from '../tensor/scope.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { type BatchKey, makeNoisy, type NoiseOptions } from './noise.ts'
+
+/** One batch, ready for the U-Net's side of the step. */
+export interface TrainBatch {
+  readonly key: BatchKey
+  /** float32 [n, h, w, c], multiplied by the scaling factor. */
+  readonly latents: Tensor
+  readonly captions: readonly string[]
+  /** 1 for pictures of the subject, the prior loss weight for regularisation pictures. */
+  readonly lossWeights: readonly number[]
+}
+
+/** What differs between kinds of training. The loop is the same for all. */
+export interface TrainingMethod {
+  /** Captions to hidden states, [n, s, d]; recorded when the text encoder learns. */
+  condition(captions: readonly string[]): Tensor
+  /** Called before every forward pass, with its number in the run: random choices are a function of it. */
+  beginPass?(pass: number): void
+}
+
+export interface TrainerOptions {
+  readonly unet: UNet
+  readonly method: TrainingMethod
+  readonly optimizer: Optimizer
+  readonly noise: NoiseOptions
+  /** Null: no weighting. */
+  readonly minSnrGamma: number | null
+  readonly gradientAccumulationSteps: number
+  /** 0: gradients are not clipped. */
+  readonly maxGradNorm: number
+}
+
+/** One parameter update: the mean loss of its micro-batches and the norm of its gradient, not yet waited for. */
+export interface UpdateResult {
+  readonly loss: number
+  readonly gradientNorm: number
+}
+
+/**
+ * The training step: noise, U-Net, loss, backward; and after every k-th of these one update. It enqueues and returns; the numbers
+ * are promises, so that the device works on the next step while they are read.
+ */
+export class Trainer {
+  readonly #options: TrainerOptions
+  #losses: Promise<number>[] = []
+  #passes = 0
+
+  constructor(options: TrainerOptions) {
+    this.#options = options
+  }
+
+  /** Forward and backward for one batch; gradients add up until `update`. */
+  accumulate({ key, latents, captions, lossWeights }: TrainBatch): void {
+    const { unet, method, noise, gradientAccumulationSteps } = this.#options
+    method.beginPass?.(this.#passes++)
+    const loss = scope(() => {
+      const { noisy, target, times, timesteps } = makeNoisy(latents, noise, key)
+      const context = method.condition(captions)
+      const prediction = unet.forward(cast(noisy, { dtype: unet.registry.dtype }), times, context)
+      const loss = mseLoss(prediction, target, this.#weights(lossWeights, timesteps))
+      backward(scale(loss, { factor: 1 / gradientAccumulationSteps }))
+      return keep(loss)
+    })
+    this.#losses.push(readNumber(loss, 0))
+  }
+
+  /** Micro-batches accumulated since the last update. */
+  get accumulated(): number {
+    return this.#losses.length
+  }
+
+  /**
+   * Clips, steps the optimizer and clears the gradients. A gradient that is not finite changes nothing and shows in the norm.
+   * @param factor the learning rates' share for this step, from the schedule
+   */
+  update(factor: number): Promise<UpdateResult> {
+    const { optimizer, maxGradNorm } = this.#options
+    const clip = clipGradients(optimizer, maxGradNorm > 0 ? maxGradNorm : Number.POSITIVE_INFINITY)
+    optimizer.step({ clip, learningRates: optimizer.learningRates.map((rate) => rate * factor) })
+    optimizer.zeroGrad()
+    const losses = this.#losses
+    this.#losses = []
+    return Promise.all([Promise.all(losses), clip === null ? 0 : readNumber(clip, 0)]).then(([values, gradientNorm]) => ({
+      loss: values.reduce((sum, value) => sum + value, 0) / values.length,
+      gradientNorm,
+    }))
+  }
+
+  #weights(lossWeights: readonly number[], timesteps: readonly number[]): Tensor | null {
+    const { minSnrGamma, noise } = this.#options
+    const snr = minSnrGamma === null ? null : minSnrWeights(noise.schedule, timesteps, minSnrGamma, noise.predictionType)
+    if (snr === null && lossWeights.every((weight) => weight === 1)) return null
+    return tensor(
+      lossWeights.map((weight, i) => weight * (snr?.[i] ?? 1)),
+      [lossWeights.length],
+    )
+  }
+}
+
+async function readNumber(t: Tensor, index: number): Promise<number> {
+  try {
+    return Number((await t.read())[index])
+  } finally {
+    t.dispose()
+  }
+}

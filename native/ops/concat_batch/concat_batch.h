@@ -1,0 +1,18 @@
+// Tensors of one trailing shape, one after the other along the first axis: a copy of bytes.
+#pragma once
+#include <cstdint>
+
+#include "core/cpu_target.h"
+
+namespace noisewright {
+
+struct ConcatBatchParams {
+  const void* const* parts;
+  const int64_t* bytes;  // of each part
+  int64_t count;
+  void* y;
+};
+
+CPU_KERNEL(concat_batch_forward, ConcatBatchParams)
+
+}  // namespace noisewright

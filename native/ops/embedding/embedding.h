@@ -1,0 +1,23 @@
+// y[i] = table[ids[i]]; backward adds the rows of dy into a zeroed float32 table.
+#pragma once
+#include "core/cpu_target.h"
+#include "core/dtype.h"
+
+namespace noisewright {
+
+struct EmbeddingParams {
+  const int32_t* ids;  // [count]
+  const void* table;   // [rows, width] (forward)
+  void* y;             // [count, width] (forward)
+  const void* dy;      // [count, width] (backward)
+  float* dtable;       // [rows, width] (backward)
+  int64_t count;
+  int64_t rows;
+  int64_t width;
+  DType dtype;  // of table and y, or of dy
+};
+
+CPU_KERNEL(embedding_forward, EmbeddingParams)
+CPU_KERNEL(embedding_backward, EmbeddingParams)
+
+}  // namespace noisewright

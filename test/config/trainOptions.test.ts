@@ -1,0 +1,307 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describeTrainOptions } from '../../lib/config/describeTrainOptions.ts'
+import {
+  laterTrainOptions,
+  otherTrainerOptions,
+  readTrainArguments,
+  trainOptionsByName,
+} from '../../lib/config/trainOptions.ts'
+import { parseTrainNetwork } from '../../lib/train/trainNetworkOptions.ts'
+import { ConfigError } from '../../lib/util/errors.ts'
+
+const needed = ['--pretrained_model_name_or_path', 'model', '--dataset_config', 'data.toml', '--output_dir', 'out']
+
+let folder: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'noisewright-options-'))
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+async function problemsOf(...args: readonly string[]): Promise<readonly string[]> {
+  const error = await parseTrainNetwork(args).then(
+    () => expect.fail('expected a ConfigError'),
+    (thrown: unknown) => thrown,
+  )
+  expect(error).toBeInstanceOf(ConfigError)
+  return (error as ConfigError).message.split('\n')
+}
+
+async function fileWith(text: string): Promise<string> {
+  const file = join(folder, `${Math.random().toString(36).slice(2)}.toml`)
+  await writeFile(file, text)
+  return file
+}
+
+describe('the tables', () => {
+  it('name every option once', () => {
+    const names = [...trainOptionsByName.keys(), ...Object.keys(laterTrainOptions), ...Object.keys(otherTrainerOptions)]
+    expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([])
+  })
+
+  it('cover every option of the reference that train_network has', () => {
+    const reference = `v2 v_parameterization pretrained_model_name_or_path tokenizer_cache_dir train_data_dir shuffle_caption
+      caption_extension caption_extention keep_tokens color_aug flip_aug random_crop face_crop_aug_range debug_dataset resolution
+      cache_latents cache_latents_to_disk vae_batch_size enable_bucket min_bucket_reso max_bucket_reso bucket_reso_steps
+      bucket_no_upscale token_warmup_min token_warmup_step dataset_class caption_dropout_rate caption_dropout_every_n_epochs
+      caption_tag_dropout_rate reg_data_dir in_json dataset_repeats dataset_config output_dir output_name huggingface_repo_id
+      huggingface_repo_type huggingface_path_in_repo huggingface_token huggingface_repo_visibility save_state_to_huggingface
+      resume_from_huggingface async_upload save_precision save_every_n_epochs save_every_n_steps save_n_epoch_ratio
+      save_last_n_epochs save_last_n_epochs_state save_last_n_steps save_last_n_steps_state save_state resume save_model_as
+      train_batch_size max_token_length mem_eff_attn xformers vae max_train_steps max_train_epochs max_data_loader_n_workers
+      persistent_data_loader_workers seed gradient_checkpointing gradient_accumulation_steps mixed_precision full_fp16 clip_skip
+      noise_offset adaptive_noise_scale multires_noise_iterations multires_noise_discount lowram min_snr_gamma
+      scale_v_pred_loss_like_noise_pred weighted_captions prior_loss_weight config_file output_config sample_every_n_steps
+      sample_every_n_epochs sample_prompts sample_sampler logging_dir log_with log_prefix log_tracker_name wandb_api_key
+      optimizer_type use_8bit_adam use_lion_optimizer learning_rate max_grad_norm optimizer_args lr_scheduler lr_scheduler_type
+      lr_scheduler_args lr_warmup_steps lr_scheduler_num_cycles lr_scheduler_power unet_lr text_encoder_lr network_module
+      network_weights network_dim network_alpha network_dropout network_args network_train_unet_only
+      network_train_text_encoder_only dim_from_weights scale_weight_norms base_weights base_weights_multiplier no_metadata
+      training_comment`
+    const known = new Set([...trainOptionsByName.keys(), ...Object.keys(laterTrainOptions)])
+    expect(reference.split(/\s+/).filter((name) => !known.has(name))).toEqual([])
+  })
+
+  it('are described in full and within the width', () => {
+    const text = describeTrainOptions(80)
+    for (const name of trainOptionsByName.keys()) expect(text).toContain(`--${name}`)
+    expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80)
+  })
+})
+
+describe('arguments', () => {
+  it('are typed by their rows, with underscores or dashes, after a space or an equals sign', () => {
+    const args = ['--noise_offset', '-0.1', '--network-dim=8', '--optimizer_args', 'a=1', 'b=.9,.999', '--flip-aug']
+    const { given, problems } = readTrainArguments([...args, '--resolution', '512,768', '--lr_scheduler', 'COSINE'])
+    expect(problems).toEqual([])
+    expect(given).toEqual({
+      noise_offset: -0.1,
+      network_dim: 8,
+      optimizer_args: ['a=1', 'b=.9,.999'],
+      flip_aug: true,
+      resolution: [512, 768],
+      lr_scheduler: 'cosine',
+    })
+  })
+
+  it('count the last of an option given twice', () => {
+    expect(readTrainArguments(['--seed', '1', '--seed', '2']).given).toEqual({ seed: 2 })
+  })
+
+  it.each([
+    [['--network_dimm', '8'], 'unknown option "--network_dimm". Did you mean "--network_dim"?'],
+    [['--caption_ext', 'txt'], 'unknown option "--caption_ext".'],
+    [['--network_al', '1'], 'unknown option "--network_al". Did you mean "--network_alpha"?'],
+    [['--v2'], '--v2 comes with a later version of noisewright; leave it out to use this one'],
+    [['--network-args', 'a=1', 'b=2'], '--network-args comes with a later version of noisewright'],
+    [['--token_string', 'x'], '--token_string is an option of train_textual_inversion, not of train-network'],
+    [['--seed', 'x'], '--seed must be a whole number from 0 to 4294967296, found "x"'],
+    [['--seed', '1.5'], '--seed must be a whole number'],
+    [['--train_batch_size', '0'], '--train_batch_size must be a whole number of at least 1, found "0"'],
+    [['--learning_rate', ''], '--learning_rate must be a number of at least 0, found ""'],
+    [
+      ['--resolution', '512x512'],
+      '--resolution must be one or two whole numbers ("512" or "512,768"), found "512x512"',
+    ],
+    [['--resolution', '1,2,3'], '--resolution must be one or two whole numbers'],
+    [['--seed'], '--seed needs a value: a whole number'],
+    [['--seed', '--flip_aug'], '--seed needs a value: a whole number'],
+    [['--flip_aug=yes'], '--flip_aug takes no value, found "yes"'],
+    [['--flip_aug', 'true'], 'unexpected argument "true": options are written --name value'],
+    [['-x'], 'unexpected argument "-x"'],
+    [
+      ['--mixed_precision', 'fp16'],
+      '--mixed_precision fp16 comes with a later version of noisewright; this one has no, bf16',
+    ],
+    [['--optimizer_type', 'lion'], '--optimizer_type Lion comes with a later version'],
+    [['--optimizer_type', 'AdamX'], 'found "AdamX". Did you mean "AdamW"?'],
+    [['--sample_sampler', 'euler_a'], '--sample_sampler euler_a comes with a later version'],
+    [['--save_model_as', 'ckpt'], '--save_model_as ckpt comes with a later version'],
+    [['--network_module', 'networks.dylora'], '--network_module networks.dylora comes with a later version'],
+    [['--log_with', 'wandb'], '--log_with wandb comes with a later version'],
+    [['--max_token_length', '75'], '--max_token_length must be one of 150, 225, found "75"'],
+  ])('%j are refused', (args, message) => {
+    const { problems } = readTrainArguments(args)
+    expect(problems).toHaveLength(1)
+    expect(problems[0]).toContain(message)
+  })
+})
+
+describe('rules between options', () => {
+  it('report all problems of one command line together', async () => {
+    expect(await problemsOf('--network_dim', 'x', '--v2', '--sede', '1', '--output_dir', 'out')).toEqual([
+      '--network_dim must be a whole number of at least 1, found "x"',
+      expect.stringContaining('--v2 comes with a later version'),
+      'unknown option "--sede". Did you mean "--seed"?',
+      expect.stringContaining('--pretrained_model_name_or_path is missing'),
+      'there is no training data: give --dataset_config or --train_data_dir',
+    ])
+  })
+
+  it.each([
+    [['--adaptive_noise_scale', '0.1'], '--adaptive_noise_scale needs --noise_offset'],
+    [['--log_with', 'tensorboard'], '--log_with tensorboard needs --logging_dir, the folder of the log'],
+    [['--network_train_unet_only', '--network_train_text_encoder_only'], 'leave nothing to train'],
+    [['--use_8bit_adam', '--optimizer_type', 'AdamW'], '--use_8bit_adam contradicts --optimizer_type AdamW'],
+    [['--lr_warmup_steps', '10'], 'use constant_with_warmup'],
+    [['--lr_scheduler', 'polynomial', '--learning_rate', '1e-8'], '--learning_rate must be larger, found 1e-8'],
+    [['--optimizer_args', 'betas=0.9'], 'betas must be two numbers from 0 to below 1'],
+    [['--optimizer_args', 'weight_decy=1'], 'Did you mean "weight_decay"?'],
+    [['--optimizer_args', 'eps'], '--optimizer_args must be key=value, found "eps"'],
+  ])('%j is an error', async (args, message) => {
+    const problems = await problemsOf(...needed, ...args)
+    expect(problems).toHaveLength(1)
+    expect(problems[0]).toContain(message)
+  })
+
+  it('say which options have no effect', async () => {
+    const args = ['--xformers', '--train_data_dir', 'x', '--log_prefix', 'a', '--sample_every_n_epochs', '1']
+    const { notes } = await parseTrainNetwork([...needed, ...args])
+    expect(notes).toEqual([
+      '--xformers changes nothing. Attention is always memory-efficient here.',
+      '--train_data_dir is not used, since --dataset_config describes the data',
+      '--log_prefix has no effect without --logging_dir',
+      '--sample_every_n_epochs has no effect without --sample_prompts',
+    ])
+  })
+})
+
+describe('the configuration', () => {
+  it("has the reference's defaults", async () => {
+    const { config, notes } = await parseTrainNetwork(needed)
+    expect(notes).toEqual([])
+    expect(config).toEqual({
+      model: { path: 'model', clipSkip: null, maxTokenLength: null },
+      data: {
+        source: { configFile: 'data.toml' },
+        fallbacks: {},
+        cacheLatents: false,
+        vaeBatchSize: 1,
+        priorLossWeight: 1,
+      },
+      network: {
+        dim: null,
+        alpha: null,
+        dropout: null,
+        trainUnet: true,
+        trainTextEncoder: true,
+        trainingComment: null,
+        noMetadata: false,
+      },
+      optimizer: {
+        type: 'AdamW',
+        learningRate: 2e-6,
+        unetLearningRate: null,
+        textEncoderLearningRate: null,
+        betas: [0.9, 0.999],
+        eps: 1e-8,
+        weightDecay: 0.01,
+        maxGradNorm: 1,
+        scheduler: 'constant',
+        warmupSteps: 0,
+        schedulerCycles: 1,
+        schedulerPower: 1,
+      },
+      training: {
+        maxSteps: 1600,
+        maxEpochs: null,
+        gradientAccumulationSteps: 1,
+        gradientCheckpointing: false,
+        mixedPrecision: 'no',
+        seed: null,
+        noiseOffset: null,
+        adaptiveNoiseScale: null,
+        minSnrGamma: null,
+      },
+      output: { folder: 'out', name: null, saveEveryEpochs: null, saveEverySteps: null, savePrecision: null },
+      preview: { promptFile: null, everyEpochs: null, everySteps: null },
+      logging: { folder: null, prefix: '', trackerName: 'network_train' },
+    })
+  })
+
+  it('takes every value to its place', async () => {
+    const args = `--pretrained_model_name_or_path m --train_data_dir t --reg_data_dir r --output_dir o --clip_skip 2
+      --max_token_length 225 --resolution 64 --train_batch_size 3 --dataset_repeats 2 --caption_extension .a
+      --caption_extention .txt --cache_latents --use_8bit_adam --optimizer_args betas=(0.8,.99) eps=1e-6 weight_decay=0
+      --unet_lr 1e-3 --text_encoder_lr 0 --lr_scheduler cosine_with_restarts --lr_scheduler_num_cycles 3 --lr_warmup_steps 5
+      --network_train_unet_only --network_dropout 0.25 --max_train_epochs 2 --mixed_precision bf16 --seed 0 --output_name n
+      --save_precision fp16 --sample_prompts p.txt --sample_every_n_steps 7 --logging_dir l --log_prefix x-`
+    const { config } = await parseTrainNetwork(args.split(/\s+/))
+    expect(config).toMatchObject({
+      model: { path: 'm', clipSkip: 2, maxTokenLength: 225 },
+      data: {
+        source: { trainDataDir: 't', regDataDir: 'r' },
+        fallbacks: { resolution: [64, 64], batch_size: 3, num_repeats: 2, caption_extension: '.txt' },
+        cacheLatents: true,
+      },
+      network: { trainUnet: true, trainTextEncoder: false, dropout: 0.25 },
+      optimizer: {
+        type: 'AdamW8bit',
+        betas: [0.8, 0.99],
+        eps: 1e-6,
+        weightDecay: 0,
+        unetLearningRate: 1e-3,
+        textEncoderLearningRate: 0,
+        scheduler: 'cosine_with_restarts',
+        schedulerCycles: 3,
+        warmupSteps: 5,
+      },
+      training: { maxEpochs: 2, mixedPrecision: 'bf16', seed: 0 },
+      output: { folder: 'o', name: 'n', savePrecision: 'fp16' },
+      preview: { promptFile: 'p.txt', everySteps: 7 },
+      logging: { folder: 'l', prefix: 'x-', trackerName: 'network_train' },
+    })
+  })
+})
+
+describe('the configuration file', () => {
+  it('gives values in any table, and the command line wins over it', async () => {
+    const file = await fileWith(`
+      output_dir = "from file"
+      [anything]
+      pretrained_model_name_or_path = "m"
+      train_data_dir = "t"
+      resolution = 512
+      learning_rate = 1.0
+      max_token_length = 150
+      optimizer_args = ["eps=1e-7"]
+      cache_latents = true
+      flip_aug = false
+      v2 = false
+      [more]
+      seed = 3
+    `)
+    const { config } = await parseTrainNetwork(['--config_file', file.replace('.toml', ''), '--seed', '4'])
+    expect(config.output.folder).toBe('from file')
+    expect(config.data).toMatchObject({ fallbacks: { resolution: [512, 512], flip_aug: false }, cacheLatents: true })
+    expect(config.optimizer).toMatchObject({ learningRate: 1, eps: 1e-7 })
+    expect(config.training.seed).toBe(4)
+    expect(config.model.maxTokenLength).toBe(150)
+  })
+
+  it('is read strictly, and its problems join those of the command line', async () => {
+    const file = await fileWith(
+      '[a]\nnetwork_dimm = 4\nseed = "1"\nv2 = true\nresolution = 1.5\n[b]\nflip_aug = 1\nseed = 2\nconfig_file = "x"\n',
+    )
+    expect(await problemsOf(...needed, '--config_file', file, '--clip_skip', '0')).toEqual([
+      '--clip_skip must be a whole number of at least 1, found "0"',
+      `${file}:2:1: unknown option "network_dimm". Did you mean "network_dim"?`,
+      `${file}:3:1: "seed" must be a whole number from 0 to 4294967296, found "1"`,
+      `${file}:4:1: v2 comes with a later version of noisewright; leave it out to use this one`,
+      `${file}:5:1: "resolution" must be one or two whole numbers ("512" or "512,768"), found "1.5"`,
+      `${file}:7:1: "flip_aug" must be true or false, found 1`,
+      `${file}:8:1: "seed" is given twice; remove one`,
+      `${file}:9:1: "config_file" belongs on the command line`,
+    ])
+  })
+
+  it('that is missing or not TOML is an error that names it', async () => {
+    expect(await problemsOf('--config_file', join(folder, 'none'))).toEqual([
+      `${join(folder, 'none')}.toml: cannot read the configuration file: no such file: check --config_file`,
+    ])
+    const file = await fileWith('a = \n')
+    expect((await problemsOf(...needed, '--config_file', file))[0]).toContain(`${file}:1:`)
+  })
+})

@@ -1,0 +1,53 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { addon } from '../../lib/native/load.ts'
+import { gradientNorm } from '../../lib/ops/gradientNorm.ts'
+import { full, tensor } from '../../lib/tensor/create.ts'
+import { cpuTargets, memory, setCpuTarget, setThreadCount } from '../../lib/tensor/runtime.ts'
+import { pseudoRandom } from '../support/float64.ts'
+
+beforeAll(() => addon.setMemoryGuards(true))
+afterAll(() => {
+  addon.setMemoryGuards(false)
+  setThreadCount(2)
+})
+
+describe.each(cpuTargets())('gradientNorm on %s', (target) => {
+  const sizes = [1, 4096, 5, 70001, 255, 4097]
+  const arrays = sizes.map((size, i) => pseudoRandom(`g${i}`, size))
+  const expected = Math.sqrt(arrays.flatMap((a) => Array.from(a)).reduce((sum, x) => sum + x * x, 0))
+
+  it('is the norm of all tensors together, whatever the thread count', async () => {
+    setCpuTarget(target)
+    const results: unknown[] = []
+    for (const threads of [1, 2]) {
+      setThreadCount(threads)
+      const y = gradientNorm(
+        arrays.map((a) => tensor(a, [a.length])),
+        expected / 2,
+      )
+      const [norm, coefficient] = (await y.read()) as Float32Array
+      expect(Math.abs(norm! / expected - 1)).toBeLessThan(2e-7)
+      expect(coefficient).toBeCloseTo(expected / 2 / (expected + 1e-6), 6)
+      results.push([norm, coefficient])
+    }
+    expect(results[0]).toEqual(results[1])
+    expect(memory().guardViolations).toBe(0)
+  })
+  it('does not touch gradients that are small enough', async () => {
+    setCpuTarget(target)
+    expect(await gradientNorm([tensor([3, 4], [2])], 6).read()).toEqual(new Float32Array([5, 1]))
+    expect(await gradientNorm([tensor([3, 4], [2])]).read()).toEqual(new Float32Array([5, 1]))
+  })
+  it('shows a gradient that is not finite', async () => {
+    setCpuTarget(target)
+    const [norm] = (await gradientNorm([full([9], 1), full([3], Number.NaN)], 1).read()) as Float32Array
+    expect(norm).toBeNaN()
+  })
+})
+
+describe('gradientNorm', () => {
+  it('rejects an empty list and a limit that is not positive', () => {
+    expect(() => gradientNorm([])).toThrow('gradientNorm: gradients must be at least one tensor, received none')
+    expect(() => gradientNorm([full([1], 1)], 0)).toThrow('gradientNorm: maxNorm must be positive, received 0')
+  })
+})
