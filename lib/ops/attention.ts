@@ -1,10 +1,19 @@
 import { defineOp } from '../autograd/defineOp.ts'
 import type { MaybeHandle } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
+import { tensor } from '../tensor/create.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
+import { add } from './add.ts'
 import { expectCompute, expectDivisible, expectDType, expectOption, expectRank, expectShape } from './check.ts'
+import { contiguous } from './contiguous.ts'
+import { matmul } from './matmul.ts'
+import { mul } from './mul.ts'
+import { permute } from './permute.ts'
+import { reshape } from './reshape.ts'
+import { scale } from './scale.ts'
+import { softmax } from './softmax.ts'
 
 export interface AttentionOptions {
   /** Number of heads; each takes an equal, neighbouring share of the channels. */
@@ -20,6 +29,38 @@ type Saved = readonly [q: Tensor, k: Tensor, v: Tensor, o: Tensor, logSumExp: Te
 
 function scaleOf(q: Tensor, options: AttentionOptions): number {
   return options.scale ?? (q.dim(-1) / options.heads) ** -0.5
+}
+
+/** [n, tokens, heads * d] to [n, heads, tokens, d]. */
+function splitHeads(x: Tensor, heads: number): Tensor {
+  const [batch, tokens, channels] = x.shape as [number, number, number]
+  const split = reshape(contiguous(x), { shape: [batch, tokens, heads, channels / heads] })
+  return contiguous(permute(split, { axes: [0, 2, 1, 3] }))
+}
+
+/** float32 [queries, keys]: `seen` where a causal query sees the key, else `unseen`. */
+function causalMask(queries: number, keys: number, seen: number, unseen: number, device: Tensor['device']): Tensor {
+  const data = new Float32Array(queries * keys)
+  for (let i = 0; i < queries; i++)
+    for (let j = 0; j < keys; j++) data[i * keys + j] = j <= i + keys - queries ? seen : unseen
+  return tensor(data, [queries, keys], { device })
+}
+
+/** Attention with its scores in memory. */
+function composed([q, k, v]: Inputs, options: AttentionOptions): Tensor {
+  const { heads, causal = false } = options
+  const [queries, keys] = [q.dim(1), k.dim(1)]
+  const products = matmul(splitHeads(q, heads), splitHeads(k, heads), { transposeB: true })
+  const scores = scale(products, { factor: scaleOf(q, options) })
+  const weights = causal
+    ? // Rows that see nothing come out of the softmax uniform; the product makes them zero.
+      mul(
+        softmax(add(scores, causalMask(queries, keys, 0, -1e30, q.device))),
+        causalMask(queries, keys, 1, 0, q.device),
+      )
+    : softmax(scores)
+  const merged = contiguous(permute(matmul(weights, splitHeads(v, heads)), { axes: [0, 2, 1, 3] }))
+  return reshape(merged, { shape: q.shape })
 }
 
 /** A view that the kernels read in place: any strides as long as channels are neighbours. */
@@ -54,10 +95,10 @@ export const attention = defineOp<Inputs, Saved, AttentionOptions>('attention', 
     const [batch, , channels] = q.shape as [number, number, number]
     expectShape('attention', 'k', k, [batch, k.dim(1), channels])
     expectShape('attention', 'v', v, k.shape)
-    const { heads, scale } = options
+    const { heads, scale: factor } = options
     expectOption('attention', 'heads', Number.isInteger(heads) && heads >= 1, 'a positive integer', heads)
     expectDivisible('attention', 'the channels of q', channels, '8 * heads', 8 * heads)
-    expectOption('attention', 'scale', scale === undefined || (scale > 0 && scale < 1e6), 'positive', scale)
+    expectOption('attention', 'scale', factor === undefined || (factor > 0 && factor < 1e6), 'positive', factor)
     expectPackedChannels('q', q)
     expectPackedChannels('k', k)
     expectPackedChannels('v', v)
@@ -86,4 +127,5 @@ export const attention = defineOp<Inputs, Saved, AttentionOptions>('attention', 
     const wrapped = (handle: MaybeHandle): Tensor | null => handle && wrap(handle)
     return [wrapped(gradients[0]), wrapped(gradients[1]), wrapped(gradients[2])]
   },
+  reference: composed,
 })
