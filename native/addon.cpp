@@ -1,4 +1,5 @@
 #include <cstdlib>
+#include <mutex>
 #include <string>
 
 #include "binding/convert.h"
@@ -22,18 +23,17 @@ static void choose_target_at_load() {
               std::string("NOISEWRIGHT_CPU is \"") + forced + "\"; this machine can run " + known);
 }
 
+static std::once_flag target_chosen;  // workers load the addon again; the choice is the process's
+
 static napi_value start(napi_env env, napi_value exports) {
-  try {
-    choose_target_at_load();
+  return guarded(env, [&] {
+    std::call_once(target_chosen, choose_target_at_load);
     Environment::create(env);
     define_runtime(env, exports);
     define_io(env, exports);
     define_ops(env, exports);
-  } catch (const PendingException&) {
-  } catch (const Error& error) {
-    throw_error(env, error.kind, error.what());
-  }
-  return exports;
+    return exports;
+  });
 }
 
 }  // namespace noisewright::binding

@@ -4,7 +4,14 @@ import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 
 const cmakeJs = createRequire(import.meta.url).resolve('cmake-js/bin/cmake-js')
-const options = ['compile', '--log-level', 'warn', '--parallel', String(availableParallelism()), ...process.argv.slice(2)]
+const options = [
+  'compile',
+  '--log-level',
+  'warn',
+  '--parallel',
+  String(availableParallelism()),
+  ...process.argv.slice(2),
+]
 const { status, error } = spawnSync(process.execPath, [cmakeJs, ...options], { stdio: 'inherit' })
 if (error) throw error
 process.exit(status ?? 1)

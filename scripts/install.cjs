@@ -28,7 +28,9 @@ const runs = (tool) => spawnSync(tool, ['--version'], { stdio: 'ignore' }).statu
 const missing = ['cmake', process.env.CXX || 'c++'].filter((tool) => !runs(tool))
 if (!runs('ninja') && !runs('make')) missing.push('ninja or make')
 if (missing.length > 0) {
-  console.error(`noisewright: building from source needs ${missing.join(' and ')}; on Debian: apt install cmake g++ ninja-build`)
+  console.error(
+    `noisewright: building from source needs ${missing.join(' and ')}; on Debian: apt install cmake g++ ninja-build`,
+  )
   process.exit(1)
 }
 const cmakeJs = require.resolve('cmake-js/bin/cmake-js')

@@ -45,31 +45,42 @@ export function backpropagate(seeds: readonly Seed[]): void {
     slots[output] = before ? add(before, gradient) : gradient
   }
   for (const { node, output, gradient } of seeds) deliver(node, output, retain(gradient))
-  for (const node of nodesFrom(seeds.map((seed) => seed.node))) {
-    const gradients = arrived.get(node)
-    arrived.delete(node)
-    if (gradients === undefined) continue
-    if (node.released)
-      throw new ArgumentError(
-        'backward',
-        'loss',
-        'a graph that has not been consumed yet',
-        `one whose ${node.op} was freed`,
-      )
-    const results = distinct(
-      scope(() => node.run(gradients)),
-      gradients,
-    )
-    node.release()
-    for (const gradient of gradients) gradient?.dispose()
-    node.edges.forEach((edge, input) => {
-      const result = results[input]
-      if (!result) return
-      if (edge === null) result.dispose()
-      else if ('leaf' in edge) accumulate(edge.leaf, result)
-      else deliver(edge.node, edge.output, result)
-    })
+  try {
+    for (const node of nodesFrom(seeds.map((seed) => seed.node))) {
+      const gradients = arrived.get(node)
+      if (gradients === undefined) continue
+      const results = differentiate(node, gradients)
+      arrived.delete(node)
+      for (const gradient of gradients) gradient?.dispose()
+      node.edges.forEach((edge, input) => {
+        const result = results[input]
+        if (!result) return
+        if (edge === null) result.dispose()
+        else if ('leaf' in edge) accumulate(edge.leaf, result)
+        else deliver(edge.node, edge.output, result)
+      })
+    }
+  } catch (error) {
+    for (const gradients of arrived.values()) for (const gradient of gradients) gradient?.dispose()
+    throw error
   }
+}
+
+/** The gradients of a node's inputs; what it saved is freed. */
+function differentiate(node: TapeNode, gradients: readonly (Tensor | null)[]): readonly (Tensor | null)[] {
+  if (node.released)
+    throw new ArgumentError(
+      'backward',
+      'loss',
+      'a graph that has not been consumed yet',
+      `one whose ${node.op} was freed`,
+    )
+  const results = distinct(
+    scope(() => node.run(gradients)),
+    gradients,
+  )
+  node.release()
+  return results
 }
 
 /** An op may pass its output's gradient on, even to several inputs; each receiver gets a reference of its own. */

@@ -1,5 +1,6 @@
+import { addon } from '../native/load.ts'
 import { scope } from '../tensor/scope.ts'
-import { retain, type Tensor } from '../tensor/tensor.ts'
+import { retain, type Tensor, wrap } from '../tensor/tensor.ts'
 import { backpropagate } from './backward.ts'
 import { edgeTo, gradientsEnabled, noGrad, TapeNode, withGrad } from './tape.ts'
 
@@ -11,7 +12,9 @@ import { edgeTo, gradientsEnabled, noGrad, TapeNode, withGrad } from './tape.ts'
  */
 export function recompute(inputs: readonly (Tensor | null)[], body: (...inputs: (Tensor | null)[]) => Tensor): Tensor {
   if (!gradientsEnabled()) return body(...inputs)
-  const y = noGrad(() => scope(() => body(...inputs)))
+  const made = noGrad(() => scope(() => body(...inputs)))
+  // A body may hand out what it was given: the result needs a history of its own.
+  const y = made.tracked || inputs.includes(made) ? wrap(addon.retain(made.handle)) : made
   const saved = inputs.map((input) => input && retain(input))
   const node = new TapeNode({
     op: 'recompute',
@@ -25,7 +28,9 @@ export function recompute(inputs: readonly (Tensor | null)[], body: (...inputs: 
         return leaf
       })
       const again = withGrad(() => body(...leaves))
-      if (again.origin !== null)
+      const same = leaves.indexOf(again)
+      if (same >= 0) leaves[same]!.grad = retain(dy)
+      else if (again.origin !== null)
         backpropagate([{ node: again.origin.node as TapeNode, output: again.origin.output, gradient: dy }])
       return leaves.map((leaf) => {
         const gradient = leaf?.grad ?? null

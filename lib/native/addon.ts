@@ -2,7 +2,8 @@
  * The whole boundary to native code as one interface. A structure test compares it with what the binary exports.
  * Arguments are checked by lib/ops before they come here.
  */
-import type { DType } from '../tensor/dtype.ts'
+/** Element types, in the order of native/core/dtype.h. float16 is for storage; arithmetic is float32 or bfloat16 with float32 sums. */
+export type DType = 'float32' | 'bfloat16' | 'float16' | 'uint8' | 'int8' | 'int32' | 'int64' | 'bool'
 
 /** A native reference to a tensor's storage, shape and layout. Owned by one Tensor. */
 export interface Handle {
@@ -35,6 +36,8 @@ export interface Addon {
   releaseCached(device: string): void
   setMemoryLimit(device: string, bytes: number): void
   setMemoryGuards(on: boolean): void
+  /** How many of two writes outside a buffer, made on purpose, guard mode noticed. */
+  checkGuards(): number
   setThreadCount(count: number): void
   threadCount(): number
   cpuTargets(): string[]
@@ -50,6 +53,8 @@ export interface Addon {
   fill(shape: readonly number[], dtype: DType, value: number): Handle
   randomUniform(shape: readonly number[], seed: bigint, stream: bigint, low: number, high: number): Handle
   randomNormal(shape: readonly number[], seed: bigint, stream: bigint): Handle
+  /** [tasks, 2]: lanes of a vector and a sum, after 12 * `vectors` multiply-adds of whole vectors in each task. For benchmarks. */
+  peakProbe(tasks: number, vectors: number): Handle
   /** a + b (op 0), a - b (1) or a * b (2); b broadcast along its axes of size 1. */
   addForward(a: Handle, b: Handle, op: number): Handle
   matmulForward(a: Handle, b: Handle, transposeA: boolean, transposeB: boolean): Handle
@@ -249,4 +254,6 @@ export interface Addon {
     decayAfter: boolean,
     skipInvalid: boolean,
   ): void
+  resizeImage(image: Handle, height: number, width: number, method: string): Handle
+  imageToTensor(image: Handle, left: number, top: number, width: number, height: number, flip: boolean): Handle
 }

@@ -31,12 +31,19 @@ export function loadAddon(): Addon {
     try {
       return require(path) as Addon
     } catch (error) {
+      // A binary that loads and then refuses to start has said why: another build of it would say the same.
+      if ((error as { code?: string }).code === 'ERR_NATIVE')
+        throw new NativeError((error as Error).message, { cause: error })
       tried.push(`  ${path}: ${(error as Error).message.split('\n')[0]}`)
     }
   }
   if (paths.length === 0) tried.push('  no binary for this platform is in the package')
+  const forced = process.env.NOISEWRIGHT_BINARY
+    ? 'NOISEWRIGHT_BINARY names the only file that was tried: correct it, or unset it to use the binary of the package.\n'
+    : ''
   throw new NativeError(
     `noisewright has no native binary that loads on ${process.platform}-${process.arch}. Tried:\n${tried.join('\n')}\n` +
+      forced +
       'Build it with\n' +
       '    npx noisewright-build        (needs CMake, a C++17 compiler, and ninja or make)\n' +
       'or allow its install script and run: npm rebuild noisewright',

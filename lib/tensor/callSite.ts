@@ -4,6 +4,7 @@
  */
 import { addon } from '../native/load.ts'
 import { NativeError, OutOfMemoryError } from '../util/errors.ts'
+import { packageRoot } from '../util/packageRoot.ts'
 
 const ringSize = 4096
 const ring = new Array<{ sequence: number; site: Error } | undefined>(ringSize)
@@ -19,12 +20,17 @@ export function markCall(): void {
   addon.mark(sequence)
 }
 
+/** Where this library's own code is: the folders below the one that calls ops, or the bundle. */
+const inside = ['lib/ops/', 'lib/autograd/', 'lib/tensor/', 'lib/native/', 'dist/'].map(
+  (folder) => `${packageRoot()}/${folder}`,
+)
+
 /** The first stack line outside this library's own folders, if the call is still remembered. */
 function callerOf(number: number): string | undefined {
   const entry = ring[number % ringSize]
   if (entry?.sequence !== number) return undefined
   const lines = entry.site.stack?.split('\n').slice(1) ?? []
-  const outside = lines.find((line) => !/[\\/](lib[\\/](ops|autograd|tensor|native)|dist)[\\/]/.test(line))
+  const outside = lines.find((line) => !inside.some((folder) => line.replaceAll('\\', '/').includes(folder)))
   return (outside ?? lines[0])?.trim()
 }
 

@@ -1,5 +1,5 @@
 import { addon } from '../native/load.ts'
-import { ArgumentError } from '../util/errors.ts'
+import { ArgumentError, NativeError } from '../util/errors.ts'
 import { markCall } from './callSite.ts'
 import { type DType, dtypes, itemSize } from './dtype.ts'
 import { elementCount, formatShape, type Shape } from './shape.ts'
@@ -12,9 +12,12 @@ export interface CreateOptions {
   readonly device?: DeviceName
 }
 
-function checkShape(op: string, shape: Shape): void {
+function checkShape(op: string, shape: Shape, dtype: DType = 'float32'): void {
   if (!shape.every((size) => Number.isSafeInteger(size) && size > 0))
     throw new ArgumentError(op, 'shape', 'positive whole numbers', formatShape(shape))
+  if (!dtypes.includes(dtype)) throw new ArgumentError(op, 'dtype', `one of ${dtypes.join(', ')}`, String(dtype))
+  if (elementCount(shape) * itemSize[dtype] > Number.MAX_SAFE_INTEGER)
+    throw new ArgumentError(op, 'shape', 'of at most 2^53 bytes', formatShape(shape))
 }
 
 /**
@@ -23,8 +26,8 @@ function checkShape(op: string, shape: Shape): void {
  */
 export function tensor(data: readonly number[] | ArrayBufferView, shape: Shape, options: CreateOptions = {}): Tensor {
   const { dtype = inferDtype(data), device = 'cpu' } = options
-  checkShape('tensor', shape)
-  if (!dtypes.includes(dtype)) throw new ArgumentError('tensor', 'dtype', `one of ${dtypes.join(', ')}`, String(dtype))
+  checkShape('tensor', shape, dtype)
+  checkDevice('tensor', device)
   const view = ArrayBuffer.isView(data) ? data : fromNumbers(data, dtype)
   const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
   const expected = elementCount(shape) * itemSize[dtype]
@@ -39,12 +42,21 @@ export function tensor(data: readonly number[] | ArrayBufferView, shape: Shape, 
   return wrap(addon.fromBytes(device, bytes, shape, dtype))
 }
 
+function checkDevice(op: string, device: DeviceName): void {
+  if (device === 'cpu') return
+  if (device !== 'cuda') throw new ArgumentError(op, 'device', 'cpu or cuda', String(device))
+  const missing = addon.cudaStatus()
+  if (missing) throw new NativeError(`${op}: device cuda cannot be used: ${missing}`)
+}
+
 function inferDtype(data: readonly number[] | ArrayBufferView): DType {
   if (data instanceof Int32Array) return 'int32'
   if (data instanceof Uint8Array || data instanceof Uint8ClampedArray) return 'uint8'
   if (data instanceof Int8Array) return 'int8'
   if (data instanceof BigInt64Array) return 'int64'
-  return 'float32'
+  if (data instanceof Float32Array || !ArrayBuffer.isView(data)) return 'float32'
+  const received = `a ${data.constructor.name}`
+  throw new ArgumentError('tensor', 'data', 'a typed array whose dtype is known, or options.dtype', received)
 }
 
 function fromNumbers(data: readonly number[], dtype: DType): ArrayBufferView {
@@ -67,7 +79,7 @@ function fromNumbers(data: readonly number[], dtype: DType): ArrayBufferView {
 
 /** A CPU tensor with one value everywhere. */
 export function full(shape: Shape, value: number, options: { readonly dtype?: DType } = {}): Tensor {
-  checkShape('full', shape)
+  checkShape('full', shape, options.dtype)
   markCall()
   return wrap(addon.fill(shape, options.dtype ?? 'float32', value))
 }

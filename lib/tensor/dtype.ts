@@ -1,5 +1,6 @@
-/** Element types. float16 is for storage; arithmetic is float32 or bfloat16 with float32 sums. */
-export type DType = 'float32' | 'bfloat16' | 'float16' | 'uint8' | 'int8' | 'int32' | 'int64' | 'bool'
+import type { DType } from '../native/addon.ts'
+
+export type { DType } from '../native/addon.ts'
 
 /** In the order of the native enumeration. */
 export const dtypes: readonly DType[] = ['float32', 'bfloat16', 'float16', 'uint8', 'int8', 'int32', 'int64', 'bool']

@@ -7,12 +7,10 @@
 #include <tuple>
 #include <vector>
 
+#include "binding/environment.h"
 #include "core/tensor.h"
 
 namespace noisewright::binding {
-
-// Thrown when a JavaScript exception is already pending.
-struct PendingException {};
 
 inline void ok(napi_env env, napi_status status, const char* what) {
   if (status == napi_ok) return;

@@ -24,20 +24,14 @@ napi_value call_converted(napi_env env, R (*function)(A...), napi_value* argumen
 template <class R, class... A>
 napi_value trampoline(napi_env env, napi_callback_info info) {
   static_assert(sizeof...(A) <= kMaxArguments);
-  napi_value arguments[kMaxArguments];
-  size_t count = kMaxArguments;
-  void* function = nullptr;
-  try {
+  return guarded(env, [&] {
+    napi_value arguments[kMaxArguments];
+    size_t count = kMaxArguments;
+    void* function = nullptr;
     ok(env, napi_get_cb_info(env, info, &count, arguments, nullptr, &function), "arguments");
     enter_call(env);
     return call_converted(env, reinterpret_cast<R (*)(A...)>(function), arguments, std::index_sequence_for<A...>{});
-  } catch (const PendingException&) {
-  } catch (const Error& error) {
-    throw_error(env, error.kind, error.what());
-  } catch (const std::exception& error) {
-    throw_error(env, ErrorKind::kInternal, error.what());
-  }
-  return nullptr;
+  });
 }
 
 template <class R, class... A>

@@ -31,8 +31,11 @@ void deliver_on_thread(napi_env env, napi_value, void*, void* data) {
   std::unique_ptr<Environment::Deliver> deliver(static_cast<Environment::Deliver*>(data));
   if (!env) return;  // the environment is being torn down
   napi_handle_scope scope;
-  napi_open_handle_scope(env, &scope);
-  (*deliver)(env);
+  if (napi_open_handle_scope(env, &scope) != napi_ok) return;
+  try {
+    (*deliver)(env);
+  } catch (...) {  // a worker that is being terminated runs no JavaScript any more: there is nobody left to tell
+  }
   napi_close_handle_scope(env, scope);
 }
 
@@ -97,7 +100,10 @@ void enter_call(napi_env env) {
 
 napi_value make_error(napi_env env, ErrorKind kind, const std::string& message) {
   napi_value error;
-  napi_create_error(env, Convert<std::string>::to(env, code_of(kind)), Convert<std::string>::to(env, message), &error);
+  ok(env,
+     napi_create_error(env, Convert<std::string>::to(env, code_of(kind)), Convert<std::string>::to(env, message),
+                       &error),
+     "create error");
   return error;
 }
 
@@ -109,7 +115,10 @@ napi_value make_error(napi_env env, const Failure& failure) {
 }
 
 void throw_error(napi_env env, ErrorKind kind, const std::string& message) {
-  napi_throw(env, make_error(env, kind, message));
+  try {
+    napi_throw(env, make_error(env, kind, message));
+  } catch (...) {  // this environment is ending
+  }
 }
 
 }  // namespace noisewright::binding

@@ -5,10 +5,14 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 
 #include "core/device.h"
 
 namespace noisewright::binding {
+
+// Thrown when a JavaScript exception is already pending.
+struct PendingException {};
 
 class Environment {
  public:
@@ -39,5 +43,21 @@ void enter_call(napi_env env);
 napi_value make_error(napi_env env, ErrorKind kind, const std::string& message);
 napi_value make_error(napi_env env, const Failure& failure);
 void throw_error(napi_env env, ErrorKind kind, const std::string& message);
+
+// Runs the body of a function called from JavaScript: exceptions become JavaScript errors.
+template <class Body>
+napi_value guarded(napi_env env, Body&& body) {
+  try {
+    return body();
+  } catch (const PendingException&) {
+  } catch (const Error& error) {
+    throw_error(env, error.kind, error.what());
+  } catch (const std::bad_alloc&) {
+    throw_error(env, ErrorKind::kOutOfMemory, "out of memory");
+  } catch (const std::exception& error) {
+    throw_error(env, ErrorKind::kInternal, error.what());
+  }
+  return nullptr;
+}
 
 }  // namespace noisewright::binding

@@ -1,4 +1,5 @@
-// Tensors read from files, on the device thread: nothing is mapped, so a file that shrinks meanwhile is an error and not a signal.
+// Tensors read from files, on the device thread: nothing is mapped, so a file that shrinks meanwhile is an error and
+// not a signal.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -32,7 +33,8 @@ Tensor file_tensor(int64_t fd, int64_t offset, const Shape& shape, DType dtype) 
       const ssize_t got = pread(file->fd, to + done, static_cast<size_t>(bytes - done), offset + done);
       if (got < 0 && errno == EINTR) continue;
       CHECK("fileTensor", got >= 0, "the file could not be read at byte ", offset + done, ": ", std::strerror(errno));
-      CHECK("fileTensor", got > 0, "the file is cut short: expected ", bytes, " bytes from byte ", offset, ", found ", done);
+      CHECK("fileTensor", got > 0, "the file is cut short: expected ", bytes, " bytes from byte ", offset, ", found ",
+            done);
       done += got;
     }
   });

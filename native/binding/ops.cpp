@@ -10,6 +10,7 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "fill", &fill);
   def(env, exports, "randomUniform", &random_uniform);
   def(env, exports, "randomNormal", &random_normal);
+  def(env, exports, "peakProbe", &peak_probe);
   def(env, exports, "addForward", &add_forward);
   def(env, exports, "concatBatchForward", &concat_batch_forward);
   def(env, exports, "posteriorSampleForward", &posterior_sample_forward);
@@ -55,6 +56,8 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "quantizationMap", &quantization_map);
   def(env, exports, "gradientNorm", &gradient_norm);
   def(env, exports, "adamWStep", &adam_w_step);
+  def(env, exports, "resizeImage", &resize_image);
+  def(env, exports, "imageToTensor", &image_to_tensor);
 }
 
 }  // namespace noisewright::binding

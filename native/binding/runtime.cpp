@@ -38,6 +38,7 @@ void reset_peak(const std::string& device) { device_named(device)->pool().reset_
 void release_cached(const std::string& device) { device_named(device)->pool().release_cached(); }
 void set_memory_limit(const std::string& device, int64_t bytes) { device_named(device)->pool().set_limit(bytes); }
 void set_memory_guards(bool on) { cpu_device()->pool().set_guards(on); }
+int64_t check_guards() { return cpu_device()->pool().check_guards(); }
 void set_thread_count(int64_t count) { cpu_device()->set_thread_count(static_cast<int>(count)); }
 int64_t get_thread_count() { return cpu_device()->thread_count(); }
 
@@ -68,10 +69,19 @@ Tensor view(const Tensor& t, const Shape& shape, const Shape& strides, int64_t o
   v.shape = shape;
   v.strides = strides;
   v.offset = t.offset + offset;
-  int64_t last = v.offset;
-  for (size_t i = 0; i < shape.size(); i++) last += (shape[i] - 1) * strides[i];
+  // The furthest elements to either side, in a type that none of these products can overflow.
+  __extension__ typedef __int128 Wide;
+  Wide first = v.offset, last = v.offset;
+  bool holds_elements = true;
+  for (size_t i = 0; i < shape.size(); i++) {
+    CHECK("view", shape[i] >= 0 && shape[i] <= int64_t{1} << 53, "a size must be zero or more");
+    if (shape[i] == 0) holds_elements = false;
+    const Wide reach = static_cast<Wide>(shape[i] - 1) * strides[i];
+    (reach < 0 ? first : last) += reach;
+  }
   CHECK("view",
-        v.count() == 0 || (v.offset >= 0 && static_cast<size_t>(last + 1) * item_size(t.dtype) <= t.storage->bytes()),
+        !holds_elements ||
+            (first >= 0 && (last + 1) * static_cast<Wide>(item_size(t.dtype)) <= static_cast<Wide>(t.storage->bytes())),
         "the view reaches outside its storage");
   return v;
 }
@@ -85,9 +95,9 @@ std::vector<int64_t> layout(const Tensor& t) {
 
 // fromBytes(device, bytes: Uint8Array, shape, dtype): copies the bytes before it returns.
 napi_value from_bytes(napi_env env, napi_callback_info info) {
-  napi_value a[4];
-  size_t count = 4;
-  try {
+  return guarded(env, [&] {
+    napi_value a[4];
+    size_t count = 4;
     ok(env, napi_get_cb_info(env, info, &count, a, nullptr, nullptr), "arguments");
     enter_call(env);
     Device* device = device_named(Convert<std::string>::from(env, a[0]));
@@ -101,18 +111,38 @@ napi_value from_bytes(napi_env env, napi_callback_info info) {
     auto bytes = std::make_shared<std::vector<char>>(static_cast<char*>(data), static_cast<char*>(data) + length);
     launch("fromBytes", {}, {t}, [t, bytes] { Device::running()->upload(t.data(), bytes->data(), bytes->size()); });
     return wrap_tensor(env, t);
-  } catch (const PendingException&) {
-  } catch (const Error& error) {
-    throw_error(env, error.kind, error.what());
+  });
+}
+
+// Memory on its way to JavaScript; freed with its last owner wherever the journey ends.
+struct HostCopy {
+  explicit HostCopy(size_t bytes) : bytes(bytes), data(std::malloc(bytes > 0 ? bytes : 1)) {}
+  ~HostCopy() { std::free(data); }
+  HostCopy(const HostCopy&) = delete;
+  HostCopy& operator=(const HostCopy&) = delete;
+  const size_t bytes;
+  void* const data;
+};
+
+napi_value array_buffer(napi_env env, const std::shared_ptr<HostCopy>& copy) {
+  napi_value buffer;
+  auto owner = std::make_unique<std::shared_ptr<HostCopy>>(copy);
+  const auto release = [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<HostCopy>*>(hint); };
+  if (napi_create_external_arraybuffer(env, copy->data, copy->bytes, release, owner.get(), &buffer) == napi_ok) {
+    owner.release();
+    return buffer;
   }
-  return nullptr;
+  void* data = nullptr;  // an embedder that forbids external buffers
+  ok(env, napi_create_arraybuffer(env, copy->bytes, &data, &buffer), "create an ArrayBuffer");
+  std::memcpy(data, copy->data, copy->bytes);
+  return buffer;
 }
 
 // read(handle): Promise<ArrayBuffer> with the packed elements. The tensor must be contiguous.
 napi_value read(napi_env env, napi_callback_info info) {
-  napi_value argument, promise;
-  size_t count = 1;
-  try {
+  return guarded(env, [&] {
+    napi_value argument, promise;
+    size_t count = 1;
     ok(env, napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr), "arguments");
     enter_call(env);
     const Tensor t = unwrap_tensor(env, argument);
@@ -121,65 +151,48 @@ napi_value read(napi_env env, napi_callback_info info) {
     napi_deferred deferred;
     ok(env, napi_create_promise(env, &deferred, &promise), "create promise");
     environment.expect(env);
-    auto mailbox = environment.mailbox;
-    auto client = environment.client;
-    auto reject = [mailbox, deferred](std::shared_ptr<const Failure> failure) {
-      Environment::post(mailbox, [deferred, failure](napi_env env) {
-        Environment::of(env).delivered(env);
-        napi_reject_deferred(env, deferred, make_error(env, *failure));
-      });
-    };
+    auto result = std::make_shared<std::shared_ptr<HostCopy>>();
     Job job;
     job.op = "read";
     job.sequence = environment.sequence;
     job.inputs = {t.storage};
-    job.failed = reject;
-    job.run = [t, mailbox, deferred, client, reject] {
-      std::shared_ptr<const Failure> earlier;
-      {
-        std::lock_guard lock(client->mutex);
-        earlier = std::move(client->failure);
-        client->failure = nullptr;
-      }
-      if (earlier) return reject(earlier);
+    job.run = [t, result] {
       const size_t bytes = t.bytes();
-      void* copy = std::malloc(bytes > 0 ? bytes : 1);
-      if (!copy)
+      auto copy = std::make_shared<HostCopy>(bytes);
+      if (!copy->data)
         throw Error(ErrorKind::kOutOfMemory, "read: out of memory: needed " + std::to_string(bytes) + " bytes");
-      Device::running()->download(copy, t.data(), bytes);
-      Environment::post(mailbox, [deferred, copy, bytes](napi_env env) {
+      Device::running()->download(copy->data, t.data(), bytes);
+      *result = std::move(copy);
+    };
+    auto mailbox = environment.mailbox;
+    auto client = environment.client;
+    job.settled = [mailbox, client, deferred, result](std::shared_ptr<const Failure> failure) {
+      {
+        std::lock_guard lock(client->mutex);  // of an op before it that had nobody else to tell
+        if (client->failure && !failure) failure = std::move(client->failure);
+        if (failure) client->failure = nullptr;
+      }
+      Environment::post(mailbox, [deferred, failure, copy = std::move(*result)](napi_env env) {
         Environment::of(env).delivered(env);
-        napi_value buffer;
-        const auto free_copy = [](napi_env, void* data, void*) { std::free(data); };
-        if (napi_create_external_arraybuffer(env, copy, bytes, free_copy, nullptr, &buffer) != napi_ok) {
-          void* data = nullptr;  // an embedder that forbids external buffers
-          napi_create_arraybuffer(env, bytes, &data, &buffer);
-          std::memcpy(data, copy, bytes);
-          std::free(copy);
-        }
-        napi_resolve_deferred(env, deferred, buffer);
+        if (failure)
+          ok(env, napi_reject_deferred(env, deferred, make_error(env, *failure)), "reject");
+        else
+          ok(env, napi_resolve_deferred(env, deferred, array_buffer(env, copy)), "resolve");
       });
     };
     t.device()->enqueue(std::move(job));
     return promise;
-  } catch (const PendingException&) {
-  } catch (const Error& error) {
-    throw_error(env, error.kind, error.what());
-  }
-  return nullptr;
+  });
 }
 
 napi_value dispose(napi_env env, napi_callback_info info) {
-  napi_value argument;
-  size_t count = 1;
-  try {
+  return guarded(env, [&]() -> napi_value {
+    napi_value argument;
+    size_t count = 1;
     ok(env, napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr), "arguments");
     dispose_tensor(env, argument);
-  } catch (const PendingException&) {
-  } catch (const Error& error) {
-    throw_error(env, error.kind, error.what());
-  }
-  return nullptr;
+    return nullptr;
+  });
 }
 
 // mark(n): what is enqueued from now on belongs to op number n, by which a late failure finds its call site.
@@ -216,6 +229,7 @@ void define_runtime(napi_env env, napi_value exports) {
   def(env, exports, "releaseCached", &release_cached);
   def(env, exports, "setMemoryLimit", &set_memory_limit);
   def(env, exports, "setMemoryGuards", &set_memory_guards);
+  def(env, exports, "checkGuards", &check_guards);
   def(env, exports, "setThreadCount", &set_thread_count);
   def(env, exports, "threadCount", &get_thread_count);
   def(env, exports, "cpuTargets", &cpu_targets);

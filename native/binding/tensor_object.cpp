@@ -24,7 +24,13 @@ TensorObject& object_of(napi_env env, napi_value v) {
   return *static_cast<TensorObject*>(object);
 }
 
+// V8 answers every 32 MB or so of growth outside its heap with marking on JavaScript's thread: 0.3 to 4 ms for each
+// 16 MB tensor, measured. Scopes and dispose() free tensors; the collector, which only finds the forgotten ones, hears
+// of a part of their bytes, so that it wakes up for gigabytes and not for every layer.
+constexpr int64_t kReportedPart = 64;
+
 void account(napi_env env, TensorObject& object, int64_t bytes) {
+  if (bytes == object.accounted) return;
   int64_t total;
   napi_adjust_external_memory(env, bytes - object.accounted, &total);
   object.accounted = bytes;
@@ -54,7 +60,8 @@ napi_value wrap_tensor(napi_env env, Tensor tensor) {
     throw Error(ErrorKind::kInternal, "a tensor handle could not be made");
   }
   ok(env, napi_type_tag_object(env, v, &kTensorTag), "type tag");
-  account(env, *object, static_cast<int64_t>(object->tensor->storage->bytes()));
+  Storage& storage = *object->tensor->storage;
+  if (storage.claim_accounting()) account(env, *object, static_cast<int64_t>(storage.bytes()) / kReportedPart);
   return v;
 }
 

@@ -71,7 +71,6 @@ void Device::serve() {
       jobs_.pop_front();
     }
     execute(job);
-    jobs_run_.fetch_add(1, std::memory_order_relaxed);
   }
 }
 
@@ -91,14 +90,19 @@ void Device::execute(Job& job) {
       failure = std::make_shared<Failure>(Failure{ErrorKind::kInternal, job.op, error.what(), job.sequence});
     }
   }
-  if (!failure) return;
-  for (const auto& output : job.outputs) output->failure = failure;
-  if (job.failed) {
-    job.failed(failure);
-  } else if (job.outputs.empty() && job.client) {
-    std::lock_guard lock(job.client->mutex);
-    if (!job.client->failure) job.client->failure = failure;
+  if (failure) {
+    for (const auto& output : job.outputs) output->failure = failure;
+    if (!job.settled && job.outputs.empty() && job.client) {
+      std::lock_guard lock(job.client->mutex);
+      if (!job.client->failure) job.client->failure = failure;
+    }
   }
+  jobs_run_.fetch_add(1, std::memory_order_relaxed);
+  job.run = nullptr;
+  job.inputs.clear();
+  job.outputs.clear();
+  job.updates.clear();
+  if (job.settled) job.settled(std::move(failure));
 }
 
 }  // namespace noisewright

@@ -35,8 +35,9 @@ struct Job {
   std::vector<std::shared_ptr<Storage>> outputs;  // fresh storages this job fills
   std::vector<std::shared_ptr<Storage>> updates;  // storages this job changes in place; left as they are when it fails
   std::function<void()> run;
-  // For jobs that report to someone (reads): called in place of run when something is spoilt.
-  std::function<void(std::shared_ptr<const Failure>)> failed;
+  // For jobs that report to someone (reads): called last, with null or with what went wrong. The job has then let go of
+  // its storages, so that whoever hears of it finds their memory counted right.
+  std::function<void(std::shared_ptr<const Failure>)> settled;
 };
 
 class Device {

@@ -136,14 +136,30 @@ void Pool::set_guards(bool on) {
   guards_ = on;
 }
 
-void Pool::count_buffer(int64_t change) {
+int64_t Pool::check_guards() {
+  {
+    std::lock_guard lock(mutex_);
+    if (!guards_) return 0;
+  }
+  const int64_t before = counters().guard_violations;
+  constexpr size_t kBytes = 100;
+  auto* first = static_cast<unsigned char*>(take(kBytes, "checkGuards"));
+  first[kBytes] ^= 1;  // inside the guard, which this buffer owns
+  give(first);
+  auto* second = static_cast<unsigned char*>(take(kBytes, "checkGuards"));
+  second[-1] ^= 1;
+  give(second);
   std::lock_guard lock(mutex_);
-  counters_.live_buffers += change;
+  const int64_t found = counters_.guard_violations - before;
+  counters_.guard_violations -= found;
+  return found;
 }
 
 MemoryCounters Pool::counters() {
   std::lock_guard lock(mutex_);
-  return counters_;
+  MemoryCounters counters = counters_;
+  counters.live_buffers = live_buffers_.load(std::memory_order_relaxed);
+  return counters;
 }
 
 void Pool::reset_peak() {

@@ -10,11 +10,13 @@ namespace noisewright {
 
 namespace {
 
-// Bins between 0.1 and 1 with float32 edges evaluated from the nearer end, one rounding each, as vectorised `linspace` does.
+// Bins between 0.1 and 1 with float32 edges evaluated from the nearer end, one rounding each, as vectorised `linspace`
+// does.
 std::vector<float> bin_means(int bins) {
   const float step = (1.0f - 0.1f) / static_cast<float>(bins);
   const auto edge = [&](int t) {
-    return t < (bins + 1) / 2 ? std::fma(step, static_cast<float>(t), 0.1f) : std::fma(-step, static_cast<float>(bins - t), 1.0f);
+    return t < (bins + 1) / 2 ? std::fma(step, static_cast<float>(t), 0.1f)
+                              : std::fma(-step, static_cast<float>(bins - t), 1.0f);
   };
   std::vector<float> means;
   for (int j = 0; j < bins; j++) means.push_back((edge(j) + edge(j + 1)) / 2.0f);
@@ -61,7 +63,8 @@ QuantizationMap make_map(bool with_negatives) {
     const uint32_t bits = static_cast<uint32_t>(prefix) << 16;
     float smallest;
     std::memcpy(&smallest, &bits, 4);
-    map.base[prefix] = static_cast<uint8_t>(std::lower_bound(map.midpoint, map.midpoint + 255, smallest) - map.midpoint);
+    map.base[prefix] =
+        static_cast<uint8_t>(std::lower_bound(map.midpoint, map.midpoint + 255, smallest) - map.midpoint);
   }
   make_regions(map);
   return map;

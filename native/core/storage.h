@@ -1,6 +1,7 @@
 // The memory behind tensors: taken from the pool when the operation that fills it runs, given back with the last
 // reference.
 #pragma once
+#include <atomic>
 #include <memory>
 
 #include "core/device.h"
@@ -23,6 +24,8 @@ class Storage {
     return data_;
   }
   size_t bytes() const { return bytes_; }
+  // True once: for the one handle that tells the garbage collector about these bytes.
+  bool claim_accounting() { return !accounted_.exchange(true); }
   Device* device() const { return device_; }
 
   std::shared_ptr<const Failure> failure;  // device thread only: why this memory holds nothing of use
@@ -34,6 +37,7 @@ class Storage {
   Device* device_;
   size_t bytes_;
   void* data_ = nullptr;
+  std::atomic<bool> accounted_{false};
 };
 
 }  // namespace noisewright

@@ -14,6 +14,7 @@ namespace noisewright {
 Tensor fill(const Shape& shape, DType dtype, double value);
 Tensor random_uniform(const Shape& shape, uint64_t seed, uint64_t stream, double low, double high);
 Tensor random_normal(const Shape& shape, uint64_t seed, uint64_t stream);
+Tensor peak_probe(int64_t tasks, int64_t vectors);
 
 // add: a op b, b broadcast along its axes of size 1; op is 0 add, 1 subtract, 2 multiply
 Tensor add_forward(const Tensor& a, const Tensor& b, int64_t op);
@@ -83,7 +84,8 @@ std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> 
     bool needs_weight, bool needs_bias);
 // mse_loss: mean over samples of w_n mean((prediction - target)^2), float32 []; the gradient goes to prediction alone
 Tensor mse_loss_forward(const Tensor& prediction, const Tensor& target, const std::optional<Tensor>& weights);
-Tensor mse_loss_backward(const Tensor& dloss, const Tensor& prediction, const Tensor& target, const std::optional<Tensor>& weights);
+Tensor mse_loss_backward(const Tensor& dloss, const Tensor& prediction, const Tensor& target,
+                         const std::optional<Tensor>& weights);
 
 // embedding: rows of table chosen by int32 ids; the gradient is a whole float32 table of `rows` rows
 Tensor embedding_forward(const Tensor& ids, const Tensor& table);
@@ -93,19 +95,23 @@ Tensor embedding_backward(const Tensor& dy, const Tensor& ids, int64_t rows);
 Tensor timestep_embedding_forward(const Tensor& timesteps, int64_t dim, double max_period);
 
 // add_noise: the noisy latents, or the velocity target, at each sample's timestep
-Tensor add_noise_forward(const Tensor& latents, const Tensor& noise, const Tensor& timesteps, const Tensor& alphas_cumprod);
-Tensor velocity_forward(const Tensor& latents, const Tensor& noise, const Tensor& timesteps, const Tensor& alphas_cumprod);
+Tensor add_noise_forward(const Tensor& latents, const Tensor& noise, const Tensor& timesteps,
+                         const Tensor& alphas_cumprod);
+Tensor velocity_forward(const Tensor& latents, const Tensor& noise, const Tensor& timesteps,
+                        const Tensor& alphas_cumprod);
 
-// offset_noise: noise [n, ..., c] plus a random shift for each sample and channel; latents are read when adaptive_scale is not 0
-Tensor offset_noise_forward(const Tensor& noise, const std::optional<Tensor>& latents, double offset, double adaptive_scale,
-                            uint64_t seed, uint64_t stream);
+// offset_noise: noise [n, ..., c] plus a random shift for each sample and channel; latents are read when adaptive_scale
+// is not 0
+Tensor offset_noise_forward(const Tensor& noise, const std::optional<Tensor>& latents, double offset,
+                            double adaptive_scale, uint64_t seed, uint64_t stream);
 
 // accumulate: in place. y += x, y = x (types may differ), y *= factor (0 clears, NaN too)
 void accumulate(const Tensor& y, const Tensor& x);
 void copy_into(const Tensor& y, const Tensor& x);
 void scale_in_place(const Tensor& y, double factor);
 
-// quantize_blockwise: 8-bit codes and one float32 scale for every 256 elements; quantization_map: the 256 values of the codes
+// quantize_blockwise: 8-bit codes and one float32 scale for every 256 elements; quantization_map: the 256 values of the
+// codes
 std::tuple<Tensor, Tensor> quantize_blockwise(const Tensor& x, bool is_signed);
 Tensor dequantize_blockwise(const Tensor& codes, const Tensor& absmax, bool is_signed);
 Tensor quantization_map(bool is_signed);
@@ -113,14 +119,21 @@ Tensor quantization_map(bool is_signed);
 // gradient_norm: [norm, min(1, max_norm / (norm + 1e-6))] of all gradients together; an infinite max_norm does not clip
 Tensor gradient_norm(std::vector<Tensor> gradients, double max_norm);
 
-// adam_w: one step for all parameters, in place. State lists as in adam_w.h (absmax null: float32 states; copy null: none);
-// hyperparameters are [lr, beta1, beta2, eps, weight decay] of each group, one group after the other; clip comes from gradient_norm
-void adam_w_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::vector<Tensor> state1, std::vector<Tensor> state2,
-                 std::vector<std::optional<Tensor>> absmax1, std::vector<std::optional<Tensor>> absmax2,
-                 std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& groups, const std::vector<int64_t>& steps,
+// adam_w: one step for all parameters, in place. State lists as in adam_w.h (absmax null: float32 states; copy null:
+// none); hyperparameters are [lr, beta1, beta2, eps, weight decay] of each group, one group after the other; clip comes
+// from gradient_norm
+void adam_w_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::vector<Tensor> state1,
+                 std::vector<Tensor> state2, std::vector<std::optional<Tensor>> absmax1,
+                 std::vector<std::optional<Tensor>> absmax2, std::vector<std::optional<Tensor>> copies,
+                 const std::vector<int64_t>& groups, const std::vector<int64_t>& steps,
                  const std::vector<double>& hyperparameters, const std::optional<Tensor>& clip, bool decay_after,
                  bool skip_invalid);
 
+// resize_image: uint8 [h, w, 3] at another size; method is area or lanczos
+Tensor resize_image(const Tensor& image, int64_t height, int64_t width, const std::string& method);
+
+// image_to_tensor: a window of a uint8 image as float32 [1, height, width, 3] in [-1, 1]
+Tensor image_to_tensor(const Tensor& image, int64_t left, int64_t top, int64_t width, int64_t height, bool flip);
 // reduce: factor * the sum of x (times z) over axes (ascending), which disappear; float32. Backward spreads dy over x's
 // shape again
 Tensor reduce_forward(const Tensor& x, const std::optional<Tensor>& z, const Shape& axes, double factor);

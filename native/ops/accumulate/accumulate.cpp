@@ -8,7 +8,8 @@ namespace noisewright {
 namespace {
 
 void change(const char* op, InPlaceOp kind, const Tensor& y, const std::optional<Tensor>& x, double factor) {
-  CHECK(op, y.contiguous() && (!x || (x->contiguous() && x->shape == y.shape)), "expected contiguous tensors of one shape");
+  CHECK(op, y.contiguous() && (!x || (x->contiguous() && x->shape == y.shape)),
+        "expected contiguous tensors of one shape");
   AccumulateParams p{};
   p.count = y.count();
   p.factor = static_cast<float>(factor);
@@ -17,20 +18,21 @@ void change(const char* op, InPlaceOp kind, const Tensor& y, const std::optional
   Tensors inputs;
   append(inputs, x);
   if (x) p.x_dtype = x->dtype;
-  launch(
-      op, inputs, {},
-      [=]() mutable {
-        p.y = y.data();
-        p.x = x ? x->data() : nullptr;
-        run_kernel(op, {cpu::accumulate_forward}, p);
-      },
-      {y});
+  launch(op, inputs, {},
+         [=]() mutable {
+           p.y = y.data();
+           p.x = x ? x->data() : nullptr;
+           run_kernel(op, {cpu::accumulate_forward}, p);
+         },
+         {y});
 }
 
 }  // namespace
 
 void accumulate(const Tensor& y, const Tensor& x) { change("accumulate", InPlaceOp::kAdd, y, x, 1); }
 void copy_into(const Tensor& y, const Tensor& x) { change("copyInto", InPlaceOp::kCopy, y, x, 1); }
-void scale_in_place(const Tensor& y, double factor) { change("scaleInPlace", InPlaceOp::kScale, y, std::nullopt, factor); }
+void scale_in_place(const Tensor& y, double factor) {
+  change("scaleInPlace", InPlaceOp::kScale, y, std::nullopt, factor);
+}
 
 }  // namespace noisewright

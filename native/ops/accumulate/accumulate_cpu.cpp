@@ -39,7 +39,8 @@ void accumulate_forward(const AccumulateParams& p) {
   if (p.op == InPlaceOp::kCopy && p.dtype == p.x_dtype) {  // any type, integers too
     const auto size = static_cast<int64_t>(item_size(p.dtype));
     return parallel_chunks(p.count * size, kChunk * 4, [&](int64_t begin, int64_t end) {
-      std::memcpy(static_cast<char*>(p.y) + begin, static_cast<const char*>(p.x) + begin, static_cast<size_t>(end - begin));
+      std::memcpy(static_cast<char*>(p.y) + begin, static_cast<const char*>(p.x) + begin,
+                  static_cast<size_t>(end - begin));
     });
   }
   with_float_type(p.dtype, [&](auto* t) {

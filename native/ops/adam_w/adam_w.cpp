@@ -20,32 +20,41 @@ void check_entry(const AdamWTensors& t, size_t i) {
   const int64_t count = t.params[i].count(), blocks = (count + kQuantizationBlock - 1) / kQuantizationBlock;
   const bool codes = t.absmax1[i].has_value();
   const DType state = codes ? DType::kUint8 : DType::kFloat32;
-  const auto fits = [](const Tensor& x, DType dtype, int64_t n) { return x.dtype == dtype && x.count() == n && x.contiguous(); };
+  const auto fits = [](const Tensor& x, DType dtype, int64_t n) {
+    return x.dtype == dtype && x.count() == n && x.contiguous();
+  };
   CHECK("adamW", fits(t.params[i], DType::kFloat32, count), "parameter ", i, " must be contiguous float32");
-  CHECK("adamW", fits(t.gradients[i], DType::kFloat32, count), "gradient ", i, " must be contiguous float32 like its parameter");
-  CHECK("adamW", fits(t.state1[i], state, count) && fits(t.state2[i], state, count), "states ", i, " do not fit their parameter");
+  CHECK("adamW", fits(t.gradients[i], DType::kFloat32, count), "gradient ", i,
+        " must be contiguous float32 like its parameter");
+  CHECK("adamW", fits(t.state1[i], state, count) && fits(t.state2[i], state, count), "states ", i,
+        " do not fit their parameter");
   CHECK("adamW", codes == t.absmax2[i].has_value(), "both states ", i, " must be of one kind");
-  CHECK("adamW", !codes || (fits(*t.absmax1[i], DType::kFloat32, blocks) && fits(*t.absmax2[i], DType::kFloat32, blocks)),
+  CHECK("adamW",
+        !codes || (fits(*t.absmax1[i], DType::kFloat32, blocks) && fits(*t.absmax2[i], DType::kFloat32, blocks)),
         "scales ", i, " must be float32, one for every 256 elements");
-  CHECK("adamW", !t.copies[i] || fits(*t.copies[i], DType::kBFloat16, count), "copy ", i, " must be bfloat16 like its parameter");
+  CHECK("adamW", !t.copies[i] || fits(*t.copies[i], DType::kBFloat16, count), "copy ", i,
+        " must be bfloat16 like its parameter");
 }
 
 }  // namespace
 
-void adam_w_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::vector<Tensor> state1, std::vector<Tensor> state2,
-                 std::vector<std::optional<Tensor>> absmax1, std::vector<std::optional<Tensor>> absmax2,
-                 std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& groups, const std::vector<int64_t>& steps,
+void adam_w_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::vector<Tensor> state1,
+                 std::vector<Tensor> state2, std::vector<std::optional<Tensor>> absmax1,
+                 std::vector<std::optional<Tensor>> absmax2, std::vector<std::optional<Tensor>> copies,
+                 const std::vector<int64_t>& groups, const std::vector<int64_t>& steps,
                  const std::vector<double>& hyperparameters, const std::optional<Tensor>& clip, bool decay_after,
                  bool skip_invalid) {
   const size_t n = params.size();
-  CHECK("adamW", gradients.size() == n && state1.size() == n && state2.size() == n && absmax1.size() == n && absmax2.size() == n &&
-                     copies.size() == n && groups.size() == n && steps.size() == n,
+  CHECK("adamW",
+        gradients.size() == n && state1.size() == n && state2.size() == n && absmax1.size() == n &&
+            absmax2.size() == n && copies.size() == n && groups.size() == n && steps.size() == n,
         "its lists differ in length");
   if (n == 0) return;
-  CHECK("adamW", !clip || (clip->dtype == DType::kFloat32 && clip->count() == 2), "clip must be what gradientNorm returns");
+  CHECK("adamW", !clip || (clip->dtype == DType::kFloat32 && clip->count() == 2),
+        "clip must be what gradientNorm returns");
   auto tensors = std::make_shared<AdamWTensors>(AdamWTensors{std::move(params), std::move(gradients), std::move(state1),
-                                                            std::move(state2), std::move(absmax1), std::move(absmax2),
-                                                            std::move(copies), clip});
+                                                             std::move(state2), std::move(absmax1), std::move(absmax2),
+                                                             std::move(copies), clip});
   AdamWParams p{};
   p.entry_count = static_cast<int64_t>(n);
   p.signed_map = &signed_quantization_map();
@@ -57,7 +66,8 @@ void adam_w_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std:
   append(inputs, clip);
   for (size_t i = 0; i < n; i++) {
     check_entry(*tensors, i);
-    CHECK("adamW", groups[i] >= 0 && static_cast<size_t>(groups[i]) * 5 + 5 <= hyperparameters.size(), "group out of range");
+    CHECK("adamW", groups[i] >= 0 && static_cast<size_t>(groups[i]) * 5 + 5 <= hyperparameters.size(),
+          "group out of range");
     const double* h = hyperparameters.data() + groups[i] * 5;  // lr, beta1, beta2, eps, weight decay
     const double k1 = 1 - std::pow(h[1], static_cast<double>(steps[i]));
     const double k2 = std::sqrt(1 - std::pow(h[2], static_cast<double>(steps[i])));
@@ -89,7 +99,7 @@ void adam_w_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std:
         }
         p.entries = entries.data();
         p.clip = static_cast<const float*>(data_of(tensors->clip));
-        run_kernel("adamW", {cpu::adam_w_step}, p);
+        run_kernel("adamW", {cpu::adam_w_step, cuda::adam_w_step}, p);
       },
       std::move(updates));
 }

@@ -1,5 +1,5 @@
-// Memory bound: 28 bytes for a parameter with float32 states, 16 with codes. A task is 64 blocks of 256 elements of one tensor; a
-// block of codes is decoded to the stack, updated with the block's new largest magnitudes, and encoded again.
+// Memory bound: 28 bytes for a parameter with float32 states, 16 with codes. A task is 64 blocks of 256 elements of one
+// tensor; a block of codes is decoded to the stack, updated with the block's new largest magnitudes, and encoded again.
 #include "ops/adam_w/adam_w.h"
 
 #include <math.h>
@@ -75,7 +75,8 @@ void step_codes(const AdamWParams& p, const AdamWEntry& e, const Update& update,
   auto* state2 = static_cast<uint8_t*>(e.state2);
   alignas(64) float m_block[kQuantizationBlock] = {}, v_block[kQuantizationBlock] = {};
   for (int64_t first = begin; first < end; first += kQuantizationBlock) {
-    const int64_t n = end - first < kQuantizationBlock ? end - first : kQuantizationBlock, block = first / kQuantizationBlock;
+    const int64_t n = end - first < kQuantizationBlock ? end - first : kQuantizationBlock,
+                  block = first / kQuantizationBlock;
     decode_block(*p.signed_map, state1 + first, e.absmax1[block], m_block, n);
     decode_block(*p.unsigned_map, state2 + first, e.absmax2[block], v_block, n);
     Vec largest1 = zero(), largest2 = zero();
@@ -110,7 +111,8 @@ void adam_w_step(const AdamWParams& p) {
         high = middle - 1;
     }
     const AdamWEntry& e = p.entries[low];
-    const int64_t begin = (task - e.first_task) * kAdamWTask, end = begin + kAdamWTask < e.count ? begin + kAdamWTask : e.count;
+    const int64_t begin = (task - e.first_task) * kAdamWTask,
+                  end = begin + kAdamWTask < e.count ? begin + kAdamWTask : e.count;
     const Update update(e, p);
     if (e.absmax1)
       step_codes(p, e, update, begin, end);

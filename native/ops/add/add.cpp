@@ -36,7 +36,7 @@ Tensor add_forward(const Tensor& a, const Tensor& b, int64_t op) {
     p.a = a.data();
     p.b = b.data();
     p.y = y.data();
-    run_kernel("add", {cpu::add_forward}, p);
+    run_kernel("add", {cpu::add_forward, cuda::add_forward}, p);
   });
   return y;
 }

@@ -21,5 +21,8 @@ struct AddParams {
 };
 
 CPU_KERNEL(add_forward, AddParams)
+namespace cuda {
+void add_forward(const AddParams&);
+}
 
 }  // namespace noisewright

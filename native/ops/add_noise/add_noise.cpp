@@ -12,13 +12,14 @@ void check_timesteps(const char* op, const AddNoiseParams& p) {
   if (Device::running()->kind() != DeviceKind::kCpu) return;
   for (int64_t n = 0; n < p.samples; n++)
     if (p.timesteps[n] < 0 || p.timesteps[n] >= p.steps)
-      fail(ErrorKind::kDevice, op, "timesteps must be in [0, ", p.steps, "), the length of alphasCumprod; sample ", n, " has ",
-           p.timesteps[n]);
+      fail(ErrorKind::kDevice, op, "timesteps must be in [0, ", p.steps, "), the length of alphasCumprod; sample ", n,
+           " has ", p.timesteps[n]);
 }
 
 Tensor mix(const char* op, bool velocity, const Tensor& latents, const Tensor& noise, const Tensor& timesteps,
            const Tensor& alphas_cumprod) {
-  CHECK(op, latents.rank() >= 1 && latents.count() > 0 && latents.shape == noise.shape, "latents and noise differ in shape");
+  CHECK(op, latents.rank() >= 1 && latents.count() > 0 && latents.shape == noise.shape,
+        "latents and noise differ in shape");
   CHECK(op, latents.contiguous() && noise.contiguous() && timesteps.contiguous() && alphas_cumprod.contiguous(),
         "expected contiguous tensors");
   CHECK(op, timesteps.dtype == DType::kInt32 && timesteps.count() == latents.size(0), "timesteps must be int32 [n]");
@@ -45,11 +46,13 @@ Tensor mix(const char* op, bool velocity, const Tensor& latents, const Tensor& n
 
 }  // namespace
 
-Tensor add_noise_forward(const Tensor& latents, const Tensor& noise, const Tensor& timesteps, const Tensor& alphas_cumprod) {
+Tensor add_noise_forward(const Tensor& latents, const Tensor& noise, const Tensor& timesteps,
+                         const Tensor& alphas_cumprod) {
   return mix("addNoise", false, latents, noise, timesteps, alphas_cumprod);
 }
 
-Tensor velocity_forward(const Tensor& latents, const Tensor& noise, const Tensor& timesteps, const Tensor& alphas_cumprod) {
+Tensor velocity_forward(const Tensor& latents, const Tensor& noise, const Tensor& timesteps,
+                        const Tensor& alphas_cumprod) {
   return mix("velocity", true, latents, noise, timesteps, alphas_cumprod);
 }
 

@@ -1,4 +1,5 @@
-// The forward process of diffusion and its velocity target, with the signal share abar = alphas_cumprod[timestep] of each sample:
+// The forward process of diffusion and its velocity target, with the signal share abar = alphas_cumprod[timestep] of
+// each sample:
 //   add_noise: sqrt(abar) latents + sqrt(1 - abar) noise        velocity: sqrt(abar) noise - sqrt(1 - abar) latents
 #pragma once
 #include "core/cpu_target.h"
@@ -16,7 +17,7 @@ struct AddNoiseParams {
   int64_t size;
   int64_t steps;
   bool velocity;
-  DType dtype;        // of latents and y
+  DType dtype;  // of latents and y
   DType noise_dtype;
 };
 

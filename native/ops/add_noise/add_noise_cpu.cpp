@@ -20,10 +20,12 @@ void add_noise_forward(const AddNoiseParams& p) {
         const int64_t count = p.size - start < kChunk ? p.size - start : kChunk;
         const double abar = p.alphas_cumprod[p.timesteps[n]];
         const auto signal = static_cast<float>(::sqrt(abar)), remainder = static_cast<float>(::sqrt(1.0 - abar));
-        const Vec of_latents = broadcast(p.velocity ? -remainder : signal), of_noise = broadcast(p.velocity ? signal : remainder);
+        const Vec of_latents = broadcast(p.velocity ? -remainder : signal),
+                  of_noise = broadcast(p.velocity ? signal : remainder);
         for (int64_t i = first; i < first + count; i += kLanes) {
           const int64_t left = first + count - i;
-          store_up_to(y + i, fma(of_latents, load_up_to(latents + i, left), of_noise * load_up_to(noise + i, left)), left);
+          store_up_to(y + i, fma(of_latents, load_up_to(latents + i, left), of_noise * load_up_to(noise + i, left)),
+                      left);
         }
       });
     });

@@ -12,7 +12,8 @@ void check_ids(const EmbeddingParams& p) {
   if (Device::running()->kind() != DeviceKind::kCpu) return;
   for (int64_t i = 0; i < p.count; i++)
     if (p.ids[i] < 0 || p.ids[i] >= p.rows)
-      fail(ErrorKind::kDevice, "embedding", "ids must be in [0, ", p.rows, "), the rows of the table; element ", i, " is ", p.ids[i]);
+      fail(ErrorKind::kDevice, "embedding", "ids must be in [0, ", p.rows, "), the rows of the table; element ", i,
+           " is ", p.ids[i]);
 }
 
 }  // namespace
@@ -39,7 +40,8 @@ Tensor embedding_forward(const Tensor& ids, const Tensor& table) {
 }
 
 Tensor embedding_backward(const Tensor& dy, const Tensor& ids, int64_t rows) {
-  CHECK("embedding", dy.rank() == ids.rank() + 1 && dy.contiguous() && ids.contiguous(), "dy must be contiguous [..., width]");
+  CHECK("embedding", dy.rank() == ids.rank() + 1 && dy.contiguous() && ids.contiguous(),
+        "dy must be contiguous [..., width]");
   EmbeddingParams p{};
   p.count = ids.count();
   p.rows = rows;

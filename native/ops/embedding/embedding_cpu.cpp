@@ -1,5 +1,5 @@
-// Forward is a copy of rows. Backward: one task owns a stripe of columns and walks the positions in order, so every row is summed
-// by position whatever the thread count.
+// Forward is a copy of rows. Backward: one task owns a stripe of columns and walks the positions in order, so every row
+// is summed by position whatever the thread count.
 #include "ops/embedding/embedding.h"
 
 #include "core/parallel.h"

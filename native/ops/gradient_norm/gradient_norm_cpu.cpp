@@ -1,5 +1,5 @@
-// Reads every gradient once. A chunk of 4096 elements is summed in runs of 256 (float32 inside a run, float64 between them), the
-// chunks in float64 in order: the borders depend on sizes alone.
+// Reads every gradient once. A chunk of 4096 elements is summed in runs of 256 (float32 inside a run, float64 between
+// them), the chunks in float64 in order: the borders depend on sizes alone.
 #include "ops/gradient_norm/gradient_norm.h"
 
 #include <math.h>
@@ -42,7 +42,8 @@ void gradient_norm(const GradientNormParams& p) {
       while (low + 1 < p.entry_count && p.entries[low + 1].first_chunk <= chunk) low++;
       const GradientNormEntry& e = p.entries[low];
       const int64_t start = (chunk - e.first_chunk) * kGradientNormChunk;
-      sums[chunk] = chunk_squares(e.x + start, e.count - start < kGradientNormChunk ? e.count - start : kGradientNormChunk);
+      sums[chunk] =
+          chunk_squares(e.x + start, e.count - start < kGradientNormChunk ? e.count - start : kGradientNormChunk);
     }
   });
   double total = 0;

@@ -43,5 +43,9 @@ struct GroupNormBackwardParams {
 
 CPU_KERNEL(group_norm_forward, GroupNormParams)
 CPU_KERNEL(group_norm_backward, GroupNormBackwardParams)
+namespace cuda {
+void group_norm_forward(const GroupNormParams&);
+void group_norm_backward(const GroupNormBackwardParams&);
+}  // namespace cuda
 
 }  // namespace noisewright

@@ -11,7 +11,9 @@ MseLossParams describe(const Tensor& prediction, const Tensor& target, const std
   CHECK("mseLoss", prediction.rank() >= 1 && prediction.count() > 0, "prediction needs a batch axis and elements");
   CHECK("mseLoss", prediction.count() == target.count(), "prediction and target differ in size");
   CHECK("mseLoss", prediction.contiguous() && target.contiguous(), "expected contiguous tensors");
-  CHECK("mseLoss", !weights || (weights->dtype == DType::kFloat32 && weights->count() == prediction.size(0) && weights->contiguous()),
+  CHECK("mseLoss",
+        !weights ||
+            (weights->dtype == DType::kFloat32 && weights->count() == prediction.size(0) && weights->contiguous()),
         "weights must be float32 [n]");
   MseLossParams p{};
   p.samples = prediction.size(0);

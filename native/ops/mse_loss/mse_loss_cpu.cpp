@@ -1,5 +1,6 @@
-// Memory bound. Forward: runs of 256 elements are summed in float32, runs and chunks in float64 in index order, so the loss has no
-// error of its own to speak of. Backward: dprediction = dloss 2 w_n / (n size) (prediction - target), in one pass.
+// Memory bound. Forward: runs of 256 elements are summed in float32, runs and chunks in float64 in index order, so the
+// loss has no error of its own to speak of. Backward: dprediction = dloss 2 w_n / (n size) (prediction - target), in
+// one pass.
 #include "ops/mse_loss/mse_loss.h"
 
 #include "core/parallel.h"

@@ -5,9 +5,10 @@
 
 namespace noisewright {
 
-Tensor offset_noise_forward(const Tensor& noise, const std::optional<Tensor>& latents, double offset, double adaptive_scale,
-                            uint64_t seed, uint64_t stream) {
-  CHECK("offsetNoise", noise.rank() >= 2 && noise.count() > 0 && noise.contiguous(), "noise must be contiguous [n, ..., c]");
+Tensor offset_noise_forward(const Tensor& noise, const std::optional<Tensor>& latents, double offset,
+                            double adaptive_scale, uint64_t seed, uint64_t stream) {
+  CHECK("offsetNoise", noise.rank() >= 2 && noise.count() > 0 && noise.contiguous(),
+        "noise must be contiguous [n, ..., c]");
   CHECK("offsetNoise", latents ? latents->shape == noise.shape && latents->contiguous() : adaptive_scale == 0,
         "an adaptive scale needs latents in the shape of the noise");
   OffsetNoiseParams p{};

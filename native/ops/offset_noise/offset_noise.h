@@ -1,5 +1,5 @@
-// Noise with a random mean for each sample and channel: y[n,h,w,c] = noise[n,h,w,c] + s[n,c] z[n,c], z standard normal. s is `offset`,
-// or max(0, offset + adaptive_scale |mean over h, w of latents|).
+// Noise with a random mean for each sample and channel: y[n,h,w,c] = noise[n,h,w,c] + s[n,c] z[n,c], z standard normal.
+// s is `offset`, or max(0, offset + adaptive_scale |mean over h, w of latents|).
 #pragma once
 #include "core/cpu_target.h"
 #include "core/dtype.h"

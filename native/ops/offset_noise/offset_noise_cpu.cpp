@@ -49,7 +49,8 @@ void offset_noise_forward(const OffsetNoiseParams& p) {
     parallel_chunks(p.samples * p.pixels, 4096, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; row++) {
         const float* s = shift.data + row / p.pixels * p.channels;
-        for (int64_t i = row * p.channels, c = 0; c < p.channels; i++, c++) y[i] = from_float<T>(to_float(noise[i]) + s[c]);
+        for (int64_t i = row * p.channels, c = 0; c < p.channels; i++, c++)
+          y[i] = from_float<T>(to_float(noise[i]) + s[c]);
       }
     });
   });

@@ -9,7 +9,9 @@ namespace noisewright {
 
 namespace {
 
-const QuantizationMap& map_for(bool is_signed) { return is_signed ? signed_quantization_map() : unsigned_quantization_map(); }
+const QuantizationMap& map_for(bool is_signed) {
+  return is_signed ? signed_quantization_map() : unsigned_quantization_map();
+}
 
 int64_t block_count(int64_t count) { return (count + kQuantizationBlock - 1) / kQuantizationBlock; }
 
@@ -33,7 +35,8 @@ std::tuple<Tensor, Tensor> quantize_blockwise(const Tensor& x, bool is_signed) {
 
 Tensor dequantize_blockwise(const Tensor& codes, const Tensor& absmax, bool is_signed) {
   CHECK("dequantizeBlockwise", codes.dtype == DType::kUint8 && codes.contiguous(), "codes must be contiguous uint8");
-  CHECK("dequantizeBlockwise", absmax.dtype == DType::kFloat32 && absmax.contiguous() && absmax.count() == block_count(codes.count()),
+  CHECK("dequantizeBlockwise",
+        absmax.dtype == DType::kFloat32 && absmax.contiguous() && absmax.count() == block_count(codes.count()),
         "absmax must be float32, one for every 256 codes");
   Tensor y = empty(codes, codes.shape, DType::kFloat32);
   QuantizeBlockwiseParams p{};

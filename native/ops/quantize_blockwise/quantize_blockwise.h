@@ -1,4 +1,5 @@
-// Block-wise 8-bit storage of a tensor (core/quantization.h): codes in its shape and one float32 scale for every 256 elements.
+// Block-wise 8-bit storage of a tensor (core/quantization.h): codes in its shape and one float32 scale for every 256
+// elements.
 #pragma once
 #include "core/cpu_target.h"
 #include "core/dtype.h"

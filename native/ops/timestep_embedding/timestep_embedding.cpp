@@ -6,8 +6,10 @@
 namespace noisewright {
 
 Tensor timestep_embedding_forward(const Tensor& timesteps, int64_t dim, double max_period) {
-  CHECK("timestepEmbedding", timesteps.rank() == 1 && timesteps.contiguous() && dim % 2 == 0, "expected timesteps [n] and an even dim");
-  CHECK("timestepEmbedding", timesteps.dtype == DType::kFloat32 || timesteps.dtype == DType::kInt32, "timesteps are float32 or int32");
+  CHECK("timestepEmbedding", timesteps.rank() == 1 && timesteps.contiguous() && dim % 2 == 0,
+        "expected timesteps [n] and an even dim");
+  CHECK("timestepEmbedding", timesteps.dtype == DType::kFloat32 || timesteps.dtype == DType::kInt32,
+        "timesteps are float32 or int32");
   TimestepEmbeddingParams p{};
   p.count = timesteps.count();
   p.half = dim / 2;

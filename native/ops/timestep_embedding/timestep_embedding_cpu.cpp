@@ -10,7 +10,8 @@ namespace noisewright::NOISEWRIGHT_TARGET {
 void timestep_embedding_forward(const TimestepEmbeddingParams& p) {
   const double rate = -::log(p.max_period) / static_cast<double>(p.half);
   parallel_for(p.count, [&](int64_t n) {
-    const double t = p.dtype == DType::kInt32 ? static_cast<const int32_t*>(p.timesteps)[n] : static_cast<const float*>(p.timesteps)[n];
+    const double t = p.dtype == DType::kInt32 ? static_cast<const int32_t*>(p.timesteps)[n]
+                                              : static_cast<const float*>(p.timesteps)[n];
     float* y = p.y + n * 2 * p.half;
     for (int64_t i = 0; i < p.half; i++) {
       const double angle = t * ::exp(rate * static_cast<double>(i));

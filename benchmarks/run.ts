@@ -1,0 +1,135 @@
+/**
+ * Runs benchmarks and prints a table. scripts/bench.mjs bundles this file and every benchmark and calls it as
+ * `run.js <group> [filter words] [--save]`; it starts itself again with `--child` for each benchmark file.
+ */
+import { spawn } from 'node:child_process'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { cpuTarget, threadCount } from '../lib/tensor/runtime.ts'
+import { packageRoot } from '../lib/util/packageRoot.ts'
+import { type Bench, type Measurement, measure } from './harness.ts'
+import { measurePeaks, type Peaks } from './peaks.ts'
+
+const here = fileURLToPath(new URL('.', import.meta.url))
+
+interface Message {
+  readonly measurement?: Measurement
+  readonly peaks?: Peaks
+  readonly failed?: string
+}
+
+function report(message: Message): void {
+  process.send?.(message)
+}
+
+/** In a child: measures the benchmarks of one file whose names hold all words. */
+async function runFile(file: string, words: readonly string[]): Promise<void> {
+  const { benches } = (await import(pathToFileURL(file).href)) as { benches: readonly Bench[] }
+  for (const bench of benches) {
+    if (!words.every((word) => bench.name.toLowerCase().includes(word.toLowerCase()))) continue
+    try {
+      report({ measurement: await measure(bench) })
+    } catch (error) {
+      report({ failed: `${bench.name}: ${(error as Error).message}` })
+    }
+  }
+}
+
+function child(args: readonly string[], onMessage: (message: Message) => void): Promise<void> {
+  return new Promise((resolve) => {
+    const started = spawn(process.execPath, [fileURLToPath(import.meta.url), '--child', ...args], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    })
+    started.on('message', (message) => onMessage(message as Message))
+    started.on('close', (code, signal) => {
+      if (code !== 0) onMessage({ failed: `${args[0]} ended with ${signal ?? `exit code ${code}`}` })
+      resolve()
+    })
+  })
+}
+
+const number = (value: number | null, digits = 1): string => (value === null ? '' : value.toFixed(digits))
+
+function row(m: Measurement, peaks: Peaks): string[] {
+  const shares = [m.gflops === null ? 0 : m.gflops / peaks.gflops, m.gbs === null ? 0 : m.gbs / peaks.gbs]
+  const share = Math.max(...shares)
+  return [
+    m.name,
+    number(m.minMs, 3),
+    number(m.medianMs, 3),
+    number(m.gflops),
+    number(m.gbs),
+    share > 0 ? `${(100 * share).toFixed(0)} %` : '',
+    number(m.peakBytes / 2 ** 20, 0),
+    m.error === null ? '' : m.error.toExponential(1),
+  ]
+}
+
+const heading = ['benchmark', 'min ms', 'median ms', 'GFLOP/s', 'GB/s', 'of peak', 'MiB', 'error']
+const widths = [44, 9, 9, 9, 7, 7, 7, 9]
+const line = (cells: readonly string[]): string =>
+  cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  ')
+
+async function runAll(group: string, words: readonly string[], save: boolean): Promise<number> {
+  const groups = readdirSync(here, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+  if (!groups.some((entry) => entry.name === group)) {
+    console.error(`There are no benchmarks called "${group}"; there are ${groups.map(({ name }) => name).join(', ')}.`)
+    return 2
+  }
+  const files = readdirSync(join(here, group)).filter((name) => name.endsWith('.bench.js'))
+  let peaks: Peaks | undefined
+  const failures: string[] = []
+  const measurements: Measurement[] = []
+  await child(['--peaks'], (message) => {
+    peaks = message.peaks ?? peaks
+    if (message.failed) failures.push(message.failed)
+  })
+  if (peaks === undefined) {
+    console.error(`The machine's peaks could not be measured. ${failures.join(' ')}`)
+    return 1
+  }
+  const machine = { cpu: cpus()[0]!.model.trim(), threads: threadCount(), target: cpuTarget(), node: process.version }
+  console.log(`${machine.cpu}, ${machine.threads} threads, ${machine.target}, Node ${machine.node}`)
+  console.log(`peak ${peaks.gflops.toFixed(0)} GFLOP/s in float32, ${peaks.gbs.toFixed(1)} GB/s\n`)
+  console.log(line(heading))
+  for (const file of files) {
+    await child([join(here, group, file), ...words], ({ measurement, failed }) => {
+      if (failed) {
+        failures.push(failed)
+        console.log(failed)
+      }
+      if (!measurement) return
+      measurements.push(measurement)
+      console.log(line(row(measurement, peaks!)))
+    })
+  }
+  if (measurements.length === 0 && failures.length === 0) {
+    console.error(`No benchmark of "${group}" has ${words.map((word) => `"${word}"`).join(' and ')} in its name.`)
+    return 2
+  }
+  if (save) {
+    const folder = join(packageRoot(), 'benchmarks', 'results')
+    mkdirSync(folder, { recursive: true })
+    const cpu = machine.cpu
+      .replace(/\([^)]*\)/g, '')
+      .replace(/[^A-Za-z0-9]+/g, '-')
+      .replace(/^-|-$/g, '')
+      .toLowerCase()
+    const path = join(folder, `${new Date().toISOString().slice(0, 10)}-${cpu}.json`)
+    writeFileSync(path, `${JSON.stringify({ machine, peaks, measurements }, null, 2)}\n`)
+    console.log(`\nsaved as ${path}`)
+  }
+  return failures.length > 0 ? 1 : 0
+}
+
+const args = process.argv.slice(2)
+if (args[0] === '--child') {
+  if (args[1] === '--peaks') report({ peaks: await measurePeaks() })
+  else await runFile(args[1]!, args.slice(2))
+  process.disconnect?.()
+} else {
+  const [group, ...words] = args.filter((word) => word !== '--save')
+  process.exitCode = await runAll(group ?? 'ops', words, args.includes('--save'))
+}

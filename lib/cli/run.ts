@@ -1,0 +1,97 @@
+/** The commands of `noisewright`. Each is imported when it runs, so that help and version are quick. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { describeTrainOptions } from '../config/describeTrainOptions.ts'
+import { exitCodes, NoisewrightError } from '../util/errors.ts'
+import { packageRoot } from '../util/packageRoot.ts'
+import { type CliHost, processHost } from './host.ts'
+
+const exitCodesInWords = `
+Exit codes:
+  ${exitCodes.ok}    done
+  ${exitCodes.unexpected}    a fault of noisewright itself
+  ${exitCodes.usage}    wrong options or configuration
+  ${exitCodes.data}    unusable training data
+  ${exitCodes.checkpoint}    a model file that is damaged or not what was asked for
+  ${exitCodes.io}    a file that cannot be read or written
+  ${exitCodes.native}    the native library does not load, or the device failed
+  ${exitCodes.interrupted}  interrupted: the step under way was finished and saved`
+
+/**
+ * Runs one command line and never throws: errors are shown on the host's stderr.
+ *
+ * @param args without the names of the interpreter and the script
+ * @returns the exit code, one of `exitCodes`
+ */
+export async function run(args: readonly string[], host: CliHost = processHost): Promise<number> {
+  let exitCode: number = exitCodes.ok
+  const program = buildProgram(host, (code) => {
+    exitCode = code
+  })
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return exitCode
+  } catch (error) {
+    // Commander has shown its message or the help that was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
+    host.stderr.write(`${describeError(error)}\n`)
+    return error instanceof NoisewrightError ? error.exitCode : exitCodes.unexpected
+  }
+}
+
+function buildProgram(host: CliHost, setExitCode: (code: number) => void): Command {
+  const { version, description } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as {
+    version: string
+    description: string
+  }
+  const program = new Command('noisewright')
+    .description(description)
+    .version(version)
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => host.stdout.write(text),
+      writeErr: (text) => host.stderr.write(text),
+      getOutHelpWidth: () => host.stdout.columns ?? 100,
+      getErrHelpWidth: () => host.stderr.columns ?? 100,
+    })
+    .addHelpText('after', exitCodesInWords)
+
+  // Its options are read by our own table, which reports every problem at once and knows what comes later.
+  program
+    .command('train-network')
+    .description('Train a LoRA for Stable Diffusion.')
+    .usage('--pretrained_model_name_or_path <folder> --dataset_config <file> --output_dir <folder> [options]')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .addHelpText('after', () => `\n${describeTrainOptions(Math.min(120, host.stdout.columns ?? 100))}\n`)
+    .action(async (_options, command: Command) => {
+      const { trainNetworkCommand } = await import('./trainNetwork.ts')
+      setExitCode(await trainNetworkCommand(command.args, host))
+    })
+
+  program
+    .command('demo')
+    .description('Make pictures with captions and a tiny model, and train a LoRA on them. Needs no files.')
+    .option('--folder <folder>', 'where everything is written', 'out/demo')
+    .option('--epochs <number>', 'epochs of training', wholeNumber)
+    .option('--seed <number>', "seed of the model's weights and of the training", wholeNumber)
+    .action(async (options: { folder: string; epochs?: number; seed?: number }) => {
+      const { demoCommand } = await import('./demo.ts')
+      setExitCode(await demoCommand(options, host))
+    })
+  return program
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a whole number.')
+  return Number(text)
+}
+
+/** One clear message for what the user can mend; the stack for what they cannot. */
+function describeError(error: unknown): string {
+  if (error instanceof NoisewrightError) return `error: ${error.message}`
+  const details = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  return `error: a fault of noisewright itself; please report it with these lines:\n${details}`
+}

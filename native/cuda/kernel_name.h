@@ -1,0 +1,25 @@
+// Small things every <op>_cuda.cpp needs: which instantiation of a kernel to ask for, and how many blocks.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "core/check.h"
+#include "core/dtype.h"
+
+namespace noisewright::cuda {
+
+// "_f32" or "_bf16", as kernels are named.
+inline std::string suffix(const char* op, DType dtype) {
+  if (dtype == DType::kFloat32) return "_f32";
+  if (dtype == DType::kBFloat16) return "_bf16";
+  fail(ErrorKind::kInternal, op, "has no CUDA kernel for ", name_of(dtype));
+}
+
+inline int64_t blocks_for(int64_t count, int64_t per_block) { return (count + per_block - 1) / per_block; }
+
+// Whether gpu::load4 and store4 may be used at multiples of four elements from here.
+inline bool aligned_for_four(const void* data, DType dtype) {
+  return reinterpret_cast<uintptr_t>(data) % (4 * item_size(dtype)) == 0;
+}
+
+}  // namespace noisewright::cuda

@@ -1,0 +1,153 @@
+#include "emulation/memory.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "emulation/scheduler.h"
+
+namespace noisewright::emulation {
+
+namespace {
+
+constexpr size_t kPage = 4096;
+
+struct Buffer {
+  size_t bytes;
+  unsigned char* pages;  // the mapping: one page, the buffer's pages, one page
+  size_t page_bytes;     // without the two
+  Buffer* next_open = nullptr;
+  bool open = false;  // to the kernel that runs
+
+  void allow(int protection) const { mprotect(pages + kPage, page_bytes, protection); }
+};
+
+std::mutex mutex;
+std::map<uintptr_t, Buffer>& buffers() {
+  static auto* map = new std::map<uintptr_t, Buffer>();
+  return *map;
+}
+
+Buffer* buffer_with(const void* data, size_t bytes) {
+  const auto at = reinterpret_cast<uintptr_t>(data);
+  auto after = buffers().upper_bound(at);
+  if (after == buffers().begin()) return nullptr;
+  auto& [start, buffer] = *--after;
+  return at - start <= buffer.bytes && bytes <= buffer.bytes - (at - start) ? &buffer : nullptr;
+}
+
+// ---- Faults while a kernel runs
+
+struct sigaction previous_action;
+const void* fault_address;
+Buffer* first_open;  // a list of the buffers that the running kernel has touched
+
+std::string explain(const void* address) {
+  if (is_stack_guard(address)) return running_thread() + " used more than its 64 KiB of stack";
+  const auto at = reinterpret_cast<uintptr_t>(address);
+  std::string where = "an address that belongs to no buffer";
+  if (at < kPage) where = "a null pointer";
+  for (const auto& [start, buffer] : buffers()) {
+    if (at >= start + buffer.bytes && at < start + buffer.bytes + kPage)
+      where = std::to_string(at - start - buffer.bytes) + " bytes past the end of a buffer of " +
+              std::to_string(buffer.bytes);
+    if (at < start && at >= start - kPage)
+      where = std::to_string(start - at) + " bytes before a buffer of " + std::to_string(buffer.bytes);
+  }
+  return "out of bounds: " + running_thread() + " touched " + where;
+}
+
+[[noreturn]] void leave_kernel() { abandon_launch(explain(fault_address)); }
+
+// A kernel's first touch of a buffer opens it. For any other address the faulting thread goes on in leave_kernel, on a
+// stack of its own: the kernel's may be what overflowed.
+void on_fault(int signal, siginfo_t* info, void* context) {
+  if (!launch_is_running()) {
+    if (previous_action.sa_flags & SA_SIGINFO) return previous_action.sa_sigaction(signal, info, context);
+    sigaction(signal, &previous_action, nullptr);
+    return;  // the instruction faults again and meets the previous handler
+  }
+  Buffer* buffer = buffer_with(info->si_addr, 1);
+  if (buffer && !buffer->open) {
+    buffer->open = true;
+    buffer->next_open = first_open;
+    first_open = buffer;
+    return buffer->allow(PROT_READ | PROT_WRITE);
+  }
+  fault_address = info->si_addr;
+  auto* registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  registers[REG_RIP] = reinterpret_cast<greg_t>(&leave_kernel);
+  registers[REG_RSP] = reinterpret_cast<greg_t>(emergency_stack()) - 8;
+}
+
+}  // namespace
+
+void* allocate(size_t bytes) {
+  std::lock_guard lock(mutex);
+  Buffer b{bytes, nullptr, (bytes + kPage - 1) / kPage * kPage, nullptr, false};
+  void* pages = mmap(nullptr, b.page_bytes + 2 * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (pages == MAP_FAILED) return nullptr;
+  b.pages = static_cast<unsigned char*>(pages);
+  // The end of the buffer meets the page behind it as closely as 16-byte alignment allows.
+  unsigned char* data = b.pages + kPage + b.page_bytes - (bytes + 15) / 16 * 16;
+  b.allow(PROT_READ | PROT_WRITE);
+  std::memset(b.pages + kPage, 0xFF, b.page_bytes);
+  b.allow(PROT_NONE);
+  buffers()[reinterpret_cast<uintptr_t>(data)] = b;
+  return data;
+}
+
+bool release(void* data) {
+  std::lock_guard lock(mutex);
+  const auto found = buffers().find(reinterpret_cast<uintptr_t>(data));
+  if (found == buffers().end()) return false;
+  munmap(found->second.pages, found->second.page_bytes + 2 * kPage);
+  buffers().erase(found);
+  return true;
+}
+
+bool copy_in(void* to, const void* from, size_t bytes) {
+  std::lock_guard lock(mutex);
+  const Buffer* buffer = buffer_with(to, bytes);
+  if (!buffer) return false;
+  buffer->allow(PROT_READ | PROT_WRITE);
+  std::memcpy(to, from, bytes);
+  buffer->allow(PROT_NONE);
+  return true;
+}
+
+bool copy_out(void* to, const void* from, size_t bytes) {
+  std::lock_guard lock(mutex);
+  const Buffer* buffer = buffer_with(from, bytes);
+  if (!buffer) return false;
+  buffer->allow(PROT_READ);
+  std::memcpy(to, from, bytes);
+  buffer->allow(PROT_NONE);
+  return true;
+}
+
+KernelAccess::KernelAccess() {
+  mutex.lock();
+  use_signal_stack();
+  struct sigaction action{};
+  action.sa_sigaction = &on_fault;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigaction(SIGSEGV, &action, &previous_action);
+}
+
+KernelAccess::~KernelAccess() {
+  sigaction(SIGSEGV, &previous_action, nullptr);
+  for (; first_open; first_open = first_open->next_open) {
+    first_open->allow(PROT_NONE);
+    first_open->open = false;
+  }
+  mutex.unlock();
+}
+
+}  // namespace noisewright::emulation

@@ -1,0 +1,22 @@
+// Device memory of the look-alike driver. It behaves as a GPU's does towards the host: it can be touched only by copies
+// and by running kernels. Every buffer ends at a page that nothing may touch, so that a kernel that runs past its end
+// is caught in the act.
+#pragma once
+#include <cstddef>
+
+namespace noisewright::emulation {
+
+void* allocate(size_t bytes);                            // filled with 0xFF (NaN); null when there is none
+bool release(void* data);                                // false for what is not the start of a buffer
+bool copy_in(void* to, const void* from, size_t bytes);  // false when [to, to + bytes) is not inside one buffer
+bool copy_out(void* to, const void* from, size_t bytes);
+
+// While it lives, this thread's kernels may touch all buffers, and a touch outside them ends the launch with an error.
+class KernelAccess {
+ public:
+  KernelAccess();
+  ~KernelAccess();
+  KernelAccess(const KernelAccess&) = delete;
+};
+
+}  // namespace noisewright::emulation

@@ -1,0 +1,34 @@
+#include <cstring>
+#include <vector>
+
+#include "core/device.h"
+#include "core/parallel.h"
+#include "cuda/launch.h"
+#include "ops/adam_w/adam_w.h"
+#include "ops/adam_w/adam_w_cuda.h"
+
+namespace noisewright::cuda {
+
+// The list of parameters and the tables of the 8-bit maps go to the GPU with every step, in one copy of about 100 bytes
+// for a parameter: addresses may change from step to step, and keeping track of that costs more.
+void adam_w_step(const AdamWParams& p) {
+  const size_t entry_bytes = static_cast<size_t>(p.entry_count) * sizeof(AdamWEntry);
+  AdamWTables tables;
+  std::memcpy(tables.signed_value, p.signed_map->value, sizeof tables.signed_value);
+  std::memcpy(tables.signed_midpoint, p.signed_map->midpoint, sizeof tables.signed_midpoint);
+  std::memcpy(tables.unsigned_value, p.unsigned_map->value, sizeof tables.unsigned_value);
+  std::memcpy(tables.unsigned_midpoint, p.unsigned_map->midpoint, sizeof tables.unsigned_midpoint);
+  std::vector<unsigned char> host(sizeof tables + entry_bytes);
+  std::memcpy(host.data(), &tables, sizeof tables);
+  std::memcpy(host.data() + sizeof tables, p.entries, entry_bytes);
+  const Scratch<unsigned char> device(static_cast<int64_t>(host.size()));
+  Device::running()->upload(device.data, host.data(), host.size());
+
+  AdamWParams on_device = p;
+  on_device.entries = reinterpret_cast<const AdamWEntry*>(device.data + sizeof tables);
+  on_device.signed_map = on_device.unsigned_map = nullptr;
+  const auto* device_tables = reinterpret_cast<const AdamWTables*>(device.data);
+  launch_kernel("adam_w_step_kernel", {p.task_count, kAdamWSlices}, {kAdamWThreads}, 0, on_device, device_tables);
+}
+
+}  // namespace noisewright::cuda

@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest'
+import type { Train } from '../../lib/cli/showTraining.ts'
+import { trainNetworkCommand } from '../../lib/cli/trainNetwork.ts'
+import { exitCodes } from '../../lib/util/errors.ts'
+import { fakeEvents, fakeTrain } from './fakeTraining.ts'
+import { makeTestHost } from './testHost.ts'
+
+const needed = ['--pretrained_model_name_or_path', 'm', '--dataset_config', 'data.toml', '--output_dir', 'out']
+
+function cursorIsVisible(text: string): boolean {
+  return text.lastIndexOf('\x1b[?25h') >= text.lastIndexOf('\x1b[?25l')
+}
+
+describe('train-network', () => {
+  it('reports results on stdout and how it goes on stderr, in plain lines without a terminal', async () => {
+    const host = makeTestHost()
+    const { train, configs } = fakeTrain()
+    expect(await trainNetworkCommand([...needed, '--xformers', '--seed=7'], host, { train })).toBe(exitCodes.ok)
+    expect(configs[0]).toMatchObject({ training: { seed: 7 } })
+    expect(host.stdout.lines).toEqual([
+      'dataset 0',
+      'training 12,345 parameters in 264 modules: 4 steps in 2 epochs of 2 batches, seed 7',
+      'epoch 1: average loss 1.0000',
+      'epoch 2: average loss 0.5000',
+      'saved out/last.safetensors (1.5 KiB)',
+      'drew out/sample/a.png (a frog)',
+      'finished after 4 steps: out/last.safetensors',
+    ])
+    expect(host.stderr.lines).toEqual([
+      'note: --xformers changes nothing. Attention is always memory-efficient here.',
+      'warning: two pictures have no caption',
+      'encoding pictures: 1/2',
+      'encoding pictures: 2/2',
+      'step 1/4  loss 1.0000  average 2.0000  lr textencoder 5.00e-5 unet 1.00e-4  2.00 s/step  0:06 left',
+      'step 4/4  loss 0.2500  average 0.5000  lr textencoder 5.00e-5 unet 1.00e-4  2.00 s/step  0:00 left',
+    ])
+  })
+
+  it('draws a bar on a terminal and leaves the cursor visible', async () => {
+    const host = makeTestHost({ isTTY: true })
+    await trainNetworkCommand(needed, host, fakeTrain())
+    expect(host.stderr.text).toContain('4/4  loss 0.2500  average 0.5000')
+    expect(host.stderr.text).not.toContain('step 1/4')
+    expect(cursorIsVisible(host.stderr.text)).toBe(true)
+    expect(host.stdout.text).toContain('saved out/last.safetensors')
+    expect(host.stdout.text).not.toContain('\x1b')
+  })
+
+  it.each(['SIGINT', 'SIGTERM'])(
+    'finishes the step and saves on the first %s, with a code of its own',
+    async (name) => {
+      const host = makeTestHost()
+      const train: Train = async function* (_config, { signal }) {
+        for await (const event of fakeEvents(signal)) {
+          yield event
+          if (event.type === 'step' && event.step === 1) host.signals.emit(name)
+        }
+      }
+      expect(await trainNetworkCommand(needed, host, { train })).toBe(130)
+      expect(host.exits).toEqual([])
+      expect(host.stderr.lines.at(-1)).toContain('stopping: the step under way is finished and saved')
+      expect(host.stdout.lines.slice(-2)).toEqual([
+        'saved out/last.safetensors (1.5 KiB)',
+        'interrupted after 1 step; what was learned is in out/last.safetensors',
+      ])
+      expect(host.signals.listenerCount(name)).toBe(0)
+    },
+  )
+
+  it('ends at once on the second signal, and leaves the terminal as it was', async () => {
+    const host = makeTestHost({ isTTY: true })
+    const train: Train = async function* (_config, { signal }) {
+      for await (const event of fakeEvents(signal)) {
+        yield event
+        if (event.type !== 'step') continue
+        host.signals.emit('SIGINT')
+        expect(host.exits).toEqual([])
+        expect(cursorIsVisible(host.stderr.text)).toBe(false)
+        host.signals.emit('SIGTERM')
+        expect(host.exits).toEqual([130])
+        expect(cursorIsVisible(host.stderr.text)).toBe(true)
+      }
+    }
+    await trainNetworkCommand(needed, host, { train })
+    expect(host.exits).toEqual([130])
+  })
+
+  it('stops listening and restores the terminal when the training fails', async () => {
+    const host = makeTestHost({ isTTY: true })
+    const train: Train = async function* () {
+      for await (const event of fakeEvents()) {
+        yield event
+        if (event.type === 'step') throw new Error('the device failed')
+      }
+    }
+    await expect(trainNetworkCommand(needed, host, { train })).rejects.toThrow('the device failed')
+    expect(host.signals.listenerCount('SIGINT')).toBe(0)
+    expect(host.stderr.text.endsWith('\n')).toBe(true)
+    expect(cursorIsVisible(host.stderr.text)).toBe(true)
+  })
+})

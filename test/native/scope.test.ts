@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest'
+import { backward } from '../../lib/autograd/backward.ts'
+import { add } from '../../lib/ops/add.ts'
+import { full } from '../../lib/tensor/create.ts'
+import { currentScope, keep, Scope, scope } from '../../lib/tensor/scope.ts'
+import type { Tensor } from '../../lib/tensor/tensor.ts'
+import { liveBuffers } from '../support/device.ts'
+
+describe('scope', () => {
+  it('disposes what was made inside and returns the result alive', async () => {
+    const before = await liveBuffers()
+    let inner: Tensor | undefined
+    const y = scope(() => {
+      inner = full([2], 1)
+      return add(inner, inner)
+    })
+    expect(inner!.disposed).toBe(true)
+    expect(await y.read()).toEqual(Float32Array.of(2, 2))
+    y.dispose()
+    expect(await liveBuffers()).toBe(before)
+  })
+
+  it('finds results in arrays and plain objects, however deep', () => {
+    const result = scope(() => ({ list: [full([1], 1), { deep: full([1], 2) }], count: 3, none: null }))
+    const [first, second] = result.list as [Tensor, { deep: Tensor }]
+    expect([first.disposed, second.deep.disposed]).toEqual([false, false])
+    first.dispose()
+    second.deep.dispose()
+  })
+
+  it('hands what an inner scope returns to the outer one', () => {
+    let middle: Tensor | undefined
+    const outer = scope(() => {
+      middle = scope(() => full([1], 1))
+      expect(middle.disposed).toBe(false)
+      return add(middle, middle)
+    })
+    expect(middle!.disposed).toBe(true)
+    expect(outer.disposed).toBe(false)
+    outer.dispose()
+  })
+
+  it('spares what is kept, also by an inner scope', () => {
+    let kept: Tensor | undefined
+    scope(() => {
+      scope(() => {
+        kept = keep(full([1], 5))
+      })
+      expect(kept!.disposed).toBe(false)
+    })
+    expect(kept!.disposed).toBe(false)
+    kept!.dispose()
+  })
+
+  it('disposes everything when its body throws, and the surrounding scope goes on', () => {
+    let made: Tensor | undefined
+    scope(() => {
+      const outer = currentScope()
+      expect(() =>
+        scope(() => {
+          made = full([1], 1)
+          throw new Error('stop')
+        }),
+      ).toThrow('stop')
+      expect(currentScope()).toBe(outer)
+    })
+    expect(made!.disposed).toBe(true)
+    expect(currentScope()).toBeNull()
+  })
+
+  it('works as a resource, and closing twice does nothing', () => {
+    const opened = new Scope()
+    const t = full([1], 1)
+    opened[Symbol.dispose]()
+    expect(t.disposed).toBe(true)
+    opened.close()
+    expect(currentScope()).toBeNull()
+  })
+
+  it('does not own what was made outside', () => {
+    const outside = full([1], 1)
+    scope(() => [add(outside, outside)])
+      .at(0)!
+      .dispose()
+    expect(outside.disposed).toBe(false)
+    outside.dispose()
+  })
+
+  it('releases the graph of a loss that nobody ran backward', async () => {
+    const before = await liveBuffers()
+    const w = full([2], 1)
+    w.requiresGrad = true
+    scope(() => {
+      add(add(w, w), w)
+    })
+    expect(await liveBuffers()).toBe(before + 1)
+    const loss = scope(() => add(w, w))
+    backward(loss, full([2], 1))
+    expect(await w.grad!.read()).toEqual(Float32Array.of(2, 2))
+    loss.dispose()
+    w.dispose()
+  })
+})
