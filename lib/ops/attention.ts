@@ -79,7 +79,8 @@ function expectPackedChannels(name: string, x: Tensor): void {
  * Scaled dot-product attention, `softmax(scale * q k^T) v` for each head, without storing the scores (the algorithm of
  * FlashAttention-2, arXiv 2307.08691). Queries that see no key give 0.
  *
- * `q` is [n, t, heads * d], `k` and `v` are [n, s, heads * d], all float32 or all bfloat16; d is a multiple of 8. Views with
+ * `q` is [n, t, heads * d], `k` and `v` are [n, s, heads * d], all float32 or all bfloat16. The kernels want d to be a
+ * multiple of 8; other head sizes run the composition of plain ops, which stores the scores. Views with
  * strides are read in place as long as the channels are neighbours. Sums and softmax are float32.
  * @returns [n, t, heads * d] with the dtype of `q`
  */
@@ -97,11 +98,15 @@ export const attention = defineOp<Inputs, Saved, AttentionOptions>('attention', 
     expectShape('attention', 'v', v, k.shape)
     const { heads, scale: factor } = options
     expectOption('attention', 'heads', Number.isInteger(heads) && heads >= 1, 'a positive integer', heads)
-    expectDivisible('attention', 'the channels of q', channels, '8 * heads', 8 * heads)
+    expectDivisible('attention', 'the channels of q', channels, 'heads', heads)
     expectOption('attention', 'scale', factor === undefined || (factor > 0 && factor < 1e6), 'positive', factor)
     expectPackedChannels('q', q)
     expectPackedChannels('k', k)
     expectPackedChannels('v', v)
+  },
+  unsupported([q], { heads }) {
+    const size = q.dim(-1) / heads
+    return size % 8 === 0 ? null : `the head size ${size} is not a multiple of 8`
   },
   forward([q, k, v], options, save) {
     const causal = options.causal ?? false
