@@ -9,8 +9,8 @@ import { streamOf } from '../nn/init.ts'
 import { cast } from '../ops/cast.ts'
 import { concatBatch } from '../ops/concatBatch.ts'
 import { imageToTensor } from '../ops/imageToTensor.ts'
-import { resizeImage } from '../ops/resizeImage.ts'
 import { posteriorSample } from '../ops/posteriorSample.ts'
+import { resizeImage } from '../ops/resizeImage.ts'
 import { randomNormal, tensor } from '../tensor/create.ts'
 import { keep, scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -22,7 +22,9 @@ export function pictureTensor({ width, height, pixels }: DecodedImage, crop: Cro
     const picture = tensor(pixels, [height, width, 3])
     const { resized, left, top, target } = crop
     const fitted =
-      resized.width === width && resized.height === height ? picture : resizeImage(picture, { ...resized, method: 'area' })
+      resized.width === width && resized.height === height
+        ? picture
+        : resizeImage(picture, { ...resized, method: 'area' })
     return imageToTensor(fitted, { left, top, width: target.width, height: target.height, flip })
   })
 }
@@ -62,7 +64,9 @@ export class LatentCache {
     const wanted = group.datasets.flatMap((dataset) =>
       dataset.images
         .toSorted((a, b) => a.crop.target.width - b.crop.target.width || a.crop.target.height - b.crop.target.height)
-        .flatMap((image) => (image.subset.flipAug ? [false, true] : [false]).map((flip) => ({ dataset: dataset.index, image, flip }))),
+        .flatMap((image) =>
+          (image.subset.flipAug ? [false, true] : [false]).map((flip) => ({ dataset: dataset.index, image, flip })),
+        ),
     )
     for (let start = 0; start < wanted.length; ) {
       const { width, height } = wanted[start]!.image.crop.target
@@ -76,7 +80,9 @@ export class LatentCache {
       const pictures = await Promise.all(batch.map(({ image }) => decodeImage(image.path)))
       const latents = scope(() => {
         const pixels = concatBatch(batch.map(({ image, flip }, i) => pictureTensor(pictures[i]!, image.crop, flip)))
-        const streams = batch.map(({ dataset, image, flip }) => streamOf(`latent/${LatentCache.key(dataset, image, flip)}`))
+        const streams = batch.map(({ dataset, image, flip }) =>
+          streamOf(`latent/${LatentCache.key(dataset, image, flip)}`),
+        )
         return encodePictures(vae, pixels, group.seed, streams)
       })
       const bytes = (await latents.read()) as Float32Array

@@ -133,7 +133,10 @@ export class LoraOutput {
     const detach = attachLora([...modules.values()], models)
     try {
       for (const [index, prompt] of prompts.entries()) {
-        const picture = await samplePicture(models, tokenizer, prompt, { clipSkip: config.model.clipSkip ?? 1, seed: seed + index })
+        const picture = await samplePicture(models, tokenizer, prompt, {
+          clipSkip: config.model.clipSkip ?? 1,
+          seed: seed + index,
+        })
         const name = sampleFileName({
           outputName: config.output.name ?? undefined,
           time: new Date(),

@@ -6,7 +6,7 @@ import { type DatasetGroup, loadDatasetGroup } from '../data/datasetGroup.ts'
 import { describeDatasetGroup } from '../data/report.ts'
 import { noiseSchedule } from '../diffusion/noiseSchedule.ts'
 import { toIoError } from '../io/systemError.ts'
-import { loadClipTokenizer, type ClipTokenizer } from '../models/clip/tokenizer.ts'
+import { type ClipTokenizer, loadClipTokenizer } from '../models/clip/tokenizer.ts'
 import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
 import { streamOf } from '../nn/init.ts'
 import { concatBatch } from '../ops/concatBatch.ts'
@@ -21,11 +21,11 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { DataError } from '../util/errors.ts'
 import type { TrainEvent } from './events.ts'
 import { encodePictures, LatentCache, pictureTensor } from './latents.ts'
-import { LoraMethod } from './methods/lora.ts'
 import { LoraOutput } from './loraOutput.ts'
+import { LoraMethod } from './methods/lora.ts'
 import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
-import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
 import { type TrainBatch, Trainer } from './trainer.ts'
+import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
 
 export interface TrainNetworkOptions {
   /** Aborting it ends the training after the step under way, with a save. */
@@ -36,7 +36,10 @@ export interface TrainNetworkOptions {
  * Trains a LoRA. Nothing happens until the first event is asked for; leaving the loop early frees everything.
  * @throws ConfigError, DataError, CheckpointError, IoError or NativeError; what had been written stays
  */
-export async function* trainNetwork(config: TrainNetworkConfig, { signal }: TrainNetworkOptions = {}): AsyncGenerator<TrainEvent> {
+export async function* trainNetwork(
+  config: TrainNetworkConfig,
+  { signal }: TrainNetworkOptions = {},
+): AsyncGenerator<TrainEvent> {
   const session = await openSession(config)
   try {
     yield* session.run(signal)
@@ -55,7 +58,8 @@ async function openSession(config: TrainNetworkConfig): Promise<TrainNetworkSess
     cacheLatents: data.cacheLatents,
     sizeMultiple: 64,
   })
-  if (group.batchesPerEpoch === 0) throw new DataError(output.folder, 'there is nothing to train on: the data set has no images')
+  if (group.batchesPerEpoch === 0)
+    throw new DataError(output.folder, 'there is nothing to train on: the data set has no images')
   const prompts = preview.promptFile === null ? [] : await readPromptFile(preview.promptFile)
   await mkdir(output.folder, { recursive: true }).catch((error: unknown) => {
     throw toIoError(output.folder, 'create the output folder', error)
@@ -151,7 +155,16 @@ class TrainNetworkSession {
       maxGradNorm: optimizer.maxGradNorm,
     })
     this.#cache = config.data.cacheLatents ? new LatentCache() : null
-    this.#output = new LoraOutput({ config, seed, group, models, tokenizer, prompts, network: this.#method.network, plan: this.#plan })
+    this.#output = new LoraOutput({
+      config,
+      seed,
+      group,
+      models,
+      tokenizer,
+      prompts,
+      network: this.#method.network,
+      plan: this.#plan,
+    })
     this.#disposers.push(
       () => this.#cache?.dispose(),
       () => stepper.dispose(),

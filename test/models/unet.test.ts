@@ -18,24 +18,27 @@ describe.each(['tinySd1', 'tinySd2'] as const)('the U-Net of %s', (name) => {
     ['unet', false],
     ['unet', true],
     ['unetOddWidth', false],
-  ] as const)('agrees with diffusers, outputs and every gradient (%s, checkpointing %s)', async (sectionName, checkpointing) => {
-    const section = fixture[sectionName]
-    const unet = new UNet(tinyConfigs[name].unet, formulaWeights('unet'))
-    unet.gradientCheckpointing = checkpointing
-    trainAll(unet.registry)
-    const latents = formulaInput(`${name}/${sectionName}/latents`, section.latents)
-    const context = formulaInput(`${name}/${sectionName}/context`, section.context)
-    latents.requiresGrad = true
-    context.requiresGrad = true
-    const times = tensor(Float32Array.from(section.timesteps), [section.timesteps.length])
-    const sample = unet.forward(latents, times, context)
-    expectDigest((await sample.read()) as Float32Array, section.sample, forwardTolerance)
-    backward(sample, formulaInput(`${name}/${sectionName}/dy`, sample.shape))
-    expectDigest((await latents.grad!.read()) as Float32Array, section.dlatents, gradientTolerance)
-    expectDigest((await context.grad!.read()) as Float32Array, section.dcontext, gradientTolerance)
-    await expectGradients(unet.registry, 'unet', section.gradients, gradientTolerance)
-    unet.dispose()
-  })
+  ] as const)(
+    'agrees with diffusers, outputs and every gradient (%s, checkpointing %s)',
+    async (sectionName, checkpointing) => {
+      const section = fixture[sectionName]
+      const unet = new UNet(tinyConfigs[name].unet, formulaWeights('unet'))
+      unet.gradientCheckpointing = checkpointing
+      trainAll(unet.registry)
+      const latents = formulaInput(`${name}/${sectionName}/latents`, section.latents)
+      const context = formulaInput(`${name}/${sectionName}/context`, section.context)
+      latents.requiresGrad = true
+      context.requiresGrad = true
+      const times = tensor(Float32Array.from(section.timesteps), [section.timesteps.length])
+      const sample = unet.forward(latents, times, context)
+      expectDigest((await sample.read()) as Float32Array, section.sample, forwardTolerance)
+      backward(sample, formulaInput(`${name}/${sectionName}/dy`, sample.shape))
+      expectDigest((await latents.grad!.read()) as Float32Array, section.dlatents, gradientTolerance)
+      expectDigest((await context.grad!.read()) as Float32Array, section.dcontext, gradientTolerance)
+      await expectGradients(unet.registry, 'unet', section.gradients, gradientTolerance)
+      unet.dispose()
+    },
+  )
 
   it('returns live buffers to the baseline after a step', async () => {
     const unet = new UNet(tinyConfigs[name].unet, formulaWeights('unet'))

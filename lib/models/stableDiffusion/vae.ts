@@ -1,6 +1,6 @@
 import { Conv2d } from '../../nn/conv2d.ts'
 import { GroupNorm, type GroupNormConfig } from '../../nn/groupNorm.ts'
-import { type Model, Registry, Weights, type WeightSource } from '../../nn/weights.ts'
+import { type Model, Registry, type WeightSource, Weights } from '../../nn/weights.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { scope } from '../../tensor/scope.ts'
 import { formatShape } from '../../tensor/shape.ts'
@@ -16,7 +16,11 @@ class Encoder {
   readonly convNormOut: GroupNorm
   readonly convOut: Conv2d
 
-  constructor(weights: Weights, { blockOutChannels: channels, layersPerBlock, latentChannels }: VaeConfig, norm: GroupNormConfig) {
+  constructor(
+    weights: Weights,
+    { blockOutChannels: channels, layersPerBlock, latentChannels }: VaeConfig,
+    norm: GroupNormConfig,
+  ) {
     const last = channels.at(-1)!
     this.convIn = new Conv2d(weights.at('conv_in'), 3, channels[0]!)
     this.levels = channels.map(
@@ -48,7 +52,11 @@ class Decoder {
   readonly convNormOut: GroupNorm
   readonly convOut: Conv2d
 
-  constructor(weights: Weights, { blockOutChannels, layersPerBlock, latentChannels }: VaeConfig, norm: GroupNormConfig) {
+  constructor(
+    weights: Weights,
+    { blockOutChannels, layersPerBlock, latentChannels }: VaeConfig,
+    norm: GroupNormConfig,
+  ) {
     const channels = blockOutChannels.toReversed()
     const last = channels.at(-1)!
     this.convIn = new Conv2d(weights.at('conv_in'), latentChannels, channels[0]!)
