@@ -6,7 +6,7 @@
 namespace noisewright {
 
 struct Conv2dShape {
-  int64_t n, h, w, ci;       // of x as it is stored
+  int64_t n, h, w, ci;  // of x as it is stored
   int64_t co, kh, kw;
   int64_t ho, wo;
   int64_t stride, top, left;  // padding; ho and wo imply that of the other sides
@@ -37,8 +37,8 @@ struct Conv2dBackwardParams {
   void* dx;
   float* dweight;
   float* dbias;
-  float* dtime;          // [n, co]
-  DType dtype;           // of dy, x, dx
+  float* dtime;  // [n, co]
+  DType dtype;   // of dy, x, dx
   DType weight_dtype;
   bool winograd;             // for dx
   const float* transformed;  // as above, made with backward
@@ -49,8 +49,8 @@ struct WinogradWeightsParams {
   const void* weight;  // [co, 3, 3, ci]
   DType dtype;
   int64_t ci, co;
-  bool backward;       // for dx: taps flipped, ci and co exchanged
-  float* to;           // winograd_weights_size numbers
+  bool backward;  // for dx: taps flipped, ci and co exchanged
+  float* to;      // winograd_weights_size numbers
 };
 
 constexpr int64_t winograd_weights_size(int64_t ci, int64_t co, bool backward) {
