@@ -9,6 +9,10 @@ export type DType = 'float32' | 'bfloat16' | 'float16' | 'uint8' | 'int8' | 'int
 export interface Handle {
   readonly shape: readonly number[]
   readonly dtype: DType
+  /** Present when the elements are not packed. */
+  readonly strided?: true
+  /** Present when it is not the CPU. */
+  readonly device?: 'cuda'
 }
 
 export type MaybeHandle = Handle | null
@@ -27,7 +31,6 @@ export interface Addon {
   retain(tensor: Handle): Handle
   /** Strides followed by the offset, in elements. */
   layout(tensor: Handle): number[]
-  deviceOf(tensor: Handle): string
   /** Why there is no CUDA device; empty when there is one. */
   cudaStatus(): string
   /** Live buffers, live, peak and cached bytes, guard violations, jobs run, jobs waiting. */

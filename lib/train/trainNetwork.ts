@@ -56,11 +56,14 @@ async function openSession(config: TrainNetworkConfig): Promise<TrainNetworkSess
     fallbacks: data.fallbacks,
     priorLossWeight: data.priorLossWeight,
     cacheLatents: data.cacheLatents,
-    sizeMultiple: 64,
   })
   if (group.batchesPerEpoch === 0)
     throw new DataError(output.folder, 'there is nothing to train on: the data set has no images')
-  const prompts = preview.promptFile === null ? [] : await readPromptFile(preview.promptFile)
+  const promptWarnings: string[] = []
+  const prompts =
+    preview.promptFile === null
+      ? []
+      : await readPromptFile(preview.promptFile, { onWarning: (message) => promptWarnings.push(message) })
   await mkdir(output.folder, { recursive: true }).catch((error: unknown) => {
     throw toIoError(output.folder, 'create the output folder', error)
   })
@@ -68,7 +71,15 @@ async function openSession(config: TrainNetworkConfig): Promise<TrainNetworkSess
   const models = await loadDiffusersFolder(model.path, { dtypes: { unet: dtype, vae: dtype } })
   try {
     const tokenizer = await loadClipTokenizer({ variant: models.config.version === 2 ? 'sd2' : 'sd1' })
-    return new TrainNetworkSession(config, seed, group, models, tokenizer, prompts)
+    return new TrainNetworkSession({
+      config,
+      seed,
+      group,
+      models,
+      tokenizer,
+      prompts,
+      warnings: [...group.warnings, ...promptWarnings],
+    })
   } catch (error) {
     models.dispose()
     throw error
@@ -83,10 +94,22 @@ function drawSeed(): number {
 /** The parameters of one part of the model, named as the logs name it. */
 type LoraParameterGroup = ParameterGroup<AdamWSettings> & { readonly name: string; readonly learningRate: number }
 
+interface SessionParts {
+  readonly config: TrainNetworkConfig
+  readonly seed: number
+  readonly group: DatasetGroup
+  readonly models: StableDiffusion
+  readonly tokenizer: ClipTokenizer
+  readonly prompts: readonly PromptSpec[]
+  /** About the data and the prompts. */
+  readonly warnings: readonly string[]
+}
+
 class TrainNetworkSession {
   readonly #config: TrainNetworkConfig
   readonly #seed: number
   readonly #group: DatasetGroup
+  readonly #warnings: readonly string[]
   readonly #models: StableDiffusion
   readonly #method: LoraMethod
   readonly #trainer: Trainer
@@ -98,18 +121,13 @@ class TrainNetworkSession {
   readonly #average = new LossAverage()
   readonly #disposers: (() => void)[] = []
 
-  constructor(
-    config: TrainNetworkConfig,
-    seed: number,
-    group: DatasetGroup,
-    models: StableDiffusion,
-    tokenizer: ClipTokenizer,
-    prompts: readonly PromptSpec[],
-  ) {
+  constructor(parts: SessionParts) {
+    const { config, seed, group, models, tokenizer, prompts, warnings } = parts
     const { model, network, training, optimizer } = config
     this.#config = config
     this.#seed = seed
     this.#group = group
+    this.#warnings = warnings
     this.#models = models
     this.#plan = planSteps(group.batchesPerEpoch, training)
     models.unet.gradientCheckpointing = training.gradientCheckpointing
@@ -190,7 +208,7 @@ class TrainNetworkSession {
 
   async *run(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
     const { totalSteps, epochCount } = this.#plan
-    yield* this.#start()
+    yield* this.#start(signal)
     let step = 0
     let epoch = 0
     const started = performance.now()
@@ -227,15 +245,19 @@ class TrainNetworkSession {
       yield { type: 'epochEnd', epoch, averageLoss: this.#average.value }
       if (!signal?.aborted) yield* this.#output.afterEpoch(step, epoch)
     }
-    const saved = await this.#output.saveFinal(step, signal?.aborted ? epoch : epochCount)
-    yield saved
-    yield { type: 'end', reason: signal?.aborted ? 'interrupted' : 'finished', step, path: saved.path }
+    const reason = signal?.aborted ? 'interrupted' : 'finished'
+    if (step === 0) {
+      yield { type: 'end', reason, step, path: null }
+      return
+    }
+    if (!this.#output.final) yield await this.#output.saveFinal(step, signal?.aborted ? epoch : epochCount)
+    yield { type: 'end', reason, step, path: this.#output.final?.path ?? null }
   }
 
-  async *#start(): AsyncGenerator<TrainEvent> {
+  async *#start(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
     const group = this.#group
     const { network } = this.#method
-    for (const message of group.warnings) yield { type: 'warning', message }
+    for (const message of this.#warnings) yield { type: 'warning', message }
     yield {
       type: 'start',
       seed: this.#seed,
@@ -247,9 +269,11 @@ class TrainNetworkSession {
       moduleCount: network.modules.length,
       report: describeDatasetGroup(group),
     }
-    if (this.#cache)
-      for await (const { done, total } of this.#cache.fill(group, this.#models.vae, this.#config.data.vaeBatchSize))
-        yield { type: 'cache', done, total }
+    if (!this.#cache) return
+    for await (const { done, total } of this.#cache.fill(group, this.#models.vae, this.#config.data.vaeBatchSize)) {
+      yield { type: 'cache', done, total }
+      if (signal?.aborted) return
+    }
   }
 
   /** The epoch's batches with scaled latents, which the caller disposes. */
