@@ -19,12 +19,19 @@ function(cuda_fatbins target)
   foreach(source IN LISTS F_SOURCES)
     get_filename_component(name ${source} NAME_WE)
     set(bin ${folder}/${name}.fatbin)
+    # Makefiles know dependency files since CMake 3.20; before, any header may be one.
+    if(CMAKE_GENERATOR STREQUAL "Ninja" OR NOT CMAKE_VERSION VERSION_LESS 3.20)
+      set(depends DEPENDS ${source} DEPFILE ${bin}.d)
+    else()
+      file(GLOB_RECURSE headers ${CMAKE_CURRENT_SOURCE_DIR}/native/*.h ${CMAKE_CURRENT_SOURCE_DIR}/native/*.cuh)
+      set(depends DEPENDS ${source} ${headers})
+    endif()
     # The numbers mean what they do in the CPU kernels: no contraction, denormals are zero.
     add_custom_command(OUTPUT ${bin}
       COMMAND ${NVCC} -fatbin -std=c++17 -O3 --fmad=false --ftz=true --compress-mode=size -Xptxas -warn-spills
               --expt-relaxed-constexpr -I${CMAKE_CURRENT_SOURCE_DIR}/native -ccbin ${CMAKE_CXX_COMPILER} ${gencode}
               -MD -MF ${bin}.d -o ${bin} ${source}
-      DEPENDS ${source} DEPFILE ${bin}.d VERBATIM
+      ${depends} VERBATIM
       COMMENT "Compiling ${name}.cu for sm ${F_ARCHS}")
     file(CONFIGURE OUTPUT ${folder}/${name}.S CONTENT [[
   .section .rodata

@@ -3,14 +3,19 @@ export { backward } from './autograd/backward.ts'
 export { recompute } from './autograd/recompute.ts'
 export { noGrad } from './autograd/tape.ts'
 export { type LoadOptions, loadDiffusersFolder, saveDiffusersFolder } from './checkpoints/diffusersFolder.ts'
-export { type DatasetConfig, type DatasetGroupConfig, loadDatasetConfig, type SubsetConfig } from './config/datasetConfig.ts'
+export {
+  type DatasetConfig,
+  type DatasetGroupConfig,
+  loadDatasetConfig,
+  type SubsetConfig,
+} from './config/datasetConfig.ts'
 export { epochBatches, readBatches } from './data/batches.ts'
 export { type DatasetGroup, type DatasetSource, loadDatasetGroup } from './data/datasetGroup.ts'
 export { type DecodedImage, decodeImage } from './data/image.ts'
 export * from './diffusion/index.ts'
 export { openSafetensors, type SafetensorsFile, type SafetensorsTensor, writeSafetensors } from './io/safetensors.ts'
 export { type ClipTextConfig, clipL, openClipH } from './models/clip/config.ts'
-export { type ClipTextOutput, ClipTextModel } from './models/clip/textModel.ts'
+export { ClipTextModel, type ClipTextOutput } from './models/clip/textModel.ts'
 export { ClipTokenizer, loadClipTokenizer } from './models/clip/tokenizer.ts'
 export {
   type PredictionType,
@@ -28,7 +33,7 @@ export { Vae } from './models/stableDiffusion/vae.ts'
 export { type KohyaLoraModule, readKohyaLora, type SavePrecision, writeKohyaLora } from './networks/kohyaLora.ts'
 export { attachLora, LoraNetwork, type LoraOptions } from './networks/lora.ts'
 export { randomWeights } from './nn/init.ts'
-export { Weights, type WeightSource } from './nn/weights.ts'
+export { type WeightSource, Weights } from './nn/weights.ts'
 export * from './ops/index.ts'
 export * from './optim/index.ts'
 export { type SampleOptions, samplePicture } from './preview/pipeline.ts'

@@ -37,7 +37,8 @@ class Reader {
 
   numbers(key: string): number[] {
     const value = this.values[key]
-    if (!Array.isArray(value) || !value.every((item) => typeof item === 'number')) throw this.refuse(key, 'a list of numbers', value)
+    if (!Array.isArray(value) || !value.every((item) => typeof item === 'number'))
+      throw this.refuse(key, 'a list of numbers', value)
     return value
   }
 
@@ -52,14 +53,17 @@ function readUNet({ path, values }: Reader): UNetConfig {
   const levels = blockOutChannels.length
   const expected = [...Array<string>(levels - 1).fill('CrossAttnDownBlock2D'), 'DownBlock2D']
   const types = values.down_block_types ?? expected
-  if (JSON.stringify(types) !== JSON.stringify(expected)) throw reader.refuse('down_block_types', expected.join(', '), types)
+  if (JSON.stringify(types) !== JSON.stringify(expected))
+    throw reader.refuse('down_block_types', expected.join(', '), types)
   const heads = values.attention_head_dim // despite its name the number of heads
   return {
     inChannels: reader.number('in_channels', 4),
     outChannels: reader.number('out_channels', 4),
     blockOutChannels,
     layersPerBlock: reader.number('layers_per_block', 2),
-    heads: Array.isArray(heads) ? reader.numbers('attention_head_dim') : blockOutChannels.map(() => reader.number('attention_head_dim', 8)),
+    heads: Array.isArray(heads)
+      ? reader.numbers('attention_head_dim')
+      : blockOutChannels.map(() => reader.number('attention_head_dim', 8)),
     crossAttentionDim: reader.number('cross_attention_dim'),
     groups: reader.number('norm_num_groups', 32),
     linearProjection: values.use_linear_projection === true,
@@ -69,7 +73,8 @@ function readUNet({ path, values }: Reader): UNetConfig {
 function readText({ path, values }: Reader): ClipTextConfig {
   const reader = new Reader(path, values)
   const activation = values.hidden_act ?? 'quick_gelu'
-  if (activation !== 'quick_gelu' && activation !== 'gelu') throw reader.refuse('hidden_act', 'quick_gelu or gelu', activation)
+  if (activation !== 'quick_gelu' && activation !== 'gelu')
+    throw reader.refuse('hidden_act', 'quick_gelu or gelu', activation)
   return {
     vocabSize: reader.number('vocab_size', 49408),
     hiddenSize: reader.number('hidden_size'),

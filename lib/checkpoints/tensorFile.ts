@@ -1,5 +1,5 @@
 /** Between the layouts of files and those of memory. */
-import { type SafetensorsFile, type SafetensorsTensor } from '../io/safetensors.ts'
+import type { SafetensorsFile, SafetensorsTensor } from '../io/safetensors.ts'
 import { float32ToBytes } from '../io/tensorBytes.ts'
 import { addon } from '../native/load.ts'
 import { fileShape, type ParameterRecord, type ParameterRequest, type WeightSource } from '../nn/weights.ts'
@@ -10,7 +10,7 @@ import { reshape } from '../ops/reshape.ts'
 import { markCall } from '../tensor/callSite.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { scope } from '../tensor/scope.ts'
-import { formatShape, sameShape, type Shape } from '../tensor/shape.ts'
+import { formatShape, type Shape, sameShape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { CheckpointError } from '../util/errors.ts'
 
@@ -30,7 +30,10 @@ export function fileTensor(file: SafetensorsFile, name: string): Tensor {
   const info = file.info(name)
   const dtype = dtypeOf[info.dtype]
   if (dtype === undefined || file.descriptor === undefined)
-    throw new CheckpointError(file.path, `tensor "${name}" has type ${info.dtype}; expected one of ${Object.keys(dtypeOf).join(', ')}`)
+    throw new CheckpointError(
+      file.path,
+      `tensor "${name}" has type ${info.dtype}; expected one of ${Object.keys(dtypeOf).join(', ')}`,
+    )
   markCall()
   return wrap(addon.fileTensor(file.descriptor, info.byteOffset, info.shape, dtype))
 }
@@ -49,7 +52,8 @@ export function toFileLayout(tensor: Tensor, { shape, layout }: ParameterRequest
 
 /** Shapes that mean the same matrix: projections are stored as [o, i] or as [o, i, 1, 1], by version and library. */
 function fits(found: Shape, expected: Shape): boolean {
-  const trim = (shape: Shape): Shape => (shape.length === 4 && shape[2] === 1 && shape[3] === 1 ? shape.slice(0, 2) : shape)
+  const trim = (shape: Shape): Shape =>
+    shape.length === 4 && shape[2] === 1 && shape[3] === 1 ? shape.slice(0, 2) : shape
   return sameShape(trim(found), trim(expected))
 }
 
@@ -58,14 +62,20 @@ function fits(found: Shape, expected: Shape): boolean {
  * @param aliases other names a parameter may have in the file
  * @throws CheckpointError for a missing tensor or one of another shape
  */
-export function weightsFromFile(file: SafetensorsFile, aliases: (name: string) => readonly string[] = () => []): WeightSource {
+export function weightsFromFile(
+  file: SafetensorsFile,
+  aliases: (name: string) => readonly string[] = () => [],
+): WeightSource {
   return (request) =>
     scope(() => {
       const name = [request.name, ...aliases(request.name)].find((candidate) => file.has(candidate)) ?? request.name
       const expected = fileShape(request.shape, request.layout)
       const found = file.info(name).shape
       if (!fits(found, expected))
-        throw new CheckpointError(file.path, `tensor "${name}" has shape ${formatShape(found)}; expected ${formatShape(expected)}`)
+        throw new CheckpointError(
+          file.path,
+          `tensor "${name}" has shape ${formatShape(found)}; expected ${formatShape(expected)}`,
+        )
       return cast(toMemoryLayout(fileTensor(file, name), request), { dtype: request.dtype })
     })
 }

@@ -66,24 +66,26 @@ function secondsLeft({ step, totalSteps, stepsPerSecond }: StepEvent): string {
 
 async function barProgress(stream: TextStream): Promise<Progress> {
   const { default: cliProgress } = await import('cli-progress')
-  type Bar = InstanceType<typeof cliProgress.SingleBar>
-  let bar: Bar | undefined
+  // A single bar would put the cursor back to where it began, over the lines written since; several bars do not.
+  type Bars = InstanceType<typeof cliProgress.MultiBar>
+  let bars: Bars | undefined
+  let bar: ReturnType<Bars['create']> | undefined
   let phase: 'cache' | 'step' | undefined
   const stop = (): void => {
-    bar?.stop()
-    bar = undefined
+    bars?.stop()
+    bars = undefined
     phase = undefined
   }
   const show = (name: 'cache' | 'step', format: string, done: number, total: number, values: object): void => {
-    if (phase !== name) {
-      stop()
-      const options = { format, stream, hideCursor: true, forceRedraw: true, barsize: 24, gracefulExit: false }
-      bar = new cliProgress.SingleBar(options, cliProgress.Presets.shades_classic)
-      bar.start(total, done, values)
-      phase = name
-    } else {
+    if (phase === name) {
       bar?.update(done, values)
+      return
     }
+    stop()
+    const options = { format, stream, hideCursor: true, forceRedraw: true, barsize: 16, gracefulExit: false }
+    bars = new cliProgress.MultiBar(options, cliProgress.Presets.shades_classic)
+    bar = bars.create(total, done, values)
+    phase = name
   }
   return {
     update: (event) => {
@@ -97,12 +99,12 @@ async function barProgress(stream: TextStream): Promise<Progress> {
           rate: formatRate(event.stepsPerSecond),
           left: secondsLeft(event),
         }
-        const format = 'steps {bar} {value}/{total}  loss {loss}  average {average}  lr {rates}  {rate}  {left} left'
+        const format = 'steps {bar} {value}/{total}  {left} left  {rate}  loss {loss}  average {average}  lr {rates}'
         show('step', format, event.step, event.totalSteps, values)
       }
     },
     clear: () => {
-      if (bar !== undefined) stream.write('\r\x1b[K')
+      if (bars !== undefined) stream.write('\r\x1b[K')
     },
     stop,
   }

@@ -20,6 +20,7 @@ export function describeEvent(event: TrainEvent): readonly string[] {
     case 'preview':
       return [`drew ${event.path} (${event.prompt})`]
     case 'end':
+      if (event.path === null) return ['interrupted before the first step; nothing was written']
       return event.reason === 'finished'
         ? [`finished after ${formatCount(event.step, 'step')}: ${event.path}`]
         : [`interrupted after ${formatCount(event.step, 'step')}; what was learned is in ${event.path}`]

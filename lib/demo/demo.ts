@@ -7,7 +7,7 @@ import type { TrainNetworkConfig } from '../train/trainNetworkConfig.ts'
 import { makeDemoData } from './pictures.ts'
 
 export interface DemoOptions {
-  /** Default: 12, of 8 steps each with the default count. */
+  /** Default: 8, of 8 steps each with the default count. */
   readonly epochs?: number | undefined
   /** Of the model's weights and of the training. Default: 1. */
   readonly seed?: number | undefined
@@ -25,7 +25,7 @@ export interface DemoOptions {
  * @throws DataError when the packages the pictures come from are not installed; IoError when a file cannot be written
  */
 export async function prepareDemo(folder: string, options: DemoOptions = {}): Promise<TrainNetworkConfig> {
-  const { epochs = 12, seed = 1, size = 64, count = 32 } = options
+  const { epochs = 8, seed = 1, size = 64, count = 32 } = options
   const data = await makeDemoData(join(folder, 'data'), { count, size, batchSize: 4 })
   const modelFolder = join(folder, 'model')
   const models = new StableDiffusion(tinySd1, () => randomWeights(seed))

@@ -9,6 +9,10 @@ export type DType = 'float32' | 'bfloat16' | 'float16' | 'uint8' | 'int8' | 'int
 export interface Handle {
   readonly shape: readonly number[]
   readonly dtype: DType
+  /** Present when the elements are not packed. */
+  readonly strided?: true
+  /** Present when it is not the CPU. */
+  readonly device?: 'cuda'
 }
 
 export type MaybeHandle = Handle | null
@@ -27,7 +31,6 @@ export interface Addon {
   retain(tensor: Handle): Handle
   /** Strides followed by the offset, in elements. */
   layout(tensor: Handle): number[]
-  deviceOf(tensor: Handle): string
   /** Why there is no CUDA device; empty when there is one. */
   cudaStatus(): string
   /** Live buffers, live, peak and cached bytes, guard violations, jobs run, jobs waiting. */
@@ -97,7 +100,7 @@ export interface Addon {
     needsDown: boolean,
     needsUp: boolean,
   ): [MaybeHandle, MaybeHandle, MaybeHandle, MaybeHandle, MaybeHandle]
-  /** exact: no fast 3x3 convolution; keep: its transformed weights stay beside `weight`. */
+  /** exact: no fast 3x3 convolution; keep: its transformed weights stay beside `weight` 0 never, 1 for large images, 2 always. */
   conv2dForward(
     x: Handle,
     weight: Handle,
@@ -111,7 +114,7 @@ export interface Addon {
     right: number,
     upsample: boolean,
     exact: boolean,
-    keep: boolean,
+    keep: number,
   ): Handle
   /** Gradients of x, weight, bias and timeEmbedding; x may be null where that of weight is not needed. */
   conv2dBackward(
@@ -126,7 +129,7 @@ export interface Addon {
     right: number,
     upsample: boolean,
     exact: boolean,
-    keep: boolean,
+    keep: number,
     needsX: boolean,
     needsWeight: boolean,
     needsBias: boolean,

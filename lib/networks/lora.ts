@@ -57,7 +57,8 @@ export class LoraNetwork {
    */
   constructor(models: { readonly textEncoder?: ClipTextModel; readonly unet?: UNet }, options: LoraOptions) {
     const { rank = 4, alpha = 1, dropout = null, seed } = options
-    if (!Number.isInteger(rank) || rank < 1) throw new ArgumentError('LoraNetwork', 'rank', 'a whole number of 1 or more', String(rank))
+    if (!Number.isInteger(rank) || rank < 1)
+      throw new ArgumentError('LoraNetwork', 'rank', 'a whole number of 1 or more', String(rank))
     if (dropout !== null && !(dropout >= 0 && dropout < 1))
       throw new ArgumentError('LoraNetwork', 'dropout', 'in [0, 1)', String(dropout))
     this.rank = rank
@@ -89,7 +90,8 @@ export class LoraNetwork {
     const mask = streamOf(`${name}.dropout`)
     const key = BigInt.asUintN(64, BigInt(seed))
     const p = this.dropout
-    const drop = p === null ? null : () => (this.#training ? { p, seed: key, stream: mask ^ (this.#step << 20n) } : null)
+    const drop =
+      p === null ? null : () => (this.#training ? { p, seed: key, stream: mask ^ (this.#step << 20n) } : null)
     return { down, up, scale: this.alpha / this.rank, dropout: drop }
   }
 

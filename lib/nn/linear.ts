@@ -50,7 +50,12 @@ export class Linear {
 
   constructor(weights: Weights, inFeatures: number, outFeatures: number, config: LinearConfig = {}) {
     this.conv1x1 = config.conv1x1 ?? false
-    this.weight = weights.parameter('weight', [outFeatures, inFeatures], 'kaimingUniform', this.conv1x1 ? 'conv1x1' : 'same')
+    this.weight = weights.parameter(
+      'weight',
+      [outFeatures, inFeatures],
+      'kaimingUniform',
+      this.conv1x1 ? 'conv1x1' : 'same',
+    )
     this.bias = (config.bias ?? true) ? weights.parameter('bias', [outFeatures], 'zeros') : null
     weights.registry.linears.set(weights.path, this)
   }

@@ -1,10 +1,19 @@
 import { defineOp } from '../autograd/defineOp.ts'
 import type { MaybeHandle } from '../native/addon.ts'
 import { addon } from '../native/load.ts'
+import { tensor } from '../tensor/create.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
+import { add } from './add.ts'
 import { expectCompute, expectDivisible, expectDType, expectOption, expectRank, expectShape } from './check.ts'
+import { contiguous } from './contiguous.ts'
+import { matmul } from './matmul.ts'
+import { mul } from './mul.ts'
+import { permute } from './permute.ts'
+import { reshape } from './reshape.ts'
+import { scale } from './scale.ts'
+import { softmax } from './softmax.ts'
 
 export interface AttentionOptions {
   /** Number of heads; each takes an equal, neighbouring share of the channels. */
@@ -20,6 +29,38 @@ type Saved = readonly [q: Tensor, k: Tensor, v: Tensor, o: Tensor, logSumExp: Te
 
 function scaleOf(q: Tensor, options: AttentionOptions): number {
   return options.scale ?? (q.dim(-1) / options.heads) ** -0.5
+}
+
+/** [n, tokens, heads * d] to [n, heads, tokens, d]. */
+function splitHeads(x: Tensor, heads: number): Tensor {
+  const [batch, tokens, channels] = x.shape as [number, number, number]
+  const split = reshape(contiguous(x), { shape: [batch, tokens, heads, channels / heads] })
+  return contiguous(permute(split, { axes: [0, 2, 1, 3] }))
+}
+
+/** float32 [queries, keys]: `seen` where a causal query sees the key, else `unseen`. */
+function causalMask(queries: number, keys: number, seen: number, unseen: number, device: Tensor['device']): Tensor {
+  const data = new Float32Array(queries * keys)
+  for (let i = 0; i < queries; i++)
+    for (let j = 0; j < keys; j++) data[i * keys + j] = j <= i + keys - queries ? seen : unseen
+  return tensor(data, [queries, keys], { device })
+}
+
+/** Attention with its scores in memory. */
+function composed([q, k, v]: Inputs, options: AttentionOptions): Tensor {
+  const { heads, causal = false } = options
+  const [queries, keys] = [q.dim(1), k.dim(1)]
+  const products = matmul(splitHeads(q, heads), splitHeads(k, heads), { transposeB: true })
+  const scores = scale(products, { factor: scaleOf(q, options) })
+  const weights = causal
+    ? // Rows that see nothing come out of the softmax uniform; the product makes them zero.
+      mul(
+        softmax(add(scores, causalMask(queries, keys, 0, -1e30, q.device))),
+        causalMask(queries, keys, 1, 0, q.device),
+      )
+    : softmax(scores)
+  const merged = contiguous(permute(matmul(weights, splitHeads(v, heads)), { axes: [0, 2, 1, 3] }))
+  return reshape(merged, { shape: q.shape })
 }
 
 /** A view that the kernels read in place: any strides as long as channels are neighbours. */
@@ -38,7 +79,8 @@ function expectPackedChannels(name: string, x: Tensor): void {
  * Scaled dot-product attention, `softmax(scale * q k^T) v` for each head, without storing the scores (the algorithm of
  * FlashAttention-2, arXiv 2307.08691). Queries that see no key give 0.
  *
- * `q` is [n, t, heads * d], `k` and `v` are [n, s, heads * d], all float32 or all bfloat16; d is a multiple of 8. Views with
+ * `q` is [n, t, heads * d], `k` and `v` are [n, s, heads * d], all float32 or all bfloat16. The kernels want d to be a
+ * multiple of 8; other head sizes run the composition of plain ops, which stores the scores. Views with
  * strides are read in place as long as the channels are neighbours. Sums and softmax are float32.
  * @returns [n, t, heads * d] with the dtype of `q`
  */
@@ -54,13 +96,17 @@ export const attention = defineOp<Inputs, Saved, AttentionOptions>('attention', 
     const [batch, , channels] = q.shape as [number, number, number]
     expectShape('attention', 'k', k, [batch, k.dim(1), channels])
     expectShape('attention', 'v', v, k.shape)
-    const { heads, scale } = options
+    const { heads, scale: factor } = options
     expectOption('attention', 'heads', Number.isInteger(heads) && heads >= 1, 'a positive integer', heads)
-    expectDivisible('attention', 'the channels of q', channels, '8 * heads', 8 * heads)
-    expectOption('attention', 'scale', scale === undefined || (scale > 0 && scale < 1e6), 'positive', scale)
+    expectDivisible('attention', 'the channels of q', channels, 'heads', heads)
+    expectOption('attention', 'scale', factor === undefined || (factor > 0 && factor < 1e6), 'positive', factor)
     expectPackedChannels('q', q)
     expectPackedChannels('k', k)
     expectPackedChannels('v', v)
+  },
+  unsupported([q], { heads }) {
+    const size = q.dim(-1) / heads
+    return size % 8 === 0 ? null : `the head size ${size} is not a multiple of 8`
   },
   forward([q, k, v], options, save) {
     const causal = options.causal ?? false
@@ -86,4 +132,5 @@ export const attention = defineOp<Inputs, Saved, AttentionOptions>('attention', 
     const wrapped = (handle: MaybeHandle): Tensor | null => handle && wrap(handle)
     return [wrapped(gradients[0]), wrapped(gradients[1]), wrapped(gradients[2])]
   },
+  reference: composed,
 })

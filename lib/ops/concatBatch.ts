@@ -20,7 +20,12 @@ export function concatBatch(parts: readonly Tensor[]): Tensor {
         `${part.dtype} ${formatShape(part.shape)}`,
       )
     if (!part.contiguous)
-      throw new ArgumentError('concatBatch', `parts[${i}]`, 'contiguous (call contiguous(x))', `strides ${formatShape(part.strides)}`)
+      throw new ArgumentError(
+        'concatBatch',
+        `parts[${i}]`,
+        'contiguous (call contiguous(x))',
+        `strides ${formatShape(part.strides)}`,
+      )
   })
   markCall()
   return wrap(addon.concatBatchForward(parts.map((part) => part.handle)))

@@ -20,7 +20,8 @@ export interface Conv2dOptions {
   readonly exact?: boolean
   /**
    * Keep the transformed weights of fast convolutions beside `weight`, at four times its size in float32 and as much again
-   * for the gradient of `x`; they are made again when `weight` changes. Default: where `weight` takes no gradient.
+   * for the gradient of `x`; they are made again when `weight` changes. Default: where `weight` takes no gradient and the
+   * batch has 1024 output pixels or more. True keeps them for 256 pixels too, where they are large and the gain is small.
    */
   readonly keepTransformed?: boolean
 }
@@ -46,6 +47,12 @@ function outputShape(x: Tensor, weight: Tensor, options: Conv2dOptions): [number
   const size = (input: number, padding: number, kernel: number): number =>
     Math.floor((input * factor + padding - kernel) / (options.stride ?? 1)) + 1
   return [n, size(h, top + bottom, weight.dim(1)), size(w, left + right, weight.dim(2)), weight.dim(0)]
+}
+
+/** 0: never keep transformed weights, 1: for many pixels, 2: wherever it is faster. */
+function keepCode({ keepTransformed }: Conv2dOptions, weightChanges: boolean): number {
+  if (keepTransformed !== undefined) return keepTransformed ? 2 : 0
+  return weightChanges ? 0 : 1
 }
 
 /** The shape of an x that was not saved: with stride 1 that of the result determines it. */
@@ -122,7 +129,7 @@ export const conv2d = defineOp<Inputs, Saved, Conv2dOptions>('conv2d', {
       ...sidesOf(options),
       options.upsample ?? false,
       options.exact ?? false,
-      options.keepTransformed ?? !weight.tracked,
+      keepCode(options, weight.tracked),
     )
     return wrap(y)
   },
@@ -136,7 +143,7 @@ export const conv2d = defineOp<Inputs, Saved, Conv2dOptions>('conv2d', {
       ...sidesOf(options),
       options.upsample ?? false,
       options.exact ?? false,
-      options.keepTransformed ?? !needs[1],
+      keepCode(options, needs[1]),
       needs[0],
       needs[1],
       needs[2],

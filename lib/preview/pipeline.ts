@@ -39,7 +39,12 @@ export async function samplePicture(
   const { unet, vae, config } = models
   const guided = prompt.scale > 1
   const [height, width] = [prompt.height / vae.reduction, prompt.width / vae.reduction]
-  const context = encodePrompts(models, tokenizer, guided ? [prompt.negativePrompt, prompt.prompt] : [prompt.prompt], options.clipSkip ?? 1)
+  const context = encodePrompts(
+    models,
+    tokenizer,
+    guided ? [prompt.negativePrompt, prompt.prompt] : [prompt.prompt],
+    options.clipSkip ?? 1,
+  )
   const sampler = new DdimSampler({ steps: prompt.steps, predictionType: config.predictionType })
   const shape = [1, height, width, config.unet.inChannels]
   let latents = keep(randomNormal(shape, { seed: prompt.seed ?? options.seed, stream: streamOf('preview') }))
@@ -84,7 +89,12 @@ function guide(output: Tensor, guidance: number): Tensor {
 }
 
 /** Hidden states of prompts, [n, 77 * chunks, d]: as many chunks of 75 tokens as the longest needs, each with its start and end. */
-function encodePrompts({ textEncoder, unet }: StableDiffusion, tokenizer: ClipTokenizer, texts: readonly string[], clipSkip: number): Tensor {
+function encodePrompts(
+  { textEncoder, unet }: StableDiffusion,
+  tokenizer: ClipTokenizer,
+  texts: readonly string[],
+  clipSkip: number,
+): Tensor {
   const inner = TOKEN_ROW_LENGTH - 2
   const contents = texts.map((text) => tokenizer.encode(text).slice(0, inner * maxChunks))
   const chunks = Math.max(1, ...contents.map((ids) => Math.ceil(ids.length / inner)))

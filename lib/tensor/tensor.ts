@@ -61,7 +61,7 @@ export class Tensor implements Disposable {
   }
 
   get device(): DeviceName {
-    return addon.deviceOf(this.handle) as DeviceName
+    return this.handle.device ?? 'cpu'
   }
 
   /** In elements. */
@@ -70,7 +70,7 @@ export class Tensor implements Disposable {
   }
 
   get contiguous(): boolean {
-    return sameShape(this.strides, packedStrides(this.shape))
+    return this.handle.strided !== true
   }
 
   /** Size of an axis; negative axes count from the end. */

@@ -81,8 +81,8 @@ export interface EndEvent {
   readonly type: 'end'
   readonly reason: 'finished' | 'interrupted'
   readonly step: number
-  /** The file written last. */
-  readonly path: string
+  /** The file written last; null when the run was interrupted before its first step and wrote nothing. */
+  readonly path: string | null
 }
 
 export type TrainEvent =

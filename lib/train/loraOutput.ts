@@ -30,6 +30,7 @@ type Moment = { readonly epoch: number } | { readonly step: number }
 
 export class LoraOutput {
   readonly #parts: LoraOutputParts
+  #final: SaveEvent | null = null
   readonly #startedAt = Date.now() / 1000
   readonly #sessionId = crypto.getRandomValues(new Uint32Array(1))[0]!
 
@@ -58,8 +59,14 @@ export class LoraOutput {
     if (draws) yield* this.#draw(saved.path, { epoch }, step, epoch)
   }
 
-  saveFinal(step: number, epoch: number): Promise<SaveEvent> {
-    return this.#save('end', step, epoch)
+  /** The last file of the run, once it has been written. */
+  get final(): SaveEvent | null {
+    return this.#final
+  }
+
+  async saveFinal(step: number, epoch: number): Promise<SaveEvent> {
+    this.#final = await this.#save('end', step, epoch)
+    return this.#final
   }
 
   async #save(at: Moment | 'end', step: number, epoch: number): Promise<SaveEvent> {
@@ -133,7 +140,10 @@ export class LoraOutput {
     const detach = attachLora([...modules.values()], models)
     try {
       for (const [index, prompt] of prompts.entries()) {
-        const picture = await samplePicture(models, tokenizer, prompt, { clipSkip: config.model.clipSkip ?? 1, seed: seed + index })
+        const picture = await samplePicture(models, tokenizer, prompt, {
+          clipSkip: config.model.clipSkip ?? 1,
+          seed: seed + index,
+        })
         const name = sampleFileName({
           outputName: config.output.name ?? undefined,
           time: new Date(),

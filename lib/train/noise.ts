@@ -53,7 +53,9 @@ export function makeNoisy(latents: Tensor, options: NoiseOptions, key: BatchKey)
   const [count, h, w, c] = latents.shape as readonly [number, number, number, number]
   const name = (what: string, slot: number | string): bigint => streamOf(`${what}/${key.epoch}/${key.batch}/${slot}`)
   return scope(() => {
-    const samples = Array.from({ length: count }, (_, slot) => randomNormal([1, h, w, c], { seed, stream: name('noise', slot) }))
+    const samples = Array.from({ length: count }, (_, slot) =>
+      randomNormal([1, h, w, c], { seed, stream: name('noise', slot) }),
+    )
     const plain = concatBatch(samples)
     const noise = noiseOffset
       ? offsetNoise(plain, latents, {

@@ -10,7 +10,11 @@ export interface StepPlan {
  */
 export function planSteps(
   batchesPerEpoch: number,
-  { maxSteps, maxEpochs, gradientAccumulationSteps }: { maxSteps: number; maxEpochs: number | null; gradientAccumulationSteps: number },
+  {
+    maxSteps,
+    maxEpochs,
+    gradientAccumulationSteps,
+  }: { maxSteps: number; maxEpochs: number | null; gradientAccumulationSteps: number },
 ): StepPlan {
   const stepsPerEpoch = Math.ceil(batchesPerEpoch / gradientAccumulationSteps)
   const totalSteps = maxEpochs === null ? maxSteps : maxEpochs * stepsPerEpoch

@@ -6,7 +6,7 @@ import { type DatasetGroup, loadDatasetGroup } from '../data/datasetGroup.ts'
 import { describeDatasetGroup } from '../data/report.ts'
 import { noiseSchedule } from '../diffusion/noiseSchedule.ts'
 import { toIoError } from '../io/systemError.ts'
-import { loadClipTokenizer, type ClipTokenizer } from '../models/clip/tokenizer.ts'
+import { type ClipTokenizer, loadClipTokenizer } from '../models/clip/tokenizer.ts'
 import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
 import { streamOf } from '../nn/init.ts'
 import { concatBatch } from '../ops/concatBatch.ts'
@@ -21,11 +21,11 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { DataError } from '../util/errors.ts'
 import type { TrainEvent } from './events.ts'
 import { encodePictures, LatentCache, pictureTensor } from './latents.ts'
-import { LoraMethod } from './methods/lora.ts'
 import { LoraOutput } from './loraOutput.ts'
+import { LoraMethod } from './methods/lora.ts'
 import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
-import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
 import { type TrainBatch, Trainer } from './trainer.ts'
+import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
 
 export interface TrainNetworkOptions {
   /** Aborting it ends the training after the step under way, with a save. */
@@ -36,7 +36,10 @@ export interface TrainNetworkOptions {
  * Trains a LoRA. Nothing happens until the first event is asked for; leaving the loop early frees everything.
  * @throws ConfigError, DataError, CheckpointError, IoError or NativeError; what had been written stays
  */
-export async function* trainNetwork(config: TrainNetworkConfig, { signal }: TrainNetworkOptions = {}): AsyncGenerator<TrainEvent> {
+export async function* trainNetwork(
+  config: TrainNetworkConfig,
+  { signal }: TrainNetworkOptions = {},
+): AsyncGenerator<TrainEvent> {
   const session = await openSession(config)
   try {
     yield* session.run(signal)
@@ -53,10 +56,14 @@ async function openSession(config: TrainNetworkConfig): Promise<TrainNetworkSess
     fallbacks: data.fallbacks,
     priorLossWeight: data.priorLossWeight,
     cacheLatents: data.cacheLatents,
-    sizeMultiple: 64,
   })
-  if (group.batchesPerEpoch === 0) throw new DataError(output.folder, 'there is nothing to train on: the data set has no images')
-  const prompts = preview.promptFile === null ? [] : await readPromptFile(preview.promptFile)
+  if (group.batchesPerEpoch === 0)
+    throw new DataError(output.folder, 'there is nothing to train on: the data set has no images')
+  const promptWarnings: string[] = []
+  const prompts =
+    preview.promptFile === null
+      ? []
+      : await readPromptFile(preview.promptFile, { onWarning: (message) => promptWarnings.push(message) })
   await mkdir(output.folder, { recursive: true }).catch((error: unknown) => {
     throw toIoError(output.folder, 'create the output folder', error)
   })
@@ -64,7 +71,15 @@ async function openSession(config: TrainNetworkConfig): Promise<TrainNetworkSess
   const models = await loadDiffusersFolder(model.path, { dtypes: { unet: dtype, vae: dtype } })
   try {
     const tokenizer = await loadClipTokenizer({ variant: models.config.version === 2 ? 'sd2' : 'sd1' })
-    return new TrainNetworkSession(config, seed, group, models, tokenizer, prompts)
+    return new TrainNetworkSession({
+      config,
+      seed,
+      group,
+      models,
+      tokenizer,
+      prompts,
+      warnings: [...group.warnings, ...promptWarnings],
+    })
   } catch (error) {
     models.dispose()
     throw error
@@ -79,10 +94,22 @@ function drawSeed(): number {
 /** The parameters of one part of the model, named as the logs name it. */
 type LoraParameterGroup = ParameterGroup<AdamWSettings> & { readonly name: string; readonly learningRate: number }
 
+interface SessionParts {
+  readonly config: TrainNetworkConfig
+  readonly seed: number
+  readonly group: DatasetGroup
+  readonly models: StableDiffusion
+  readonly tokenizer: ClipTokenizer
+  readonly prompts: readonly PromptSpec[]
+  /** About the data and the prompts. */
+  readonly warnings: readonly string[]
+}
+
 class TrainNetworkSession {
   readonly #config: TrainNetworkConfig
   readonly #seed: number
   readonly #group: DatasetGroup
+  readonly #warnings: readonly string[]
   readonly #models: StableDiffusion
   readonly #method: LoraMethod
   readonly #trainer: Trainer
@@ -94,18 +121,13 @@ class TrainNetworkSession {
   readonly #average = new LossAverage()
   readonly #disposers: (() => void)[] = []
 
-  constructor(
-    config: TrainNetworkConfig,
-    seed: number,
-    group: DatasetGroup,
-    models: StableDiffusion,
-    tokenizer: ClipTokenizer,
-    prompts: readonly PromptSpec[],
-  ) {
+  constructor(parts: SessionParts) {
+    const { config, seed, group, models, tokenizer, prompts, warnings } = parts
     const { model, network, training, optimizer } = config
     this.#config = config
     this.#seed = seed
     this.#group = group
+    this.#warnings = warnings
     this.#models = models
     this.#plan = planSteps(group.batchesPerEpoch, training)
     models.unet.gradientCheckpointing = training.gradientCheckpointing
@@ -151,7 +173,16 @@ class TrainNetworkSession {
       maxGradNorm: optimizer.maxGradNorm,
     })
     this.#cache = config.data.cacheLatents ? new LatentCache() : null
-    this.#output = new LoraOutput({ config, seed, group, models, tokenizer, prompts, network: this.#method.network, plan: this.#plan })
+    this.#output = new LoraOutput({
+      config,
+      seed,
+      group,
+      models,
+      tokenizer,
+      prompts,
+      network: this.#method.network,
+      plan: this.#plan,
+    })
     this.#disposers.push(
       () => this.#cache?.dispose(),
       () => stepper.dispose(),
@@ -177,7 +208,7 @@ class TrainNetworkSession {
 
   async *run(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
     const { totalSteps, epochCount } = this.#plan
-    yield* this.#start()
+    yield* this.#start(signal)
     let step = 0
     let epoch = 0
     const started = performance.now()
@@ -214,15 +245,19 @@ class TrainNetworkSession {
       yield { type: 'epochEnd', epoch, averageLoss: this.#average.value }
       if (!signal?.aborted) yield* this.#output.afterEpoch(step, epoch)
     }
-    const saved = await this.#output.saveFinal(step, signal?.aborted ? epoch : epochCount)
-    yield saved
-    yield { type: 'end', reason: signal?.aborted ? 'interrupted' : 'finished', step, path: saved.path }
+    const reason = signal?.aborted ? 'interrupted' : 'finished'
+    if (step === 0) {
+      yield { type: 'end', reason, step, path: null }
+      return
+    }
+    if (!this.#output.final) yield await this.#output.saveFinal(step, signal?.aborted ? epoch : epochCount)
+    yield { type: 'end', reason, step, path: this.#output.final?.path ?? null }
   }
 
-  async *#start(): AsyncGenerator<TrainEvent> {
+  async *#start(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
     const group = this.#group
     const { network } = this.#method
-    for (const message of group.warnings) yield { type: 'warning', message }
+    for (const message of this.#warnings) yield { type: 'warning', message }
     yield {
       type: 'start',
       seed: this.#seed,
@@ -234,9 +269,11 @@ class TrainNetworkSession {
       moduleCount: network.modules.length,
       report: describeDatasetGroup(group),
     }
-    if (this.#cache)
-      for await (const { done, total } of this.#cache.fill(group, this.#models.vae, this.#config.data.vaeBatchSize))
-        yield { type: 'cache', done, total }
+    if (!this.#cache) return
+    for await (const { done, total } of this.#cache.fill(group, this.#models.vae, this.#config.data.vaeBatchSize)) {
+      yield { type: 'cache', done, total }
+      if (signal?.aborted) return
+    }
   }
 
   /** The epoch's batches with scaled latents, which the caller disposes. */

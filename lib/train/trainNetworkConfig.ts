@@ -1,6 +1,7 @@
 /** Everything a LoRA training is told, as typed blocks. The command line and the library's users fill the same structure. */
-import type { DatasetSource } from '../data/datasetGroup.ts'
+
 import type { DatasetFallbacks } from '../config/datasetConfig.ts'
+import type { DatasetSource } from '../data/datasetGroup.ts'
 import type { SavePrecision } from '../networks/kohyaLora.ts'
 
 export type SchedulerName =

@@ -1,6 +1,6 @@
 import { backward } from '../autograd/backward.ts'
-import type { UNet } from '../models/stableDiffusion/unet.ts'
 import { minSnrWeights } from '../diffusion/noiseSchedule.ts'
+import type { UNet } from '../models/stableDiffusion/unet.ts'
 import { cast } from '../ops/cast.ts'
 import { mseLoss } from '../ops/mseLoss.ts'
 import { scale } from '../ops/scale.ts'
@@ -90,15 +90,18 @@ export class Trainer {
     optimizer.zeroGrad()
     const losses = this.#losses
     this.#losses = []
-    return Promise.all([Promise.all(losses), clip === null ? 0 : readNumber(clip, 0)]).then(([values, gradientNorm]) => ({
-      loss: values.reduce((sum, value) => sum + value, 0) / values.length,
-      gradientNorm,
-    }))
+    return Promise.all([Promise.all(losses), clip === null ? 0 : readNumber(clip, 0)]).then(
+      ([values, gradientNorm]) => ({
+        loss: values.reduce((sum, value) => sum + value, 0) / values.length,
+        gradientNorm,
+      }),
+    )
   }
 
   #weights(lossWeights: readonly number[], timesteps: readonly number[]): Tensor | null {
     const { minSnrGamma, noise } = this.#options
-    const snr = minSnrGamma === null ? null : minSnrWeights(noise.schedule, timesteps, minSnrGamma, noise.predictionType)
+    const snr =
+      minSnrGamma === null ? null : minSnrWeights(noise.schedule, timesteps, minSnrGamma, noise.predictionType)
     if (snr === null && lossWeights.every((weight) => weight === 1)) return null
     return tensor(
       lossWeights.map((weight, i) => weight * (snr?.[i] ?? 1)),

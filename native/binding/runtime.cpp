@@ -25,8 +25,6 @@ std::string cuda_status() {  // empty when there is a GPU
   return why_not;
 }
 
-std::string device_of(const Tensor& t) { return t.device()->kind() == DeviceKind::kCpu ? "cpu" : "cuda"; }
-
 std::vector<int64_t> memory(const std::string& device) {
   Device* d = device_named(device);
   const MemoryCounters c = d->pool().counters();
@@ -222,7 +220,6 @@ void define_runtime(napi_env env, napi_value exports) {
   def(env, exports, "view", &view);
   def(env, exports, "retain", &retain);
   def(env, exports, "layout", &layout);
-  def(env, exports, "deviceOf", &device_of);
   def(env, exports, "cudaStatus", &cuda_status);
   def(env, exports, "memory", &memory);
   def(env, exports, "resetPeak", &reset_peak);

@@ -23,7 +23,8 @@ std::vector<float> bin_means(int bins) {
   return means;
 }
 
-// The smallest number whose code is `code`: the midpoint before it, or its successor where the tie goes to the even code before.
+// The smallest number whose code is `code`: the midpoint before it, or its successor where the tie goes to the even
+// code before.
 float first_of(const QuantizationMap& map, int code) {
   const float midpoint = map.midpoint[code - 1];
   return code % 2 == 0 ? midpoint : std::nextafter(midpoint, 2.0f);

@@ -33,8 +33,8 @@ NW_INLINE Vec magnitude_codes(const QuantizationMap& map, Vec u, Vec& doubt) {
   return min(code, last);
 }
 
-// The values mirror each other: code 254 - k holds the negative of code k, apart from 255 which has no partner. keep_sign: a
-// negative number never becomes zero, as the optimizers of the common implementation have it.
+// The values mirror each other: code 254 - k holds the negative of code k, apart from 255 which has no partner.
+// keep_sign: a negative number never becomes zero, as the optimizers of the common implementation have it.
 template <bool keep_sign>
 NW_INLINE int negative_code(int code) {
   const int least = keep_sign ? 128 : 127, mirrored = 254 - (code < least ? least : code);

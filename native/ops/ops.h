@@ -42,15 +42,15 @@ linear_backward(const Tensor& dy, const std::optional<Tensor>& x, const Tensor& 
                 int64_t activation, double lora_scale, bool needs_x, bool needs_weight, bool needs_bias, bool needs_down,
                 bool needs_up);
 
-// conv2d: y = convolution(x, enlarged first with upsample) + bias + time_embedding + residual. frozen: weight will not change soon, so that
-// what is derived from it may be kept beside it. exact: no fast 3x3 convolution.
+// conv2d: y = convolution(x, enlarged first with upsample) + bias + time_embedding + residual. exact: no fast 3x3 convolution. keep: its
+// transformed weights stay beside weight 0 never, 1 for layers with many pixels, 2 wherever that is faster.
 Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
                       const std::optional<Tensor>& time_embedding, const std::optional<Tensor>& residual, int64_t stride, int64_t top,
-                      int64_t bottom, int64_t left, int64_t right, bool upsample, bool exact, bool frozen);
+                      int64_t bottom, int64_t left, int64_t right, bool upsample, bool exact, int64_t keep);
 // Gradients of x, weight, bias, time_embedding; that of residual is dy. x is needed for that of weight alone.
 std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> conv2d_backward(
     const Tensor& dy, const std::optional<Tensor>& x, const Shape& x_shape, const Tensor& weight, int64_t stride, int64_t top,
-    int64_t bottom, int64_t left, int64_t right, bool upsample, bool exact, bool frozen, bool needs_x, bool needs_weight, bool needs_bias,
+    int64_t bottom, int64_t left, int64_t right, bool upsample, bool exact, int64_t keep, bool needs_x, bool needs_weight, bool needs_bias,
     bool needs_time);
 // attention: softmax(scale q k^T) v for each head of q [n, t, heads * d], k and v [n, s, heads * d]; d is a multiple
 // of 8. forward gives (o, log-sum-exp [n, heads, t]), backward (dq, dk, dv) as far as they are needed

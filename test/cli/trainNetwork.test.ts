@@ -39,11 +39,12 @@ describe('train-network', () => {
   it('draws a bar on a terminal and leaves the cursor visible', async () => {
     const host = makeTestHost({ isTTY: true })
     await trainNetworkCommand(needed, host, fakeTrain())
-    expect(host.stderr.text).toContain('4/4  loss 0.2500  average 0.5000')
+    expect(host.stderr.text).toContain('4/4  0:00 left  2.00 s/step  loss 0.2500  average 0.5000')
     expect(host.stderr.text).not.toContain('step 1/4')
     expect(cursorIsVisible(host.stderr.text)).toBe(true)
     expect(host.stdout.text).toContain('saved out/last.safetensors')
     expect(host.stdout.text).not.toContain('\x1b')
+    expect(host.stderr.text).not.toContain('\x1b8') // the cursor is never put back over lines of results
   })
 
   it.each(['SIGINT', 'SIGTERM'])(

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { backward } from '../../lib/autograd/backward.ts'
 import { UNet } from '../../lib/models/stableDiffusion/unet.ts'
 import { tensor, zeros } from '../../lib/tensor/create.ts'
-import { memory } from '../../lib/tensor/runtime.ts'
 import { scope } from '../../lib/tensor/scope.ts'
+import { liveBuffers, settled } from '../support/device.ts'
 import { expectDigest } from '../support/digest.ts'
 import { loadModelFixture } from '../support/modelFixture.ts'
 import { expectGradients, formulaInput, formulaWeights, tinyConfigs, trainAll } from '../support/tinyModels.ts'
@@ -18,29 +18,32 @@ describe.each(['tinySd1', 'tinySd2'] as const)('the U-Net of %s', (name) => {
     ['unet', false],
     ['unet', true],
     ['unetOddWidth', false],
-  ] as const)('agrees with diffusers, outputs and every gradient (%s, checkpointing %s)', async (sectionName, checkpointing) => {
-    const section = fixture[sectionName]
-    const unet = new UNet(tinyConfigs[name].unet, formulaWeights('unet'))
-    unet.gradientCheckpointing = checkpointing
-    trainAll(unet.registry)
-    const latents = formulaInput(`${name}/${sectionName}/latents`, section.latents)
-    const context = formulaInput(`${name}/${sectionName}/context`, section.context)
-    latents.requiresGrad = true
-    context.requiresGrad = true
-    const times = tensor(Float32Array.from(section.timesteps), [section.timesteps.length])
-    const sample = unet.forward(latents, times, context)
-    expectDigest((await sample.read()) as Float32Array, section.sample, forwardTolerance)
-    backward(sample, formulaInput(`${name}/${sectionName}/dy`, sample.shape))
-    expectDigest((await latents.grad!.read()) as Float32Array, section.dlatents, gradientTolerance)
-    expectDigest((await context.grad!.read()) as Float32Array, section.dcontext, gradientTolerance)
-    await expectGradients(unet.registry, 'unet', section.gradients, gradientTolerance)
-    unet.dispose()
-  })
+  ] as const)(
+    'agrees with diffusers, outputs and every gradient (%s, checkpointing %s)',
+    async (sectionName, checkpointing) => {
+      const section = fixture[sectionName]
+      const unet = new UNet(tinyConfigs[name].unet, formulaWeights('unet'))
+      unet.gradientCheckpointing = checkpointing
+      trainAll(unet.registry)
+      const latents = formulaInput(`${name}/${sectionName}/latents`, section.latents)
+      const context = formulaInput(`${name}/${sectionName}/context`, section.context)
+      latents.requiresGrad = true
+      context.requiresGrad = true
+      const times = tensor(Float32Array.from(section.timesteps), [section.timesteps.length])
+      const sample = unet.forward(latents, times, context)
+      expectDigest((await sample.read()) as Float32Array, section.sample, forwardTolerance)
+      backward(sample, formulaInput(`${name}/${sectionName}/dy`, sample.shape))
+      expectDigest((await latents.grad!.read()) as Float32Array, section.dlatents, gradientTolerance)
+      expectDigest((await context.grad!.read()) as Float32Array, section.dcontext, gradientTolerance)
+      await expectGradients(unet.registry, 'unet', section.gradients, gradientTolerance)
+      unet.dispose()
+    },
+  )
 
   it('returns live buffers to the baseline after a step', async () => {
     const unet = new UNet(tinyConfigs[name].unet, formulaWeights('unet'))
     trainAll(unet.registry)
-    const step = async (): Promise<number> => {
+    const step = async (): Promise<void> => {
       scope(() => {
         const { latents, context } = fixture.unet
         const sample = unet.forward(
@@ -54,14 +57,13 @@ describe.each(['tinySd1', 'tinySd2'] as const)('the U-Net of %s', (name) => {
         parameter.grad?.dispose()
         parameter.grad = null
       }
-      const fence = tensor([0], [1])
-      await fence.read()
-      fence.dispose()
-      return memory().liveBuffers
+      await settled()
     }
-    const first = await step()
-    expect(await step()).toBe(first)
-    expect(first).toBeLessThanOrEqual(unet.registry.parameters.size + 4)
+    const baseline = await liveBuffers()
+    for (let i = 0; i < 3; i++) {
+      await step()
+      expect(await liveBuffers()).toBeLessThanOrEqual(baseline)
+    }
     unet.dispose()
   })
 

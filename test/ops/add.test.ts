@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { add } from '../../lib/ops/add.ts'
 import { tensor } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { atBroadcast, generate, operandCases } from '../support/indexing.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
@@ -9,6 +10,8 @@ opSuite(add, {
   tolerance: elementwiseTolerance,
   cases: operandCases,
 })
+
+fixtureSuite(add, { tolerance: elementwiseTolerance })
 
 describe('add', () => {
   it('rejects shapes that do not fit', () => {

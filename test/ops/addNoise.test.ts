@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { addNoise, velocity } from '../../lib/ops/addNoise.ts'
 import { tensor, zeros } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { type Array64, array64 } from '../support/float64.ts'
 import { elementwiseTolerance, type OpCase, opSuite } from '../support/opSuite.ts'
 
@@ -36,6 +37,10 @@ const cases = [
 
 opSuite(addNoise, { oracle: oracle(0), tolerance: elementwiseTolerance, cases })
 opSuite(velocity, { oracle: oracle(1), tolerance: elementwiseTolerance, cases })
+
+fixtureSuite(addNoise, { tolerance: elementwiseTolerance })
+
+fixtureSuite(velocity, { tolerance: elementwiseTolerance })
 
 describe('addNoise', () => {
   it('rejects timesteps that are not one for each sample', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { concatChannels } from '../../lib/ops/concatChannels.ts'
 import { tensor, zeros } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { at, generate } from '../support/indexing.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
@@ -23,6 +24,8 @@ opSuite(concatChannels, {
     },
   ],
 })
+
+fixtureSuite(concatChannels, { tolerance: elementwiseTolerance })
 
 describe('concatChannels', () => {
   it('rejects other leading axes', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { embedding } from '../../lib/ops/embedding.ts'
 import { tensor, zeros } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { array64 } from '../support/float64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
@@ -35,6 +36,8 @@ opSuite(embedding, {
     },
   ],
 })
+
+fixtureSuite(embedding, { tolerance: elementwiseTolerance })
 
 describe('embedding', () => {
   it('rejects ids that are not int32', () => {

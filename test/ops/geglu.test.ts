@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { backward } from '../../lib/autograd/backward.ts'
 import { geglu } from '../../lib/ops/geglu.ts'
 import { tensor } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { type Array64, array64 } from '../support/float64.ts'
 import { gelu64 } from '../support/functions64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
@@ -26,6 +27,8 @@ opSuite(geglu, {
     { name: 'rows longer than a task', inputs: [{ shape: [2, 2 * 16411] }], options: {} },
   ],
 })
+
+fixtureSuite(geglu, { tolerance: elementwiseTolerance })
 
 describe('geglu', () => {
   it('has half the value as the gradient of a gate of zero', async () => {

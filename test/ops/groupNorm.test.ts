@@ -2,21 +2,27 @@ import { describe, expect, it } from 'vitest'
 import { backward } from '../../lib/autograd/backward.ts'
 import { groupNorm } from '../../lib/ops/groupNorm.ts'
 import { full, randomNormal, zeros } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { groupNorm64, groupNormCases } from '../support/groupNorm64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
+const tolerance = {
+  float32: { rms: 2e-7, max: 2e-6, relative: 1e-6 },
+  bfloat16: elementwiseTolerance.bfloat16,
+} as const
+const gradientTolerance = {
+  float32: { rms: 2e-6, max: 1e-5, relative: 1e-5 },
+  bfloat16: { rms: 7.5e-3, max: 1.2e-2, relative: 2 ** -7 },
+} as const
+
 opSuite(groupNorm, {
   oracle: groupNorm64,
-  tolerance: {
-    float32: { rms: 2e-7, max: 2e-6, relative: 1e-6 },
-    bfloat16: elementwiseTolerance.bfloat16,
-  },
-  gradientTolerance: {
-    float32: { rms: 2e-6, max: 1e-5, relative: 1e-5 },
-    bfloat16: { rms: 7.5e-3, max: 1.2e-2, relative: 2 ** -7 },
-  },
+  tolerance,
+  gradientTolerance,
   cases: groupNormCases,
 })
+
+fixtureSuite(groupNorm, { tolerance, gradientTolerance })
 
 describe('groupNorm', () => {
   it('gives the input a gradient that sums to nothing over each group', async () => {

@@ -2,26 +2,32 @@ import { describe, expect, it } from 'vitest'
 import { backward } from '../../lib/autograd/backward.ts'
 import { groupNormSilu } from '../../lib/ops/groupNormSilu.ts'
 import { full, randomNormal, zeros } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { array64 } from '../support/float64.ts'
 import { silu64 } from '../support/functions64.ts'
 import { groupNorm64, groupNormCases } from '../support/groupNorm64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
+
+const tolerance = {
+  float32: { rms: 2e-7, max: 2e-6, relative: 1e-6 },
+  bfloat16: elementwiseTolerance.bfloat16,
+} as const
+const gradientTolerance = {
+  float32: { rms: 2e-6, max: 1e-5, relative: 1e-5 },
+  bfloat16: { rms: 7.5e-3, max: 1.2e-2, relative: 2 ** -7 },
+} as const
 
 opSuite(groupNormSilu, {
   oracle(inputs, options) {
     const z = groupNorm64(inputs, options)
     return array64(z.shape, z.data.map(silu64))
   },
-  tolerance: {
-    float32: { rms: 2e-7, max: 2e-6, relative: 1e-6 },
-    bfloat16: elementwiseTolerance.bfloat16,
-  },
-  gradientTolerance: {
-    float32: { rms: 2e-6, max: 1e-5, relative: 1e-5 },
-    bfloat16: { rms: 7.5e-3, max: 1.2e-2, relative: 2 ** -7 },
-  },
+  tolerance,
+  gradientTolerance,
   cases: groupNormCases,
 })
+
+fixtureSuite(groupNormSilu, { tolerance, gradientTolerance })
 
 describe('groupNormSilu', () => {
   it('gives the input a gradient that sums to nothing over each group', async () => {

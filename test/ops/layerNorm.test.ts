@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { layerNorm } from '../../lib/ops/layerNorm.ts'
 import { full, zeros } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { type Array64, array64 } from '../support/float64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
@@ -22,16 +23,19 @@ function oracle(
   return y
 }
 
+const tolerance = {
+  float32: { rms: 2e-7, max: 2e-6, relative: 1e-6 },
+  bfloat16: elementwiseTolerance.bfloat16,
+} as const
+const gradientTolerance = {
+  float32: { rms: 2e-6, max: 1e-5, relative: 1e-5 },
+  bfloat16: { rms: 7.5e-3, max: 1.2e-2, relative: 2 ** -7 },
+} as const
+
 opSuite(layerNorm, {
   oracle,
-  tolerance: {
-    float32: { rms: 2e-7, max: 2e-6, relative: 1e-6 },
-    bfloat16: elementwiseTolerance.bfloat16,
-  },
-  gradientTolerance: {
-    float32: { rms: 2e-6, max: 1e-5, relative: 1e-5 },
-    bfloat16: { rms: 7.5e-3, max: 1.2e-2, relative: 2 ** -7 },
-  },
+  tolerance,
+  gradientTolerance,
   cases: [
     { name: 'short rows', inputs: [{ shape: [9, 5] }, { shape: [5] }, { shape: [5] }], options: {} },
     {
@@ -56,6 +60,8 @@ opSuite(layerNorm, {
     },
   ],
 })
+
+fixtureSuite(layerNorm, { tolerance, gradientTolerance })
 
 describe('layerNorm', () => {
   it('rejects a bias of another length', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { mseLoss } from '../../lib/ops/mseLoss.ts'
 import { tensor, zeros } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { array64 } from '../support/float64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
@@ -44,6 +45,8 @@ opSuite(mseLoss, {
     },
   ],
 })
+
+fixtureSuite(mseLoss, { tolerance: elementwiseTolerance })
 
 describe('mseLoss', () => {
   it('rejects weights that are not one for each sample', () => {

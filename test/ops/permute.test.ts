@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { permute } from '../../lib/ops/permute.ts'
 import { tensor } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { at, generate, packed } from '../support/indexing.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
@@ -28,6 +29,8 @@ opSuite(packed(permute), {
     { name: 'nothing moves', inputs: [{ shape: [3, 4] }], options: { axes: [0, 1] } },
   ],
 })
+
+fixtureSuite(packed(permute), { tolerance: elementwiseTolerance })
 
 describe('permute', () => {
   it('moves no element', () => {

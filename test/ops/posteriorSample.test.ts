@@ -19,7 +19,14 @@ opSuite(posteriorSample, {
   cases: [
     { name: 'latents', inputs: [{ shape: [2, 8, 9, 8] }, { shape: [2, 8, 9, 4], dtype: 'float32' }], options: {} },
     { name: 'odd channels', inputs: [{ shape: [5, 38] }, { shape: [5, 19], dtype: 'float32' }], options: {} },
-    { name: 'clamped', inputs: [{ shape: [3, 2], data: [1, 40, 2, -90, 3, 0] }, { shape: [3, 1], dtype: 'float32' }], options: {} },
+    {
+      name: 'clamped',
+      inputs: [
+        { shape: [3, 2], data: [1, 40, 2, -90, 3, 0] },
+        { shape: [3, 1], dtype: 'float32' },
+      ],
+      options: {},
+    },
   ],
 })
 

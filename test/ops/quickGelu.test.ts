@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { quickGelu } from '../../lib/ops/quickGelu.ts'
 import { tensor } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { array64 } from '../support/float64.ts'
 import { quickGelu64 } from '../support/functions64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
@@ -15,6 +16,8 @@ opSuite(quickGelu, {
     { name: 'longer than a task', inputs: [{ shape: [40001], scale: 4 }], options: {} },
   ],
 })
+
+fixtureSuite(quickGelu, { tolerance: elementwiseTolerance })
 
 describe('quickGelu', () => {
   it('keeps its limits and lets NaN through', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { scale } from '../../lib/ops/scale.ts'
 import { tensor } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { array64 } from '../support/float64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
@@ -16,6 +17,8 @@ opSuite(scale, {
     { name: 'longer than a task', inputs: [{ shape: [33333] }], options: { factor: 1e3 } },
   ],
 })
+
+fixtureSuite(scale, { tolerance: elementwiseTolerance })
 
 describe('scale', () => {
   it('rejects a factor that is not finite', () => {

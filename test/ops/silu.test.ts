@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { silu } from '../../lib/ops/silu.ts'
 import { tensor } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { array64 } from '../support/float64.ts'
 import { silu64 } from '../support/functions64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
@@ -15,6 +16,8 @@ opSuite(silu, {
     { name: 'longer than a task', inputs: [{ shape: [40001], scale: 4 }], options: {} },
   ],
 })
+
+fixtureSuite(silu, { tolerance: elementwiseTolerance })
 
 describe('silu', () => {
   it('keeps its limits and lets NaN through', async () => {

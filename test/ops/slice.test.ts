@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { slice } from '../../lib/ops/slice.ts'
 import { tensor } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { at, generate, packed } from '../support/indexing.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
@@ -18,6 +19,8 @@ opSuite(packed(slice), {
     { name: 'longer than a task', inputs: [{ shape: [2, 70000] }], options: { axis: 1, start: 3, end: 69000 } },
   ],
 })
+
+fixtureSuite(packed(slice), { tolerance: elementwiseTolerance })
 
 describe('slice', () => {
   it('rejects an empty range and one that ends outside', () => {

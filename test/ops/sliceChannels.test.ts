@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { permute } from '../../lib/ops/permute.ts'
 import { sliceChannels } from '../../lib/ops/sliceChannels.ts'
 import { tensor } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { at, generate } from '../support/indexing.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
@@ -15,6 +16,8 @@ opSuite(sliceChannels, {
     { name: 'all channels', inputs: [{ shape: [5, 3] }], options: { start: 0, end: 3 } },
   ],
 })
+
+fixtureSuite(sliceChannels, { tolerance: elementwiseTolerance })
 
 describe('sliceChannels', () => {
   it('takes a strided view', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { softmax } from '../../lib/ops/softmax.ts'
 import { tensor } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { type Array64, array64 } from '../support/float64.ts'
 import { numbers, opSuite } from '../support/opSuite.ts'
 
@@ -20,17 +21,20 @@ function oracle([x]: readonly (Array64 | null)[]): Array64 {
   return y
 }
 
+const tolerance = {
+  float32: { rms: 4e-7, max: 1e-6, relative: 2e-6 },
+  bfloat16: { rms: 2.5e-3, max: 4e-3, relative: 2 ** -8 },
+} as const
+// The backward pass has only the result rounded to bfloat16, and takes differences.
+const gradientTolerance = {
+  float32: { rms: 2e-6, max: 5e-6, relative: 1e-5 },
+  bfloat16: { rms: 1e-2, max: 3e-2, relative: 2 ** -7 },
+} as const
+
 opSuite(softmax, {
   oracle,
-  tolerance: {
-    float32: { rms: 4e-7, max: 1e-6, relative: 2e-6 },
-    bfloat16: { rms: 2.5e-3, max: 4e-3, relative: 2 ** -8 },
-  },
-  // The backward pass has only the result rounded to bfloat16, and takes differences.
-  gradientTolerance: {
-    float32: { rms: 2e-6, max: 5e-6, relative: 1e-5 },
-    bfloat16: { rms: 1e-2, max: 3e-2, relative: 2 ** -7 },
-  },
+  tolerance,
+  gradientTolerance,
   cases: [
     { name: 'one column', inputs: [{ shape: [5, 1], gradient: false }], options: {} },
     { name: 'one axis', inputs: [{ shape: [33] }], options: {} },
@@ -41,6 +45,8 @@ opSuite(softmax, {
     { name: 'far from zero', inputs: [{ shape: [4, 40], offset: 1000, scale: 30 }], options: {} },
   ],
 })
+
+fixtureSuite(softmax, { tolerance, gradientTolerance })
 
 describe('softmax', () => {
   it('gives zero where a score is minus infinity', async () => {

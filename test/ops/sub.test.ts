@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { sub } from '../../lib/ops/sub.ts'
 import { tensor } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { atBroadcast, generate, operandCases } from '../support/indexing.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
@@ -9,6 +10,8 @@ opSuite(sub, {
   tolerance: elementwiseTolerance,
   cases: operandCases,
 })
+
+fixtureSuite(sub, { tolerance: elementwiseTolerance })
 
 describe('sub', () => {
   it('rejects shapes that do not fit', () => {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { sum } from '../../lib/ops/sum.ts'
 import { tensor } from '../../lib/tensor/create.ts'
 import { packedStrides } from '../../lib/tensor/shape.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { type Array64, array64 } from '../support/float64.ts'
 import { indexOf } from '../support/indexing.ts'
 import { gemmTolerance, opSuite } from '../support/opSuite.ts'
@@ -35,6 +36,8 @@ opSuite(sum, {
     { name: 'wide and flat', inputs: [{ shape: [3, 5000] }], options: { axes: [0] } },
   ],
 })
+
+fixtureSuite(sum, { tolerance: gemmTolerance })
 
 describe('sum', () => {
   it('rejects an axis that is not there', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { timestepEmbedding } from '../../lib/ops/timestepEmbedding.ts'
 import { tensor } from '../../lib/tensor/create.ts'
+import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { array64 } from '../support/float64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
@@ -33,6 +34,8 @@ opSuite(timestepEmbedding, {
     },
   ],
 })
+
+fixtureSuite(timestepEmbedding, { tolerance: elementwiseTolerance })
 
 describe('timestepEmbedding', () => {
   it('rejects an odd width', () => {

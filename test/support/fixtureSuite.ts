@@ -24,10 +24,12 @@ export interface FixtureSuite {
   readonly largeFrom?: number
 }
 
-function inputTensor(op: string, opCase: OpCase, name: string, dtype: FixtureDType): Tensor {
+/** `stored`: the dtype of the tensor, where that is not `dtype`; its values are rounded to `dtype` all the same. */
+function inputTensor(op: string, opCase: OpCase, name: string, dtype: FixtureDType, stored = dtype as string): Tensor {
   const values = opInput(op, opCase, name, dtype)
   const spec = name === 'dy' ? opCase.dy! : opCase.inputs[name]!
-  const rounded = dtype === 'bfloat16' && values instanceof Float32Array && !opCase.keepFloat32?.includes(name)
+  const rounded =
+    dtype === 'bfloat16' && stored === dtype && values instanceof Float32Array && !opCase.keepFloat32?.includes(name)
   return rounded ? tensor(toBFloat16Bits(values), spec.shape, { dtype }) : tensor(values, spec.shape)
 }
 
@@ -52,11 +54,13 @@ export function fixtureSuite<Inputs extends OpInputs, Options>(op: Op<Inputs, Op
     const inputs = op.inputNames.map((name) =>
       opCase.inputs[name] ? inputTensor(op.opName, opCase, name, dtype) : null,
     )
-    for (const input of inputs) if (input) input.requiresGrad = reference.gradients !== undefined
+    inputs.forEach((input, i) => {
+      if (input) input.requiresGrad = reference.gradients?.[op.inputNames[i]!] !== undefined
+    })
     const y = call(...inputs, opCase.options)
     const gradients: [Tensor, string][] = []
     if (opCase.dy) {
-      const dy = inputTensor(op.opName, opCase, 'dy', dtype)
+      const dy = inputTensor(op.opName, opCase, 'dy', dtype, y.dtype)
       backward(y, dy)
       dy.dispose()
     }

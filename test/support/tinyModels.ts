@@ -1,6 +1,6 @@
 /** Tiny models with the fixtures' formula weights, and their gradients in the layout of files. */
 import { toFileLayout, toMemoryLayout } from '../../lib/checkpoints/tensorFile.ts'
-import { tinySd1, tinySd2, type StableDiffusionConfig } from '../../lib/models/stableDiffusion/config.ts'
+import { type StableDiffusionConfig, tinySd1, tinySd2 } from '../../lib/models/stableDiffusion/config.ts'
 import { fileShape, type Registry, type WeightSource } from '../../lib/nn/weights.ts'
 import { cast } from '../../lib/ops/cast.ts'
 import { tensor } from '../../lib/tensor/create.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { loadClipTokenizer } from '../../lib/models/clip/tokenizer.ts'
 import { ClipTextModel } from '../../lib/models/clip/textModel.ts'
+import { loadClipTokenizer } from '../../lib/models/clip/tokenizer.ts'
 import { tensor } from '../../lib/tensor/create.ts'
 import { CaptionEncoder, longCaptionRows } from '../../lib/train/conditioning.ts'
 import { formulaWeights, tinyConfigs } from '../support/tinyModels.ts'
@@ -36,7 +36,8 @@ describe('CaptionEncoder', () => {
     const chunks = (await model
       .encode(tensor(tokenizer.tokenize(caption, { maxLength: 227 }), [3, 77]))
       .read()) as Float32Array
-    const row = (chunk: number, position: number) => chunks.subarray((chunk * 77 + position) * 32, (chunk * 77 + position + 1) * 32)
+    const row = (chunk: number, position: number) =>
+      chunks.subarray((chunk * 77 + position) * 32, (chunk * 77 + position + 1) * 32)
     expect(context.subarray(0, 32)).toEqual(row(0, 0))
     expect(context.subarray(76 * 32, 77 * 32)).toEqual(row(1, 1))
     expect(context.subarray(226 * 32)).toEqual(row(2, 76))

@@ -3,10 +3,16 @@ import { LossAverage, outputName, planSteps } from '../../lib/train/schedule.ts'
 
 describe('planSteps', () => {
   it('counts a short last group of an epoch as one step', () => {
-    expect(planSteps(10, { maxSteps: 7, maxEpochs: null, gradientAccumulationSteps: 4 })).toEqual({ totalSteps: 7, epochCount: 3 })
+    expect(planSteps(10, { maxSteps: 7, maxEpochs: null, gradientAccumulationSteps: 4 })).toEqual({
+      totalSteps: 7,
+      epochCount: 3,
+    })
   })
   it('lets epochs win over steps', () => {
-    expect(planSteps(10, { maxSteps: 1600, maxEpochs: 2, gradientAccumulationSteps: 4 })).toEqual({ totalSteps: 6, epochCount: 2 })
+    expect(planSteps(10, { maxSteps: 1600, maxEpochs: 2, gradientAccumulationSteps: 4 })).toEqual({
+      totalSteps: 6,
+      epochCount: 2,
+    })
   })
 })
 

@@ -1,7 +1,7 @@
 import { recompute } from '../../autograd/recompute.ts'
 import { LayerNorm } from '../../nn/layerNorm.ts'
 import { Linear } from '../../nn/linear.ts'
-import { type Model, Registry, Weights, type WeightSource } from '../../nn/weights.ts'
+import { type Model, Registry, type WeightSource, Weights } from '../../nn/weights.ts'
 import { add } from '../../ops/add.ts'
 import { attention } from '../../ops/attention.ts'
 import { embedding } from '../../ops/embedding.ts'
@@ -73,7 +73,9 @@ export class ClipTextModel implements Model {
     this.registry = new Registry(source, dtype)
     const weights = new Weights(this.registry, 'text_model')
     const embeddings = weights.at('embeddings')
-    this.tokenEmbedding = embeddings.at('token_embedding').parameter('weight', [config.vocabSize, config.hiddenSize], 'normal')
+    this.tokenEmbedding = embeddings
+      .at('token_embedding')
+      .parameter('weight', [config.vocabSize, config.hiddenSize], 'normal')
     this.positionEmbedding = embeddings
       .at('position_embedding')
       .parameter('weight', [config.positions, config.hiddenSize], 'normal')
@@ -110,10 +112,17 @@ export class ClipTextModel implements Model {
    */
   encode(ids: Tensor, clipSkip = 1): Tensor {
     if (!Number.isInteger(clipSkip) || clipSkip < 1 || clipSkip > this.config.layers + 1)
-      throw new ArgumentError('ClipTextModel', 'clipSkip', `a whole number from 1 to ${this.config.layers + 1}`, String(clipSkip))
+      throw new ArgumentError(
+        'ClipTextModel',
+        'clipSkip',
+        `a whole number from 1 to ${this.config.layers + 1}`,
+        String(clipSkip),
+      )
     return scope(() => {
       const { hiddenStates, lastHiddenState } = this.forward(ids)
-      return clipSkip === 1 ? lastHiddenState : this.finalLayerNorm.forward(hiddenStates[hiddenStates.length - clipSkip]!)
+      return clipSkip === 1
+        ? lastHiddenState
+        : this.finalLayerNorm.forward(hiddenStates[hiddenStates.length - clipSkip]!)
     })
   }
 

@@ -20,7 +20,12 @@ export class ResnetBlock {
   readonly conv2: Conv2d
   readonly convShortcut: Conv2d | null
 
-  constructor(weights: Weights, inChannels: number, outChannels: number, { norm, timeEmbeddingDim }: ResnetBlockConfig) {
+  constructor(
+    weights: Weights,
+    inChannels: number,
+    outChannels: number,
+    { norm, timeEmbeddingDim }: ResnetBlockConfig,
+  ) {
     this.norm1 = new GroupNorm(weights.at('norm1'), inChannels, norm)
     this.conv1 = new Conv2d(weights.at('conv1'), inChannels, outChannels)
     this.timeEmbProj =
@@ -28,7 +33,9 @@ export class ResnetBlock {
     this.norm2 = new GroupNorm(weights.at('norm2'), outChannels, norm)
     this.conv2 = new Conv2d(weights.at('conv2'), outChannels, outChannels)
     this.convShortcut =
-      inChannels === outChannels ? null : new Conv2d(weights.at('conv_shortcut'), inChannels, outChannels, { kernel: 1 })
+      inChannels === outChannels
+        ? null
+        : new Conv2d(weights.at('conv_shortcut'), inChannels, outChannels, { kernel: 1 })
   }
 
   /**

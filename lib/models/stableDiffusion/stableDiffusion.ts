@@ -1,5 +1,5 @@
-import type { FloatDType } from '../../tensor/dtype.ts'
 import type { WeightSource } from '../../nn/weights.ts'
+import type { FloatDType } from '../../tensor/dtype.ts'
 import { ClipTextModel } from '../clip/textModel.ts'
 import type { StableDiffusionConfig } from './config.ts'
 import { UNet } from './unet.ts'

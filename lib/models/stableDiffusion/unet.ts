@@ -2,7 +2,7 @@ import { recompute } from '../../autograd/recompute.ts'
 import { Conv2d } from '../../nn/conv2d.ts'
 import { GroupNorm } from '../../nn/groupNorm.ts'
 import { Linear } from '../../nn/linear.ts'
-import { type Model, Registry, Weights, type WeightSource } from '../../nn/weights.ts'
+import { type Model, Registry, type WeightSource, Weights } from '../../nn/weights.ts'
 import { cast } from '../../ops/cast.ts'
 import { silu } from '../../ops/silu.ts'
 import { timestepEmbedding } from '../../ops/timestepEmbedding.ts'
@@ -89,7 +89,8 @@ export class UNet implements Model {
    */
   forward(latents: Tensor, timesteps: Tensor, context: Tensor): Tensor {
     this.#check(latents, context)
-    const run: Runner = (inputs, body) => (this.gradientCheckpointing ? recompute(inputs, body) : scope(() => body(...inputs)))
+    const run: Runner = (inputs, body) =>
+      this.gradientCheckpointing ? recompute(inputs, body) : scope(() => body(...inputs))
     return scope(() => {
       const time = this.#embedTime(timesteps)
       let x = this.convIn.forward(latents)

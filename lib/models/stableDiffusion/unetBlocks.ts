@@ -89,9 +89,7 @@ export class UpBlock {
       const skip = i === layers - 1 ? skipChannels : outChannels
       return new ResnetBlock(weights.at('resnets', i), before + skip, outChannels, config.resnet)
     })
-    this.upsampler = config.upsample
-      ? new Upsampler(weights.at('upsamplers', 0, 'conv'), outChannels)
-      : null
+    this.upsampler = config.upsample ? new Upsampler(weights.at('upsamplers', 0, 'conv'), outChannels) : null
   }
 
   /** Takes its skips from the end of `skips`. The doubled map is cut to the size of the next skip, which may be one smaller. */

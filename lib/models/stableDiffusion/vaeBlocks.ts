@@ -40,7 +40,8 @@ export class VaeMidBlock {
   readonly resnets: readonly [ResnetBlock, ResnetBlock]
 
   constructor(weights: Weights, channels: number, norm: GroupNormConfig) {
-    const resnet = (i: number) => new ResnetBlock(weights.at('resnets', i), channels, channels, { norm, timeEmbeddingDim: null })
+    const resnet = (i: number) =>
+      new ResnetBlock(weights.at('resnets', i), channels, channels, { norm, timeEmbeddingDim: null })
     this.attention = new PixelAttention(weights.at('attentions', 0), channels, norm)
     this.resnets = [resnet(0), resnet(1)]
   }
@@ -75,7 +76,8 @@ export class VaeLevel {
     )
     const samplers = resample === 'down' ? 'downsamplers' : 'upsamplers'
     const config = resample === 'down' ? ({ stride: 2, padding: [0, 1, 0, 1] } as const) : { upsample: true }
-    this.sampler = resample === null ? null : new Conv2d(weights.at(samplers, 0, 'conv'), outChannels, outChannels, config)
+    this.sampler =
+      resample === null ? null : new Conv2d(weights.at(samplers, 0, 'conv'), outChannels, outChannels, config)
   }
 
   forward(x: Tensor): Tensor {

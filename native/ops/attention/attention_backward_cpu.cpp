@@ -192,8 +192,8 @@ struct Backward {
       group.lse[i] = i < count ? p.lse[pair * p.shape.queries + query + i] * kLog2E : INFINITY;
       Vec sum = zero();
       for (int64_t channel = 0; i < count && channel < size; channel += kLanes)
-        sum = fma(load_up_to(dy + i * p.dy.token_stride + channel, size - channel),
-                  load_up_to(o + i * p.o.token_stride + channel, size - channel), sum);
+        sum = fma(load_channels(dy + i * p.dy.token_stride + channel, size - channel),
+                  load_channels(o + i * p.o.token_stride + channel, size - channel), sum);
       group.row_sums[i] = sum_lanes(sum);
     }
     return group;
@@ -219,6 +219,12 @@ struct Backward {
     for (int64_t query = first_query; query < last_query; query += kGroup) {
       const int64_t count = last_query - query < kGroup ? last_query - query : kGroup;
       const QueryGroup<Math> group = pack_group(pair, query, count, group_work);
+      if (query + kGroup < last_query) {
+        const int64_t next = query + kGroup, n = last_query - next < kGroup ? last_query - next : kGroup;
+        prefetch_tokens(head_of(p.q, pair, next), p.q.token_stride, n, size);
+        prefetch_tokens(head_of(p.dy, pair, next), p.dy.token_stride, n, size);
+        prefetch_tokens(head_of(p.o, pair, next), p.o.token_stride, n, size);
+      }
       float* dq_sums = plan.key_runs > 1 ? base + plan.dq + key_part * plan.dq_length + query * size : group.dq;
       if (dq) std::memset(dq_sums, 0, sizeof(float) * size * kGroup);
       for (int64_t key = first_key; key < last_key; key += kKeyBlock) {
@@ -271,7 +277,7 @@ struct Backward {
         const float* at = sums + key * plan.width + channel;
         Vec sum = load(at);
         for (int64_t part = 1; part < plan.query_runs; part++) sum = sum + load(at + part * plan.dkv_length);
-        store_up_to(y + channel, sum * broadcast(factor), p.shape.size - channel);
+        store_channels(y + channel, sum * broadcast(factor), p.shape.size - channel);
       }
     }
   }

@@ -148,6 +148,10 @@ struct Forward {
                  groups[g].q);
       for (int64_t lane = 0; lane < kGroup; lane++) groups[g].maximum[lane] = kNoMaximum, groups[g].total[lane] = 0;
     }
+    if (end < p.shape.queries) {  // the next run, whoever takes it
+      const int64_t n = p.shape.queries - end < end - begin ? p.shape.queries - end : end - begin;
+      prefetch_tokens(head_of(p.q, pair, end), p.q.token_stride, n, size);
+    }
     for (int64_t key = 0; key < p.shape.keys; key += kKeyBlock)
       for (int64_t query = begin, g = 0; query < end; query += kGroup, g++)
         see(groups[g], packed, query, key, scores, factor);

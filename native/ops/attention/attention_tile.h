@@ -295,6 +295,31 @@ NW_INLINE void transpose8(Row8 (&r)[8]) {
 
 NW_INLINE int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 
+// Channels up to the end of a head: `left` is a multiple of 8, what lies beyond reads as zero and is not written.
+template <class T>
+NW_INLINE Vec load_channels(const T* p, [[maybe_unused]] int64_t left) {
+#if defined(__AVX512F__)
+  if (left < kLanes) return {_mm512_zextps256_ps512(load8(p))};
+#endif
+  return load(p);
+}
+template <class T>
+NW_INLINE void store_channels(T* p, Vec a, [[maybe_unused]] int64_t left) {
+#if defined(__AVX512F__)
+  if (left < kLanes) return store8(p, _mm512_castps512_ps256(a.v));
+#endif
+  store(p, a);
+}
+
+// Asks for the channels of tokens [0, count) of a head: heads lie interleaved in memory, in pieces that no hardware
+// prefetcher follows.
+template <class T>
+NW_INLINE void prefetch_tokens(const T* x, int64_t token_stride, int64_t count, int64_t size) {
+  for (int64_t token = 0; token < count; token++)
+    for (int64_t channel = 0; channel < size; channel += 64 / static_cast<int64_t>(sizeof(T)))
+      __builtin_prefetch(x + token * token_stride + channel, 0, 2);
+}
+
 // Units of the packed forms, for one head. `tokens` is a multiple of kGroup.
 template <class Math>
 NW_INLINE int64_t panels_length(int64_t tokens, int64_t size) {
@@ -343,7 +368,7 @@ inline void pack_rows(const T* x, int64_t token_stride, int64_t count, int64_t s
       for (int64_t i = 0; i < width; i += kLanes) {
         const int64_t left = size - slab - i;
         store(y + token * width + i,
-              token < count && left > 0 ? load_up_to(x + token * token_stride + slab + i, left) : zero());
+              token < count && left > 0 ? load_channels(x + token * token_stride + slab + i, left) : zero());
       }
   });
 }

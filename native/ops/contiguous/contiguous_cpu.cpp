@@ -59,25 +59,26 @@ void copy_tiles(const CopyParams& p, int axis) {
   const auto* x = static_cast<const T*>(p.x);
   auto* y = static_cast<T*>(p.y);
   constexpr int64_t kTile = 64 / static_cast<int64_t>(sizeof(T)) < 16 ? 16 : 64 / static_cast<int64_t>(sizeof(T));
+  constexpr int64_t kWidth = 4 * kTile;  // longer runs in y, whose rows are often a power of two apart
   const int64_t rows = p.shape[axis], columns = p.shape[5];
-  const int64_t row_tiles = (rows + kTile - 1) / kTile, column_tiles = (columns + kTile - 1) / kTile;
+  const int64_t row_tiles = (rows + kTile - 1) / kTile, column_tiles = (columns + kWidth - 1) / kWidth;
   int64_t outer = 1;
   for (int i = 0; i < 5; i++)
     if (i != axis) outer *= p.shape[i];
-  const int64_t per_task = (kTaskBytes / static_cast<int64_t>(sizeof(T)) + kTile * kTile - 1) / (kTile * kTile);
+  const int64_t per_task = (kTaskBytes / static_cast<int64_t>(sizeof(T)) + kTile * kWidth - 1) / (kTile * kWidth);
   // Tiles that follow each other share the rows of y, which is written in longer runs.
   parallel_chunks(outer * row_tiles * column_tiles, per_task, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; task++) {
       const Place at = place_of(p, task / (row_tiles * column_tiles), 5, axis);
-      const int64_t r0 = task / column_tiles % row_tiles * kTile, c0 = task % column_tiles * kTile;
-      const int64_t r1 = r0 + kTile < rows ? r0 + kTile : rows, c1 = c0 + kTile < columns ? c0 + kTile : columns;
-      T tile[kTile * kTile];
+      const int64_t r0 = task / column_tiles % row_tiles * kTile, c0 = task % column_tiles * kWidth;
+      const int64_t r1 = r0 + kTile < rows ? r0 + kTile : rows, c1 = c0 + kWidth < columns ? c0 + kWidth : columns;
+      T tile[kTile * kWidth];
       for (int64_t c = c0; c < c1; c++) {
         const T* from = x + at.x + c * p.x_strides[5];
-        for (int64_t r = r0; r < r1; r++) tile[(r - r0) * kTile + c - c0] = from[r];
+        for (int64_t r = r0; r < r1; r++) tile[(r - r0) * kWidth + c - c0] = from[r];
       }
       for (int64_t r = r0; r < r1; r++)
-        std::memcpy(y + at.y + r * p.y_strides[axis] + c0, tile + (r - r0) * kTile,
+        std::memcpy(y + at.y + r * p.y_strides[axis] + c0, tile + (r - r0) * kWidth,
                     static_cast<size_t>(c1 - c0) * sizeof(T));
     }
   });

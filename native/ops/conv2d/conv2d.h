@@ -6,7 +6,7 @@
 namespace noisewright {
 
 struct Conv2dShape {
-  int64_t n, h, w, ci;       // of x as it is stored
+  int64_t n, h, w, ci;  // of x as it is stored
   int64_t co, kh, kw;
   int64_t ho, wo;
   int64_t stride, top, left;  // padding; ho and wo imply that of the other sides
@@ -37,8 +37,8 @@ struct Conv2dBackwardParams {
   void* dx;
   float* dweight;
   float* dbias;
-  float* dtime;          // [n, co]
-  DType dtype;           // of dy, x, dx
+  float* dtime;  // [n, co]
+  DType dtype;   // of dy, x, dx
   DType weight_dtype;
   bool winograd;             // for dx
   const float* transformed;  // as above, made with backward
@@ -49,8 +49,8 @@ struct WinogradWeightsParams {
   const void* weight;  // [co, 3, 3, ci]
   DType dtype;
   int64_t ci, co;
-  bool backward;       // for dx: taps flipped, ci and co exchanged
-  float* to;           // winograd_weights_size numbers
+  bool backward;  // for dx: taps flipped, ci and co exchanged
+  float* to;      // winograd_weights_size numbers
 };
 
 constexpr int64_t winograd_weights_size(int64_t ci, int64_t co, bool backward) {
@@ -58,9 +58,9 @@ constexpr int64_t winograd_weights_size(int64_t ci, int64_t co, bool backward) {
   return 36 * ((lines + 31) / 32 * 32) * k;
 }
 
-// Whether the fast 3x3 convolution is faster for an h x w result: it must have enough 4x4 tiles to make up for weights that are four
-// times as large, and more when those are made for one call (not frozen).
-bool fast_convolution_wins(const Conv2dShape& s, int64_t h, int64_t w, bool frozen);
+// Whether the fast 3x3 convolution is faster for an h x w result when its weights are transformed for one call. On the
+// device thread.
+bool fast_convolution_wins(const Conv2dShape& s, int64_t h, int64_t w, bool bfloat16_product);
 
 CPU_KERNEL_BF16(conv2d_forward, Conv2dParams)
 CPU_KERNEL_BF16(conv2d_backward, Conv2dBackwardParams)

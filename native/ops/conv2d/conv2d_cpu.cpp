@@ -1,5 +1,5 @@
-// Convolution as a matrix product whose left factor, rows of (tap, channel) for each pixel, is gathered while it is packed and never stored.
-// Large 3x3 layers go through winograd_cpu.cpp instead.
+// Convolution as a matrix product whose left factor, rows of (tap, channel) for each pixel, is gathered while it is
+// packed and never stored. Large 3x3 layers go through winograd_cpu.cpp instead.
 #include "ops/conv2d/conv2d.h"
 
 #include <type_traits>
@@ -14,13 +14,13 @@ namespace {
 
 constexpr int kMaxTaps = 64;  // along one axis
 
-// A matrix [pixels of a grid, taps * channels] gathered from an image batch: for tap (i, j) of grid pixel (y, x) it holds the channels at
-// (y * step + offset_y[i], x * step + offset_x[j]) >> shift, or zeros outside of [0, limit). With sum_pairs it holds the sum of the four
-// pixels from there, as float32.
+// A matrix [pixels of a grid, taps * channels] gathered from an image batch: for tap (i, j) of grid pixel (y, x) it
+// holds the channels at (y * step + offset_y[i], x * step + offset_x[j]) >> shift, or zeros outside of [0, limit). With
+// sum_pairs it holds the sum of the four pixels from there, as float32.
 struct Gather {
   const char* data;
   DType dtype;
-  int64_t h, w, channels;            // of the images
+  int64_t h, w, channels;  // of the images
   int64_t grid_h, grid_w;
   int64_t limit_h, limit_w;
   int64_t step = 1;
@@ -50,7 +50,8 @@ void sum_pixels(const Gather& g, int64_t image, int64_t y, int64_t x, int64_t ch
 
 const void* gather_span(const void* context, int64_t row, int64_t begin, int64_t count, void* buffer) {
   const Gather& g = *static_cast<const Gather*>(context);
-  const int64_t image = row / (g.grid_h * g.grid_w), y = row / g.grid_w % g.grid_h * g.step, x = row % g.grid_w * g.step;
+  const int64_t image = row / (g.grid_h * g.grid_w), y = row / g.grid_w % g.grid_h * g.step,
+                x = row % g.grid_w * g.step;
   const int64_t item = g.sum_pairs || g.dtype == DType::kFloat32 ? 4 : 2;
   char* to = static_cast<char*>(buffer);
   int64_t tap = begin / g.channels, channel = begin % g.channels;
@@ -164,7 +165,8 @@ Bias combine_biases(const Conv2dParams& p, float* memory) {
     with_float_type(dtype, [&](auto* t) {
       const auto* values = static_cast<const std::remove_pointer_t<decltype(t)>*>(from);
       for (int64_t i = 0; i < images; i++)
-        for (int64_t c = 0; c < p.s.co; c++) memory[i * p.s.co + c] += to_float(values[(lines == 1 ? 0 : i) * p.s.co + c]);
+        for (int64_t c = 0; c < p.s.co; c++)
+          memory[i * p.s.co + c] += to_float(values[(lines == 1 ? 0 : i) * p.s.co + c]);
     });
   };
   std::memset(memory, 0, static_cast<size_t>(images * p.s.co) * sizeof(float));
@@ -281,8 +283,26 @@ void conv2d_forward(const Conv2dParams& p) {
   Scratch<float> bias_memory(s.n * s.co);
   const Bias bias = combine_biases(p, bias_memory.data);
   if (p.winograd) {
-    winograd({p.x, s.n, s.h, s.w, s.ci, s.upsample, s.co, s.ho, s.wo, s.top, s.left, p.weight, p.weight_dtype, false, p.transformed,
-              p.dtype, bias.data, bias.per_image, p.residual, p.y});
+    winograd({p.x,
+              s.n,
+              s.h,
+              s.w,
+              s.ci,
+              s.upsample,
+              s.co,
+              s.ho,
+              s.wo,
+              s.top,
+              s.left,
+              p.weight,
+              p.weight_dtype,
+              false,
+              p.transformed,
+              p.dtype,
+              bias.data,
+              bias.per_image,
+              p.residual,
+              p.y});
     return;
   }
   const Gather g = gather_inputs(s, p.x, p.dtype);
@@ -304,8 +324,8 @@ void conv2d_forward(const Conv2dParams& p) {
 void conv2d_backward(const Conv2dBackwardParams& p) {
   const Conv2dShape& s = p.s;
   if (p.dx && p.winograd)
-    winograd({p.dy, s.n, s.ho, s.wo, s.co, false, s.ci, s.h, s.w, 2 - s.top, 2 - s.left, p.weight, p.weight_dtype, true, p.transformed,
-              p.dtype, nullptr, false, nullptr, p.dx});
+    winograd({p.dy,       s.n,      s.ho,           s.wo, s.co,          false,   s.ci,    s.h,   s.w,     2 - s.top,
+              2 - s.left, p.weight, p.weight_dtype, true, p.transformed, p.dtype, nullptr, false, nullptr, p.dx});
   else if (p.dx)
     s.upsample ? input_gradient_of_enlarged(p) : input_gradient(p);
   if (p.dweight) weight_gradient(p);

@@ -1,6 +1,7 @@
-// Y = AT [sum over channels of (G g GT) * (BT d B)] A for 4x4 output pixels from 6x6 input pixels: 36 multiplications for 144. The points are
-// 0, +-1, +-2 and infinity. Three stages, each parallel: transform the input of a group of tiles, multiply by 36 weight matrices, transform
-// back. Groups are chosen so that the transformed data stays in the last-level cache.
+// Y = AT [sum over channels of (G g GT) * (BT d B)] A for 4x4 output pixels from 6x6 input pixels: 36 multiplications
+// for 144. The points are 0, +-1, +-2 and infinity. Three stages, each parallel: transform the input of a group of
+// tiles, multiply by 36 weight matrices, transform back. Groups are chosen so that the transformed data stays in the
+// last-level cache.
 #include "ops/conv2d/winograd.h"
 
 #include "core/parallel.h"
@@ -57,7 +58,8 @@ struct Tiling {
 };
 
 template <class T>
-void input_stage(const Winograd& g, const Tiling& tiling, int64_t tile, int64_t slot, int64_t slots, int64_t row_stride, float* to) {
+void input_stage(const Winograd& g, const Tiling& tiling, int64_t tile, int64_t slot, int64_t slots, int64_t row_stride,
+                 float* to) {
   const int64_t image = tile / (tiling.across * tiling.down), y = tile / tiling.across % tiling.down * 4 - g.top;
   const int64_t x = tile % tiling.across * 4 - g.left;
   const int shift = g.upsample ? 1 : 0;
@@ -66,7 +68,8 @@ void input_stage(const Winograd& g, const Tiling& tiling, int64_t tile, int64_t 
     for (int j = 0; j < 6; j++) {
       const int64_t py = y + i, px = x + j;
       const bool inside = py >= 0 && py < g.h << shift && px >= 0 && px < g.w << shift;
-      pixels[i][j] = inside ? static_cast<const T*>(g.x) + ((image * g.h + (py >> shift)) * g.w + (px >> shift)) * g.ci : nullptr;
+      pixels[i][j] =
+          inside ? static_cast<const T*>(g.x) + ((image * g.h + (py >> shift)) * g.w + (px >> shift)) * g.ci : nullptr;
     }
   for (int64_t c = 0; c < g.ci; c += kLanes) {
     Vec half[6][6];  // [column][row]
@@ -86,8 +89,8 @@ void input_stage(const Winograd& g, const Tiling& tiling, int64_t tile, int64_t 
 
 // Channels [first, last) of one tile; sums holds [36][slots][row_stride] from channel `first`.
 template <class T>
-void output_stage(const Winograd& g, const Tiling& tiling, int64_t tile, int64_t slot, int64_t slots, int64_t row_stride, int64_t first,
-                  int64_t last, const float* sums) {
+void output_stage(const Winograd& g, const Tiling& tiling, int64_t tile, int64_t slot, int64_t slots,
+                  int64_t row_stride, int64_t first, int64_t last, const float* sums) {
   const int64_t image = tile / (tiling.across * tiling.down), y = tile / tiling.across % tiling.down * 4;
   const int64_t x = tile % tiling.across * 4;
   const int64_t rows = least(4, g.ho - y), columns = least(4, g.wo - x);
@@ -126,40 +129,45 @@ NW_INLINE void transform_kernel(At&& at, Vec (&to)[6][6]) {
 template <class T>
 void weight_stage(const T* weight, int64_t ci, int64_t co, bool backward, int64_t panel, int64_t panels, float* to) {
   const int64_t k = backward ? co : ci, lines = backward ? ci : co, matrix = panels * k * kPanel;
-  constexpr int64_t kStep = kLanes;
+  constexpr int64_t kStep = 4 * kLanes;
   const int64_t steps = blocks_of(k, kStep);
-  parallel_for(panels * 2 * steps, [&](int64_t task) {
-    const int64_t half = task / steps, line = panel * kPanel + half * kLanes, first = task % steps * kStep;
-    const int64_t count = least(kStep, k - first);
-    float* at = to + half / 2 * k * kPanel + first * kPanel + half % 2 * kLanes;
-    if (line >= lines) {
+  parallel_for(panels * steps, [&](int64_t task) {
+    const int64_t end = least(k, (task % steps + 1) * kStep);
+    for (int64_t first = task % steps * kStep; first < end; first += kLanes) {
+      const int64_t count = least(kLanes, end - first);
+      // The 36 places of a result often fall on the same cache sets, so they are written in longer pieces.
+      alignas(64) float results[36][kLanes][kPanel];
+      for (int64_t half = 0; half < 2; half++) {
+        const int64_t line = (panel + task / steps) * kPanel + half * kLanes;
+        Vec taps[9][kLanes];  // taps[t][i]: tap t between k = first + i and the lines
+        if (backward) {       // weight[k][taps][line], taps flipped
+          for (int64_t i = 0; i < count; i++)
+            for (int t = 0; t < 9; t++)
+              taps[t][i] =
+                  line < lines ? load_up_to(weight + ((first + i) * 9 + 8 - t) * ci + line, ci - line) : zero();
+        } else {  // weight[line][taps][k]
+          for (int t = 0; t < 9; t++) {
+            for (int l = 0; l < kLanes; l++)
+              taps[t][l] =
+                  line + l < lines ? load_up_to(weight + ((line + l) * 9 + t) * ci + first, ci - first) : zero();
+            transpose(taps[t]);
+          }
+        }
+        for (int64_t i = 0; i < count; i++) {
+          Vec u[6][6];
+          transform_kernel([&](int y, int x) { return taps[y * 3 + x][i]; }, u);
+          for (int e = 0; e < 36; e++) store(results[e][i] + half * kLanes, u[e / 6][e % 6]);
+        }
+      }
       for (int e = 0; e < 36; e++)
-        for (int64_t i = 0; i < count; i++) store(at + e * matrix + i * kPanel, zero());
-    } else if (backward) {  // weight[k][taps][line]: lines are neighbours
-      for (int64_t i = 0; i < count; i++) {
-        const T* from = weight + (first + i) * 9 * ci + line;
-        Vec u[6][6];
-        transform_kernel([&](int y, int x) { return load_up_to(from + ((2 - y) * 3 + 2 - x) * ci, ci - line); }, u);
-        for (int e = 0; e < 36; e++) store(at + e * matrix + i * kPanel, u[e / 6][e % 6]);
-      }
-    } else {  // weight[line][taps][k]: k are neighbours
-      Vec all[36][kLanes];
-      for (int l = 0; l < kLanes; l++) {
-        Vec u[6][6];
-        const T* from = weight + (line + l) * 9 * ci + first;
-        if (line + l < lines)
-          transform_kernel([&](int y, int x) { return load_up_to(from + (y * 3 + x) * ci, ci - first); }, u);
-        for (int e = 0; e < 36; e++) all[e][l] = line + l < lines ? u[e / 6][e % 6] : zero();
-      }
-      for (int e = 0; e < 36; e++) {
-        transpose(all[e]);
-        for (int64_t i = 0; i < count; i++) store(at + e * matrix + i * kPanel, all[e][i]);
-      }
+        std::memcpy(to + e * matrix + (task / steps * k + first) * kPanel, results[e],
+                    static_cast<size_t>(count) * sizeof results[e][0]);
     }
   });
 }
 
-void transform_weights(const void* weight, DType dtype, int64_t ci, int64_t co, bool backward, int64_t panel, int64_t panels, float* to) {
+void transform_weights(const void* weight, DType dtype, int64_t ci, int64_t co, bool backward, int64_t panel,
+                       int64_t panels, float* to) {
   if (dtype == DType::kFloat32)
     weight_stage(static_cast<const float*>(weight), ci, co, backward, panel, panels, to);
   else
@@ -196,11 +204,12 @@ void winograd(const Winograd& g) {
     for (int64_t panel = 0; panel < panels; panel += chunk) {
       const int64_t count = least(chunk, panels - panel);
       if (!g.transformed && (tile0 == 0 || chunk < panels))
-        transform_weights(g.weight, g.weight_dtype, g.backward ? g.co : g.ci, g.backward ? g.ci : g.co, g.backward, panel, count,
-                          weights.data);
+        transform_weights(g.weight, g.weight_dtype, g.backward ? g.co : g.ci, g.backward ? g.ci : g.co, g.backward,
+                          panel, count, weights.data);
       const int64_t parts = blocks_of(count, kPanelsPerTask);
       parallel_for(36 * parts, [&](int64_t task) {
-        const int64_t e = task / parts, first = task % parts * kPanelsPerTask, last = least(first + kPanelsPerTask, count);
+        const int64_t e = task / parts, first = task % parts * kPanelsPerTask,
+                      last = least(first + kPanelsPerTask, count);
         for (int64_t q = first; q < last; q++)
           for (int64_t k = 0; k < g.ci; k += kWordsPerStep)
             for (int64_t t = 0; t < tiles; t += kTileRows)

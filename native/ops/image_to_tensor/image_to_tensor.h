@@ -1,4 +1,5 @@
-// A window of a picture as model input: uint8 [h, w, 3] to float32 [1, height, width, 3] in [-1, 1], mirrored on demand.
+// A window of a picture as model input: uint8 [h, w, 3] to float32 [1, height, width, 3] in [-1, 1], mirrored on
+// demand.
 #pragma once
 #include <cstdint>
 

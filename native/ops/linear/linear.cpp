@@ -19,10 +19,10 @@ float* floats_of(const MaybeTensor& t) { return static_cast<float*>(data_of(t));
 
 }  // namespace
 
-std::tuple<Tensor, MaybeTensor, MaybeTensor> linear_forward(const Tensor& x, const Tensor& weight, const MaybeTensor& bias,
-                                                            const MaybeTensor& residual, const MaybeTensor& lora_down,
-                                                            const MaybeTensor& lora_up, int64_t activation, double lora_scale,
-                                                            bool save) {
+std::tuple<Tensor, MaybeTensor, MaybeTensor> linear_forward(const Tensor& x, const Tensor& weight,
+                                                            const MaybeTensor& bias, const MaybeTensor& residual,
+                                                            const MaybeTensor& lora_down, const MaybeTensor& lora_up,
+                                                            int64_t activation, double lora_scale, bool save) {
   check_matrix(x, "x");
   check_matrix(weight, "weight");
   LinearParams p{};
@@ -40,7 +40,8 @@ std::tuple<Tensor, MaybeTensor, MaybeTensor> linear_forward(const Tensor& x, con
   }
   if (residual) {
     check_matrix(*residual, "residual");
-    CHECK("linear", residual->dtype == x.dtype && residual->count() == p.rows * p.out, "residual must be like the result");
+    CHECK("linear", residual->dtype == x.dtype && residual->count() == p.rows * p.out,
+          "residual must be like the result");
   }
   CHECK("linear", lora_down.has_value() == lora_up.has_value(), "loraDown and loraUp come together");
   if (lora_down) {
@@ -75,9 +76,9 @@ std::tuple<Tensor, MaybeTensor, MaybeTensor> linear_forward(const Tensor& x, con
 }
 
 std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> linear_backward(
-    const Tensor& dy, const MaybeTensor& x, const Tensor& weight, const MaybeTensor& lora_down, const MaybeTensor& lora_up,
-    const MaybeTensor& z, const MaybeTensor& pre, int64_t activation, double lora_scale, bool needs_x, bool needs_weight,
-    bool needs_bias, bool needs_down, bool needs_up) {
+    const Tensor& dy, const MaybeTensor& x, const Tensor& weight, const MaybeTensor& lora_down,
+    const MaybeTensor& lora_up, const MaybeTensor& z, const MaybeTensor& pre, int64_t activation, double lora_scale,
+    bool needs_x, bool needs_weight, bool needs_bias, bool needs_down, bool needs_up) {
   check_matrix(dy, "dy");
   LinearBackwardParams p{};
   p.in = weight.size(1);
@@ -89,7 +90,8 @@ std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> line
   p.lora_scale = static_cast<float>(lora_scale);
   CHECK("linear", dy.size(-1) == p.out && (!x || x->dtype == dy.dtype), "dy must be like the result");
   CHECK("linear", x || !(needs_weight || needs_down || (needs_up && !z)), "x is missing");
-  CHECK("linear", (p.activation != Activation::kNone) == pre.has_value(), "the activation's argument is missing or without use");
+  CHECK("linear", (p.activation != Activation::kNone) == pre.has_value(),
+        "the activation's argument is missing or without use");
   if (lora_down) {
     p.rank = lora_down->size(0);
     p.down_dtype = lora_down->dtype;

@@ -17,7 +17,7 @@ struct LinearParams {
   float* z;               // [rows, rank]; null: not wanted
   void* pre;              // [rows, out], the activation's argument; null: not wanted
   int64_t rows, in, out, rank;
-  DType dtype;            // of x, residual, y, pre
+  DType dtype;  // of x, residual, y, pre
   DType weight_dtype, bias_dtype, down_dtype, up_dtype;
   Activation activation;
   float lora_scale;
@@ -30,7 +30,7 @@ struct LinearBackwardParams {
   const void* weight;
   const void* lora_down;
   const void* lora_up;
-  const float* z;         // null: computed again where it is needed
+  const float* z;  // null: computed again where it is needed
   const void* pre;
   void* dx;
   float* dweight;
@@ -38,7 +38,7 @@ struct LinearBackwardParams {
   float* ddown;
   float* dup;
   int64_t rows, in, out, rank;
-  DType dtype;            // of dy, x, pre, dx
+  DType dtype;  // of dy, x, pre, dx
   DType weight_dtype, down_dtype, up_dtype;
   Activation activation;
   float lora_scale;

@@ -1,5 +1,5 @@
-// The low-rank branch is extra K of the main product: [x | z] [weight | lora_up]T forward, [dy | dz] [weight ; lora_down] backward, so that y
-// and dx are written once.
+// The low-rank branch is extra K of the main product: [x | z] [weight | lora_up]T forward, [dy | dz] [weight ;
+// lora_down] backward, so that y and dx are written once.
 #include "ops/linear/linear.h"
 
 #include <type_traits>
@@ -25,9 +25,10 @@ Gemm product(int64_t m, int64_t n, int64_t k, const GemmFactor& a, const GemmFac
 }
 
 // z[rows, rank] = lora_scale x lora_downT
-void project_down(const void* x, DType x_dtype, const void* down, DType down_dtype, int64_t rows, int64_t in, int64_t rank, float scale,
-                  float* z) {
-  Gemm g = product(rows, rank, in, factor_of(x, x_dtype, in, false), factor_of(down, down_dtype, in, false), z, DType::kFloat32);
+void project_down(const void* x, DType x_dtype, const void* down, DType down_dtype, int64_t rows, int64_t in,
+                  int64_t rank, float scale, float* z) {
+  Gemm g = product(rows, rank, in, factor_of(x, x_dtype, in, false), factor_of(down, down_dtype, in, false), z,
+                   DType::kFloat32);
   g.alpha = scale;
   gemm(g);
 }
@@ -36,7 +37,8 @@ template <class T>
 void through_activation(Activation activation, const T* dy, const T* pre, T* to, int64_t count) {
   parallel_chunks(count, 8192, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i += kLanes)
-      store_up_to(to + i, load_up_to(dy + i, end - i) * activation_slope(activation, load_up_to(pre + i, end - i)), end - i);
+      store_up_to(to + i, load_up_to(dy + i, end - i) * activation_slope(activation, load_up_to(pre + i, end - i)),
+                  end - i);
   });
 }
 
@@ -50,13 +52,14 @@ void linear_forward(const LinearParams& p) {
       for (int64_t i = 0; i < p.out; i++) bias[i] = to_float(from[i]);
     });
   Scratch<float> z_memory(p.lora_down && !p.z ? p.rows * p.rank : 1);
-  Gemm g = product(p.rows, p.out, p.in, factor_of(p.x, p.dtype, p.in, false), factor_of(p.weight, p.weight_dtype, p.in, false), p.y,
-                   p.dtype);
+  Gemm g = product(p.rows, p.out, p.in, factor_of(p.x, p.dtype, p.in, false),
+                   factor_of(p.weight, p.weight_dtype, p.in, false), p.y, p.dtype);
   if (p.lora_down) {
     float* z = p.z ? p.z : z_memory.data;
     project_down(p.x, p.dtype, p.lora_down, p.down_dtype, p.rows, p.in, p.rank, p.lora_scale, z);
     g.segments = 2;
-    g.segment[1] = {factor_of(z, DType::kFloat32, p.rank, false), factor_of(p.lora_up, p.up_dtype, p.rank, false), p.rank};
+    g.segment[1] = {factor_of(z, DType::kFloat32, p.rank, false), factor_of(p.lora_up, p.up_dtype, p.rank, false),
+                    p.rank};
   }
   if (p.bias) g.bias = bias.data;
   g.activation = p.activation;
@@ -74,8 +77,8 @@ void linear_backward(const LinearBackwardParams& p) {
     dy = dpre_memory.data;
     with_float_type(p.dtype, [&](auto* t) {
       using T = std::remove_pointer_t<decltype(t)>;
-      through_activation(p.activation, static_cast<const T*>(p.dy), static_cast<const T*>(p.pre), reinterpret_cast<T*>(dpre_memory.data),
-                         count);
+      through_activation(p.activation, static_cast<const T*>(p.dy), static_cast<const T*>(p.pre),
+                         reinterpret_cast<T*>(dpre_memory.data), count);
     });
   }
   const GemmFactor dy_rows = factor_of(dy, p.dtype, p.out, false), dy_columns = factor_of(dy, p.dtype, p.out, true);
@@ -84,7 +87,8 @@ void linear_backward(const LinearBackwardParams& p) {
   const bool needs_dz = lora && (p.dx || p.ddown);
   Scratch<float> dz(needs_dz ? p.rows * p.rank : 1);
   if (needs_dz) {
-    Gemm g = product(p.rows, p.rank, p.out, dy_rows, factor_of(p.lora_up, p.up_dtype, p.rank, true), dz.data, DType::kFloat32);
+    Gemm g = product(p.rows, p.rank, p.out, dy_rows, factor_of(p.lora_up, p.up_dtype, p.rank, true), dz.data,
+                     DType::kFloat32);
     g.alpha = p.lora_scale;
     gemm(g);
   }
@@ -92,19 +96,22 @@ void linear_backward(const LinearBackwardParams& p) {
     Gemm g = product(p.rows, p.in, p.out, dy_rows, factor_of(p.weight, p.weight_dtype, p.in, true), p.dx, p.dtype);
     if (lora) {
       g.segments = 2;
-      g.segment[1] = {factor_of(dz.data, DType::kFloat32, p.rank, false), factor_of(p.lora_down, p.down_dtype, p.in, true), p.rank};
+      g.segment[1] = {factor_of(dz.data, DType::kFloat32, p.rank, false),
+                      factor_of(p.lora_down, p.down_dtype, p.in, true), p.rank};
     }
     gemm(g);
   }
   if (p.dweight) gemm(product(p.out, p.in, p.rows, dy_columns, x_columns, p.dweight, DType::kFloat32));
   if (p.dbias) column_sums(dy, p.dtype, 1, p.rows, p.out, p.dbias);
   if (p.ddown)
-    gemm(product(p.rank, p.in, p.rows, factor_of(dz.data, DType::kFloat32, p.rank, true), x_columns, p.ddown, DType::kFloat32));
+    gemm(product(p.rank, p.in, p.rows, factor_of(dz.data, DType::kFloat32, p.rank, true), x_columns, p.ddown,
+                 DType::kFloat32));
   if (p.dup) {
     Scratch<float> z_memory(p.z ? 1 : p.rows * p.rank);
     if (!p.z) project_down(p.x, p.dtype, p.lora_down, p.down_dtype, p.rows, p.in, p.rank, p.lora_scale, z_memory.data);
     const float* z = p.z ? p.z : z_memory.data;
-    gemm(product(p.out, p.rank, p.rows, dy_columns, factor_of(z, DType::kFloat32, p.rank, true), p.dup, DType::kFloat32));
+    gemm(product(p.out, p.rank, p.rows, dy_columns, factor_of(z, DType::kFloat32, p.rank, true), p.dup,
+                 DType::kFloat32));
   }
 }
 

@@ -8,10 +8,14 @@ namespace {
 
 NW_INLINE Vec activate(Activation activation, Vec x) {
   switch (activation) {
-    case Activation::kNone: return x;
-    case Activation::kSilu: return x * sigmoid(x);
-    case Activation::kGelu: return broadcast(0.5f) * x * (broadcast(1.0f) + erf(x * broadcast(0.70710678f)));
-    case Activation::kQuickGelu: return x * sigmoid(broadcast(1.702f) * x);
+    case Activation::kNone:
+      return x;
+    case Activation::kSilu:
+      return x * sigmoid(x);
+    case Activation::kGelu:
+      return broadcast(0.5f) * x * (broadcast(1.0f) + erf(x * broadcast(0.70710678f)));
+    case Activation::kQuickGelu:
+      return x * sigmoid(broadcast(1.702f) * x);
   }
   return x;
 }
@@ -20,7 +24,8 @@ NW_INLINE Vec activate(Activation activation, Vec x) {
 NW_INLINE Vec activation_slope(Activation activation, Vec x) {
   const Vec one = broadcast(1.0f);
   switch (activation) {
-    case Activation::kNone: return one;
+    case Activation::kNone:
+      return one;
     case Activation::kSilu: {
       const Vec s = sigmoid(x);
       return s * fma(x, one - s, one);

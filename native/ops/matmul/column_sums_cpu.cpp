@@ -38,7 +38,9 @@ void column_sums(const void* x, DType dtype, int64_t groups, int64_t rows, int64
     else
       partial_sums(static_cast<const bfloat16*>(x) + row * columns, count, columns, sums);
   });
-  parallel_for(groups, [&](int64_t group) { partial_sums(partial.data + group * parts * columns, parts, columns, to + group * columns); });
+  parallel_for(groups, [&](int64_t group) {
+    partial_sums(partial.data + group * parts * columns, parts, columns, to + group * columns);
+  });
 }
 
 }  // namespace noisewright::NOISEWRIGHT_TARGET

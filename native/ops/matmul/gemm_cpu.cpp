@@ -1,5 +1,6 @@
-// The product is cut into tasks of m_block x n_block results by shape alone. The factor with fewer lines is packed once for everyone; each
-// task packs its own part of the other one, K block by K block, so that what the tiles read stays in the second-level cache.
+// The product is cut into tasks of m_block x n_block results by shape alone. The factor with fewer lines is packed once
+// for everyone; each task packs its own part of the other one, K block by K block, so that what the tiles read stays in
+// the second-level cache.
 #include "ops/matmul/gemm.h"
 
 #include "core/parallel.h"
@@ -34,7 +35,8 @@ struct Plan {
 
 NW_INLINE int element_size(DType dtype) { return dtype == DType::kFloat32 ? 4 : 2; }
 
-NW_INLINE const void* span_of(const GemmFactor& f, const char* base, int64_t outer, int64_t begin, int64_t count, void* buffer) {
+NW_INLINE const void* span_of(const GemmFactor& f, const char* base, int64_t outer, int64_t begin, int64_t count,
+                              void* buffer) {
   if (f.span) return f.span(f.context, outer, begin, count, buffer);
   return base + (outer * f.stride + begin) * element_size(f.dtype);
 }
@@ -45,8 +47,8 @@ NW_INLINE const char* batch_base(const GemmFactor& f, int64_t batch) {
 
 // W neighbouring lines at a time, for factors in which lines are neighbours.
 template <int W>
-void pack_k_major(const GemmFactor& f, [[maybe_unused]] const SegmentPlan& s, const char* base, int64_t line, int64_t lines, int64_t word, int64_t words,
-                  float* to, int64_t panel_stride) {
+void pack_k_major(const GemmFactor& f, [[maybe_unused]] const SegmentPlan& s, const char* base, int64_t line,
+                  int64_t lines, int64_t word, int64_t words, float* to, int64_t panel_stride) {
   alignas(64) float buffers[2][kPanelsPerCall * kPanel];
   for (int64_t k = 0; k < words; k++, to += W) {
 #if defined(__AVX512BF16__)
@@ -69,13 +71,15 @@ void pack_k_major(const GemmFactor& f, [[maybe_unused]] const SegmentPlan& s, co
 }
 
 // to[panel][words][width]
-void pack_b(const Plan& p, int segment, int64_t batch, int64_t panel, int64_t panels, int64_t word, int64_t words, float* to) {
+void pack_b(const Plan& p, int segment, int64_t batch, int64_t panel, int64_t panels, int64_t word, int64_t words,
+            float* to) {
   const GemmFactor& f = p.g->segment[segment].b;
   const SegmentPlan& s = p.segment[segment];
   const char* base = batch_base(f, batch);
   if (f.k_major) {
     for (int64_t first = 0; first < panels; first += kPanelsPerCall) {
-      const int64_t line = (panel + first) * p.width, lines = least(least(panels - first, kPanelsPerCall) * p.width, p.g->n - line);
+      const int64_t line = (panel + first) * p.width,
+                    lines = least(least(panels - first, kPanelsPerCall) * p.width, p.g->n - line);
       float* at = to + first * words * p.width;
       if (p.width == kPanel)
         pack_k_major<kPanel>(f, s, base, line, lines, word, words, at, words * p.width);
@@ -101,7 +105,8 @@ void pack_b(const Plan& p, int segment, int64_t batch, int64_t panel, int64_t pa
 }
 
 // to[rows rounded up to whole tiles][words], or [row tile][words][kTileRows] for a factor with k_major
-void pack_a(const Plan& p, int segment, int64_t batch, int64_t row, int64_t rows, int64_t word, int64_t words, float* to) {
+void pack_a(const Plan& p, int segment, int64_t batch, int64_t row, int64_t rows, int64_t word, int64_t words,
+            float* to) {
   const GemmFactor& f = p.g->segment[segment].a;
   const SegmentPlan& s = p.segment[segment];
   const char* base = batch_base(f, batch);
@@ -123,12 +128,16 @@ void pack_a(const Plan& p, int segment, int64_t batch, int64_t row, int64_t rows
   std::memset(to, 0, static_cast<size_t>(round_up(rows, kTileRows) - rows) * static_cast<size_t>(words) * 4);
 }
 
+NW_INLINE bool is_plain(const Gemm& g) {
+  return g.alpha == 1 && !g.bias && g.activation == Activation::kNone && !g.accumulate && !g.residual && !g.pre;
+}
+
 // Finishes `rows` x `columns` sums (row stride sum_stride) that stand at (row, column) of the result.
 template <class C>
 void finish(const Gemm& g, int64_t batch, int64_t row, int64_t rows, int64_t column, int64_t columns, const float* sums,
             int64_t sum_stride) {
   auto* c = static_cast<C*>(g.c) + batch * g.c_batch_stride + column;
-  const bool plain = g.alpha == 1 && !g.bias && g.activation == Activation::kNone && !g.accumulate && !g.residual && !g.pre;
+  const bool plain = is_plain(g);
   const Vec alpha = broadcast(g.alpha);
   for (int64_t r = 0; r < rows; r++, sums += sum_stride) {
     const int64_t at = g.rows.offset(row + r);
@@ -153,13 +162,26 @@ void finish(const Gemm& g, int64_t batch, int64_t row, int64_t rows, int64_t col
   }
 }
 
+// Asks for the memory that a tile's results go to, so that it has come when they are there.
+NW_INLINE void expect_results(const Gemm& g, int64_t batch, int64_t row, int64_t rows, int64_t column) {
+  const int64_t size = element_size(g.c_dtype), start = batch * g.c_batch_stride + column;
+  for (int64_t r = 0; r < rows; r++) {
+    const int64_t at = (start + g.rows.offset(row + r)) * size;
+    for (int64_t byte = 0; byte < kPanel * size; byte += 64) {
+      __builtin_prefetch(static_cast<const char*>(g.c) + at + byte, 1);
+      if (g.residual) __builtin_prefetch(static_cast<const char*>(g.residual) + at + byte);
+    }
+  }
+}
+
 struct TileRun {
   bool dot, k_major;
   int64_t words;
+  int64_t a_stride;
 };
 
-NW_INLINE void run_tile(const TileRun& t, int64_t width, int64_t rows, const float* a, const float* b, float* c, int64_t c_stride,
-                        bool accumulate) {
+NW_INLINE void run_tile(const TileRun& t, int64_t width, int64_t rows, const float* a, const float* b, float* c,
+                        int64_t c_stride, bool accumulate) {
   const bool wide = width == kPanel;
   if (t.k_major) {
     if (t.dot && kHasDot)
@@ -169,11 +191,11 @@ NW_INLINE void run_tile(const TileRun& t, int64_t width, int64_t rows, const flo
       wide ? tile<kTileRows, 2, false, true>(a, 0, b, c, c_stride, t.words, accumulate)
            : tile<kTileRows, 1, false, true>(a, 0, b, c, c_stride, t.words, accumulate);
   } else if (t.dot && kHasDot) {
-    wide ? tile_of_rows<2, kHasDot>(rows, a, t.words, b, c, c_stride, t.words, accumulate)
-         : tile_of_rows<1, kHasDot>(rows, a, t.words, b, c, c_stride, t.words, accumulate);
+    wide ? tile_of_rows<2, kHasDot>(rows, a, t.a_stride, b, c, c_stride, t.words, accumulate)
+         : tile_of_rows<1, kHasDot>(rows, a, t.a_stride, b, c, c_stride, t.words, accumulate);
   } else {
-    wide ? tile_of_rows<2, false>(rows, a, t.words, b, c, c_stride, t.words, accumulate)
-         : tile_of_rows<1, false>(rows, a, t.words, b, c, c_stride, t.words, accumulate);
+    wide ? tile_of_rows<2, false>(rows, a, t.a_stride, b, c, c_stride, t.words, accumulate)
+         : tile_of_rows<1, false>(rows, a, t.a_stride, b, c, c_stride, t.words, accumulate);
   }
 }
 
@@ -183,31 +205,57 @@ struct TaskMemory {
   float* sums;  // [m_block in whole tiles][n_block * width]
 };
 
+// Whether tiles may read A where it stands: rows of words, at distances that do not fall on the same few cache sets.
+NW_INLINE bool reads_in_place(const GemmFactor& f, const SegmentPlan& s) {
+  if (f.span || f.k_major || (f.dtype != DType::kFloat32 && !s.dot)) return false;
+  const int64_t bytes = f.stride * element_size(f.dtype);
+  return bytes % 4 == 0 && bytes % 1024 != 0;
+}
+
 // One task: rows [row, row + rows) by panels [panel, panel + panels).
-void run_task(const Plan& p, const TaskMemory& memory, int64_t batch, int64_t row, int64_t rows, int64_t panel, int64_t panels) {
+void run_task(const Plan& p, const TaskMemory& memory, int64_t batch, int64_t row, int64_t rows, int64_t panel,
+              int64_t panels) {
   const Gemm& g = *p.g;
   alignas(64) float tile_sums[kTileRows * kPanel];
   const int64_t sum_stride = p.many_blocks ? panels * p.width : p.width;
+  const bool plain = is_plain(g) && g.c_dtype == DType::kFloat32 && g.rows.size2 == 0;
   bool first = true;
   for (int i = 0; i < g.segments; i++) {
     const SegmentPlan& s = p.segment[i];
+    const GemmFactor& factor = g.segment[i].a;
+    const bool in_place = !s.a_packed && reads_in_place(factor, s);
     for (int64_t word = 0; word < s.words; word += s.block, first = false) {
       const int64_t words = least(s.block, s.words - word);
       const bool last = i == g.segments - 1 && word + words == s.words;
-      const TileRun t{s.dot, g.segment[i].a.k_major, words};
       if (!s.b_packed) pack_b(p, i, batch, panel, panels, word, words, memory.b);
       const float* b = s.b_packed ? s.b_packed + word * p.panels * p.width + panel * words * p.width : memory.b;
       for (int64_t step = 0; step < rows; step += kRowsPerStep) {
         const int64_t step_rows = least(kRowsPerStep, rows - step);
-        if (!s.a_packed) pack_a(p, i, batch, row + step, step_rows, word, words, memory.a);
+        // Whole tiles may read A where it stands; the rows of a last, smaller tile are packed with zeros behind them.
+        const int64_t stand = in_place ? step_rows / kTileRows * kTileRows : 0;
+        const auto* standing =
+            reinterpret_cast<const float*>(batch_base(factor, batch) +
+                                           ((row + step) * factor.stride) * element_size(factor.dtype)) +
+            word;
+        if (!s.a_packed && stand < step_rows)
+          pack_a(p, i, batch, row + step + stand, step_rows - stand, word, words, memory.a);
         const float* a = s.a_packed ? s.a_packed + word * round_up(g.m, kTileRows) + (row + step) * words : memory.a;
         for (int64_t q = 0; q < panels; q++) {
+          const int64_t column = (panel + q) * p.width, columns = least(p.width, g.n - column);
           for (int64_t r = 0; r < step_rows; r += kTileRows) {
             const int64_t tile_rows = least(kTileRows, step_rows - r);
+            const bool to_c = plain && tile_rows == kTileRows && columns == p.width;
             float* sums = p.many_blocks ? memory.sums + (step + r) * sum_stride + q * p.width : tile_sums;
-            run_tile(t, p.width, tile_rows, a + r * words, b + q * words * p.width, sums, sum_stride, !first);
-            if (!last) continue;
-            const int64_t column = (panel + q) * p.width, columns = least(p.width, g.n - column);
+            if (to_c)
+              sums = static_cast<float*>(g.c) + batch * g.c_batch_stride + (row + step + r) * g.rows.stride2 + column;
+            else if (last)
+              expect_results(g, batch, row + step + r, tile_rows, column);
+            const bool stands = r < stand;
+            const TileRun t{s.dot, factor.k_major, words,
+                            stands ? factor.stride * element_size(factor.dtype) / 4 : words};
+            run_tile(t, p.width, tile_rows, stands ? standing + r * t.a_stride : a + (r - stand) * words,
+                     b + q * words * p.width, sums, to_c ? g.rows.stride2 : sum_stride, !first);
+            if (!last || to_c) continue;
             if (g.c_dtype == DType::kFloat32)
               finish<float>(g, batch, row + step + r, tile_rows, column, columns, sums, sum_stride);
             else
@@ -223,7 +271,8 @@ void run_task(const Plan& p, const TaskMemory& memory, int64_t batch, int64_t ro
 void choose_blocks(Plan& p, bool rows_are_split) {
   const Gemm& g = *p.g;
   const int64_t all_rows = round_up(g.m, kTileRows);
-  int64_t rows = least(all_rows, rows_are_split ? kRowsPerStep : kRowsPerTask), panels = rows_are_split ? p.panels : least(p.panels, 4);
+  int64_t rows = least(all_rows, rows_are_split ? kRowsPerStep : kRowsPerTask),
+          panels = rows_are_split ? p.panels : least(p.panels, 4);
   const auto tasks = [&] { return g.batch * blocks_of(all_rows, rows) * blocks_of(p.panels, panels); };
   while (tasks() < kWantedTasks) {
     if (panels > 8)
@@ -290,7 +339,8 @@ void gemm(const Gemm& g) {
   Scratch<float> local(thread_size * thread_count());
   const int64_t m_blocks = blocks_of(g.m, p.m_block), n_blocks = blocks_of(p.panels, p.n_block);
   parallel_for(g.batch * m_blocks * n_blocks, [&](int64_t task, int thread) {
-    const int64_t batch = task / (m_blocks * n_blocks), row = task / n_blocks % m_blocks * p.m_block, panel = task % n_blocks * p.n_block;
+    const int64_t batch = task / (m_blocks * n_blocks), row = task / n_blocks % m_blocks * p.m_block,
+                  panel = task % n_blocks * p.n_block;
     float* memory = local.data + thread * thread_size;
     run_task(p, {memory, memory + a_size, memory + a_size + b_size}, batch, row, least(p.m_block, g.m - row), panel,
              least(p.n_block, p.panels - panel));

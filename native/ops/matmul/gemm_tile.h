@@ -1,9 +1,11 @@
-// Register tiles and packing for matrix products; for kernel files only. A tile multiplies up to kTileRows rows of A by one panel of B
-// (one or two vectors wide) along K and keeps the sums in registers.
+// Register tiles and packing for matrix products; for kernel files only. A tile multiplies up to kTileRows rows of A by
+// one panel of B (one or two vectors wide) along K and keeps the sums in registers.
 //
-// Packed data is made of 32-bit words: float32 numbers, or, where the machine has bfloat16 dot products, pairs of neighbours along K.
+// Packed data is made of 32-bit words: float32 numbers, or, where the machine has bfloat16 dot products, pairs of
+// neighbours along K.
 //   B   [panel][word][width]                 width = kPanel, or kLanes when there are no more columns than that
-//   A   [row][word] with any row stride, or  [row tile][word][kTileRows] when it comes from memory in which rows are neighbours
+//   A   [row][word] with any row stride, or  [row tile][word][kTileRows] when it comes from memory in which rows are
+//   neighbours
 #pragma once
 #include "core/simd.h"
 
@@ -37,11 +39,12 @@ NW_INLINE Vec multiply_add(Vec a, Vec b, Vec c) {
   return fma(a, b, c);
 }
 
-// c[R, V vectors] = (accumulate ? c : 0) + a[R, words] b[words, V vectors]; the sum starts from zero, so that blocks of K are added as
-// wholes and errors grow with the length of a block. Row r of A starts at a + r * a_stride; with k_major, word k of
-// row r is a[k * kTileRows + r] instead.
+// c[R, V vectors] = (accumulate ? c : 0) + a[R, words] b[words, V vectors]; the sum starts from zero, so that blocks of
+// K are added as wholes and errors grow with the length of a block. Row r of A starts at a + r * a_stride; with
+// k_major, word k of row r is a[k * kTileRows + r] instead.
 template <int R, int V, bool dot, bool k_major>
-inline void tile(const float* a, int64_t a_stride, const float* b, float* c, int64_t c_stride, int64_t words, bool accumulate) {
+__attribute__((noinline)) void tile(const float* a, int64_t a_stride, const float* b, float* c, int64_t c_stride,
+                                    int64_t words, bool accumulate) {
   Vec sum[R][V];
 #pragma GCC unroll 12
   for (int r = 0; r < R; r++)
@@ -80,8 +83,8 @@ inline void tile(const float* a, int64_t a_stride, const float* b, float* c, int
 
 // The smallest tile that holds `rows` rows (1 to kTileRows); A and C must have memory for the rows it adds.
 template <int V, bool dot>
-inline void tile_of_rows(int64_t rows, const float* a, int64_t a_stride, const float* b, float* c, int64_t c_stride, int64_t words,
-                         bool accumulate) {
+inline void tile_of_rows(int64_t rows, const float* a, int64_t a_stride, const float* b, float* c, int64_t c_stride,
+                         int64_t words, bool accumulate) {
 #if defined(__AVX512F__)
   if (rows > 8) return tile<12, V, dot, false>(a, a_stride, b, c, c_stride, words, accumulate);
   if (rows > 4) return tile<8, V, dot, false>(a, a_stride, b, c, c_stride, words, accumulate);
@@ -93,7 +96,8 @@ inline void tile_of_rows(int64_t rows, const float* a, int64_t a_stride, const f
   return tile<1, V, dot, false>(a, a_stride, b, c, c_stride, words, accumulate);
 }
 
-// ------------------------------------------------------------------------------------------------------------------ packing
+// ------------------------------------------------------------------------------------------------------------------
+// packing
 
 // Rows become columns.
 NW_INLINE void transpose(Vec (&r)[kLanes]) {
@@ -110,8 +114,10 @@ NW_INLINE void transpose(Vec (&r)[kLanes]) {
       u[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
     }
   for (int j = 0; j < 4; j++) {
-    const __m512 first = _mm512_shuffle_f32x4(u[j], u[4 + j], 0x44), second = _mm512_shuffle_f32x4(u[j], u[4 + j], 0xEE);
-    const __m512 third = _mm512_shuffle_f32x4(u[8 + j], u[12 + j], 0x44), fourth = _mm512_shuffle_f32x4(u[8 + j], u[12 + j], 0xEE);
+    const __m512 first = _mm512_shuffle_f32x4(u[j], u[4 + j], 0x44),
+                 second = _mm512_shuffle_f32x4(u[j], u[4 + j], 0xEE);
+    const __m512 third = _mm512_shuffle_f32x4(u[8 + j], u[12 + j], 0x44),
+                 fourth = _mm512_shuffle_f32x4(u[8 + j], u[12 + j], 0xEE);
     r[j].v = _mm512_shuffle_f32x4(first, third, 0x88);
     r[4 + j].v = _mm512_shuffle_f32x4(first, third, 0xDD);
     r[8 + j].v = _mm512_shuffle_f32x4(second, fourth, 0x88);
@@ -144,7 +150,8 @@ NW_INLINE void transpose(Vec (&r)[kLanes]) {
 #endif
 }
 
-// How memory becomes words: as it is (float32, or bfloat16 pairs that already are neighbours), or bfloat16 widened to float32.
+// How memory becomes words: as it is (float32, or bfloat16 pairs that already are neighbours), or bfloat16 widened to
+// float32.
 struct RawWords {
   static constexpr int kBytes = 4;
   static NW_INLINE Vec get(const char* p, int64_t n) { return load_up_to(reinterpret_cast<const float*>(p), n); }
@@ -154,7 +161,8 @@ struct WidenedWords {
   static NW_INLINE Vec get(const char* p, int64_t n) { return load_up_to(reinterpret_cast<const bfloat16*>(p), n); }
 };
 
-// to[words][width], columns `first` to first + kLanes: up to kLanes lines, each contiguous along K; lines that are null are zero.
+// to[words][width], columns `first` to first + kLanes: up to kLanes lines, each contiguous along K; lines that are null
+// are zero.
 template <class Source>
 inline void pack_lines(const void* const* lines, int64_t words, float* to, int64_t width) {
   for (int64_t k = 0; k < words; k += kLanes) {
@@ -167,7 +175,8 @@ inline void pack_lines(const void* const* lines, int64_t words, float* to, int64
   }
 }
 
-// One word of `count` neighbouring lines into panels of W: panel p gets to[p * panel_stride ..][0, W), zero past the last line.
+// One word of `count` neighbouring lines into panels of W: panel p gets to[p * panel_stride ..][0, W), zero past the
+// last line.
 template <int W, class Get>
 inline void pack_across(int64_t count, float* to, int64_t panel_stride, Get&& get) {
   constexpr int kVectors = (W + kLanes - 1) / kLanes;

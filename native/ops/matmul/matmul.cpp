@@ -17,7 +17,8 @@ Tensor multiply(const Tensor& a, const Tensor& b, bool transpose_a, bool transpo
   p.m = a.size(transpose_a ? -1 : -2);
   p.k = a.size(transpose_a ? -2 : -1);
   p.n = b.size(transpose_b ? -2 : -1);
-  CHECK("matmul", b.size(transpose_b ? -1 : -2) == p.k, "the inner sizes differ: ", p.k, " and ", b.size(transpose_b ? -1 : -2));
+  CHECK("matmul", b.size(transpose_b ? -1 : -2) == p.k, "the inner sizes differ: ", p.k, " and ",
+        b.size(transpose_b ? -1 : -2));
   p.batch = p.m * p.k == 0 ? 1 : a.count() / (p.m * p.k);
   p.a_batch_stride = p.m * p.k;
   p.b_batch_stride = b.rank() == 2 ? 0 : p.k * p.n;
@@ -57,9 +58,9 @@ Tensor matmul_forward(const Tensor& a, const Tensor& b, bool transpose_a, bool t
   return multiply(a, b, transpose_a, transpose_b, std::move(shape), a.dtype);
 }
 
-std::tuple<std::optional<Tensor>, std::optional<Tensor>> matmul_backward(const Tensor& dc, const Tensor& a, const Tensor& b,
-                                                                         bool transpose_a, bool transpose_b, bool needs_a,
-                                                                         bool needs_b) {
+std::tuple<std::optional<Tensor>, std::optional<Tensor>> matmul_backward(const Tensor& dc, const Tensor& a,
+                                                                         const Tensor& b, bool transpose_a,
+                                                                         bool transpose_b, bool needs_a, bool needs_b) {
   std::optional<Tensor> da, db;
   if (needs_a) {
     // c = a b: da = dc bT; c = aT b: da = b dcT
@@ -73,7 +74,8 @@ std::tuple<std::optional<Tensor>, std::optional<Tensor>> matmul_backward(const T
     CHECK("matmul", !shared || !transpose_a, "one b for a whole batch needs an a that is not transposed");
     const Tensor x = shared ? flattened(a) : a, dy = shared ? flattened(dc) : dc;
     // db = aT dc, or its transpose dcT a
-    db = transpose_b ? multiply(dy, x, true, transpose_a, b.shape, b.dtype) : multiply(x, dy, !transpose_a, false, b.shape, b.dtype);
+    db = transpose_b ? multiply(dy, x, true, transpose_a, b.shape, b.dtype)
+                     : multiply(x, dy, !transpose_a, false, b.shape, b.dtype);
   }
   return {da, db};
 }

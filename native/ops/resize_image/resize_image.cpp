@@ -15,7 +15,9 @@ struct AxisTables {
   std::vector<float> weights;
   std::vector<int16_t> fixed_weights;
 
-  ResizeAxis axis(int64_t block) const { return {index.data(), start.data(), weights.data(), fixed_weights.data(), block}; }
+  ResizeAxis axis(int64_t block) const {
+    return {index.data(), start.data(), weights.data(), fixed_weights.data(), block};
+  }
 };
 
 int32_t clamp(int64_t i, int64_t size) { return static_cast<int32_t>(i < 0 ? 0 : i >= size ? size - 1 : i); }
@@ -27,7 +29,8 @@ AxisTables area_tables(int64_t from, int64_t to) {
   AxisTables t;
   const double k = static_cast<double>(from) / static_cast<double>(to);
   for (int64_t d = 0; d < to; d++) {
-    const double begin = static_cast<double>(d) * k, end = begin + k, cell = std::min(k, static_cast<double>(from) - begin);
+    const double begin = static_cast<double>(d) * k, end = begin + k,
+                 cell = std::min(k, static_cast<double>(from) - begin);
     int64_t first_whole = static_cast<int64_t>(std::ceil(begin)), last_whole = static_cast<int64_t>(std::floor(end));
     last_whole = std::min(last_whole, from - 1);
     first_whole = std::min(first_whole, last_whole);
@@ -42,7 +45,8 @@ AxisTables area_tables(int64_t from, int64_t to) {
   return t;
 }
 
-// Enlarging: two taps; the second has weight only where the target pixel reaches over the border between two source pixels.
+// Enlarging: two taps; the second has weight only where the target pixel reaches over the border between two source
+// pixels.
 AxisTables linear_tables(int64_t from, int64_t to) {
   AxisTables t;
   const double k = static_cast<double>(from) / static_cast<double>(to);

@@ -1,7 +1,8 @@
 // Pictures at another size: uint8 [h, w, 3] to uint8 [h', w', 3], each axis resampled on its own, rows first.
-//   area      shrinking: the mean of the source area under each pixel; enlarging: two taps with soft edges between source pixels
-//   lanczos   eight taps of sinc(t) sinc(t / 4), not widened when shrinking
-// The rounding is OpenCV's (float32 sums for area, 11-bit weights otherwise), because training data is compared with its results.
+//   area      shrinking: the mean of the source area under each pixel; enlarging: two taps with soft edges between
+//   source pixels lanczos   eight taps of sinc(t) sinc(t / 4), not widened when shrinking
+// The rounding is OpenCV's (float32 sums for area, 11-bit weights otherwise), because training data is compared with
+// its results.
 #pragma once
 #include "core/cpu_target.h"
 #include "core/dtype.h"

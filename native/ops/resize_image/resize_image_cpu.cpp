@@ -1,4 +1,5 @@
-// A task makes a few target rows. Rows of the source are resampled along their length first; what several target rows need is kept.
+// A task makes a few target rows. Rows of the source are resampled along their length first; what several target rows
+// need is kept.
 #include "ops/resize_image/resize_image.h"
 
 #include <math.h>
@@ -30,7 +31,8 @@ void resize_blocks(const ResizeImageParams& p) {
           for (int64_t i = 0; i < tall; i++)
             for (int64_t j = 0; j < wide; j++) sum += x[i * row_bytes + j * 3];
           uint8_t& y = p.y[(row * p.width + column) * 3 + c];
-          y = tall == 2 && wide == 2 ? static_cast<uint8_t>((sum + 2) >> 2) : round_to_byte(static_cast<float>(sum) * share);
+          y = tall == 2 && wide == 2 ? static_cast<uint8_t>((sum + 2) >> 2)
+                                     : round_to_byte(static_cast<float>(sum) * share);
         }
   });
 }
@@ -104,7 +106,8 @@ void resize_taps(const ResizeImageParams& p) {
       uint8_t* y = p.y + row * width;
       if constexpr (taps == 2) {
         for (int64_t k = 0; k < width; k++)
-          y[k] = clamp_to_byte((((weights[0] * (from[0][k] >> 4)) >> 16) + ((weights[1] * (from[1][k] >> 4)) >> 16) + 2) >> 2);
+          y[k] = clamp_to_byte(
+              (((weights[0] * (from[0][k] >> 4)) >> 16) + ((weights[1] * (from[1][k] >> 4)) >> 16) + 2) >> 2);
       } else {
         for (int64_t k = 0; k < width; k++) {
           int32_t sum = 1 << 21;
@@ -120,10 +123,14 @@ void resize_taps(const ResizeImageParams& p) {
 
 void resize_image(const ResizeImageParams& p) {
   switch (p.mode) {
-    case ResizeMode::kBlocks: return resize_blocks(p);
-    case ResizeMode::kArea: return resize_area(p);
-    case ResizeMode::kLinear: return resize_taps<2>(p);
-    case ResizeMode::kLanczos: return resize_taps<8>(p);
+    case ResizeMode::kBlocks:
+      return resize_blocks(p);
+    case ResizeMode::kArea:
+      return resize_area(p);
+    case ResizeMode::kLinear:
+      return resize_taps<2>(p);
+    case ResizeMode::kLanczos:
+      return resize_taps<8>(p);
   }
 }
 

@@ -244,7 +244,7 @@ class Encoder {
     p.weight_dtype = conv.weight.dtype;
     p.bias_dtype = conv.bias.dtype;
     p.time_dtype = DType::kFloat32;
-    p.winograd = fast_convolution_wins(p.s, h_here_, w_here_, false);
+    p.winograd = fast_convolution_wins(p.s, h_here_, w_here_, dtype == DType::kBFloat16 && p.weight_dtype == dtype);
     const Lease transformed(*beside_, p.winograd ? winograd_weights_size(ci, co, false) * int64_t{sizeof(float)} : 64);
     if (p.winograd) {
       auto* to = static_cast<float*>(transformed.data());

@@ -1,0 +1,2 @@
+export { type DdimOptions, DdimSampler } from './ddim.ts'
+export { minSnrWeights, type NoiseSchedule, type NoiseScheduleOptions, noiseSchedule } from './noiseSchedule.ts'

@@ -1,0 +1,69 @@
+/** One training of the tiny model, step by step: what the soak test repeats. */
+import { backward } from '../lib/autograd/backward.ts'
+import { noGrad } from '../lib/autograd/tape.ts'
+import { loadClipTokenizer } from '../lib/models/clip/tokenizer.ts'
+import { tinySd1 } from '../lib/models/stableDiffusion/config.ts'
+import { StableDiffusion } from '../lib/models/stableDiffusion/stableDiffusion.ts'
+import { LoraNetwork } from '../lib/networks/lora.ts'
+import { randomWeights } from '../lib/nn/init.ts'
+import { addNoise } from '../lib/ops/addNoise.ts'
+import { mseLoss } from '../lib/ops/mseLoss.ts'
+import { AdamW, clipGradients } from '../lib/optim/index.ts'
+import { randomNormal, tensor } from '../lib/tensor/create.ts'
+import { scope } from '../lib/tensor/scope.ts'
+
+export interface TinyTraining {
+  /** Trains one step and resolves with its loss, when all its work is done. */
+  step(): Promise<number>
+  /** Frees everything; resolves when the device has. */
+  dispose(): Promise<void>
+}
+
+/** Stable Diffusion's noise schedule: the square roots of beta rise evenly from 0.00085 to 0.012. */
+function alphasCumprod(): Float32Array {
+  const [first, last] = [Math.sqrt(0.00085), Math.sqrt(0.012)]
+  let product = 1
+  return Float32Array.from({ length: 1000 }, (_, i) => {
+    product *= 1 - (first + ((last - first) * i) / 999) ** 2
+    return product
+  })
+}
+
+/** A LoRA on the tiny SD1 configuration with random weights, one latent of 16 x 16, AdamW. */
+export async function startTinyTraining(): Promise<TinyTraining> {
+  const models = new StableDiffusion(tinySd1, () => randomWeights(1))
+  const lora = new LoraNetwork({ unet: models.unet }, { rank: 4, alpha: 4, seed: 2 })
+  const optimizer = new AdamW([{ params: lora.parameters() }], { learningRate: 1e-3 })
+  const tokenizer = await loadClipTokenizer()
+  const ids = tensor(tokenizer.tokenize('a 3d emoji of a frog'), [1, 77])
+  const context = noGrad(() => models.textEncoder.encode(ids))
+  const latents = randomNormal([1, 16, 16, 4], { seed: 3 })
+  const alphas = tensor(alphasCumprod(), [1000])
+  let count = 0
+  return {
+    async step() {
+      const time = (count * 250) % 1000
+      const loss = scope(() => {
+        const noise = randomNormal([1, 16, 16, 4], { seed: 4, stream: count })
+        const noisy = addNoise(latents, noise, tensor(Int32Array.of(time), [1]), alphas)
+        const loss = mseLoss(models.unet.forward(noisy, tensor([time], [1]), context), noise, null)
+        backward(loss)
+        return loss
+      })
+      const clip = clipGradients(optimizer, 1)
+      optimizer.step({ clip })
+      optimizer.zeroGrad()
+      clip?.dispose()
+      count++
+      const value = Number((await loss.read())[0])
+      loss.dispose()
+      return value
+    },
+    async dispose() {
+      for (const part of [optimizer, lora, models, ids, context, latents, alphas]) part.dispose()
+      const last = tensor([0], [1])
+      await last.read()
+      last.dispose()
+    },
+  }
+}
