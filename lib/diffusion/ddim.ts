@@ -1,10 +1,10 @@
-import type { PredictionType } from '../models/stableDiffusion/config.ts'
 import { add } from '../ops/add.ts'
 import { scale } from '../ops/scale.ts'
 import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { type NoiseSchedule, noiseSchedule } from './noiseSchedule.ts'
+import type { PredictionType } from './predictionType.ts'
 
 export interface DdimOptions {
   /** Calls of the model, 1 to 999. */

@@ -1,6 +1,7 @@
 /** How much noise each timestep of the diffusion process has, and what follows from it for the loss. */
-import type { PredictionType } from '../models/stableDiffusion/config.ts'
+
 import { ArgumentError } from '../util/errors.ts'
+import type { PredictionType } from './predictionType.ts'
 
 export interface NoiseScheduleOptions {
   /** Number of timesteps. Default 1000. */

@@ -55,7 +55,8 @@ napi_value wrap_tensor(napi_env env, Tensor tensor) {
   };
   ok(env, napi_define_properties(env, v, 2, properties), "define properties");
   // Only what is unusual is said: most tensors are packed and on the CPU.
-  if (!tensor.contiguous()) ok(env, napi_set_named_property(env, v, "strided", Convert<bool>::to(env, true)), "strided");
+  if (!tensor.contiguous())
+    ok(env, napi_set_named_property(env, v, "strided", Convert<bool>::to(env, true)), "strided");
   if (tensor.device()->kind() != DeviceKind::kCpu)
     ok(env, napi_set_named_property(env, v, "device", Convert<std::string>::to(env, "cuda")), "device");
   auto* object = new TensorObject{std::move(tensor)};

@@ -26,32 +26,36 @@ Tensor concat_batch_forward(const std::vector<Tensor>& parts);
 Tensor posterior_sample_forward(const Tensor& moments, const Tensor& noise);
 // matmul: c = a b over leading axes; b may be one matrix for all of them unless a is transposed
 Tensor matmul_forward(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b);
-std::tuple<std::optional<Tensor>, std::optional<Tensor>> matmul_backward(const Tensor& dc, const Tensor& a, const Tensor& b,
-                                                                         bool transpose_a, bool transpose_b, bool needs_a,
-                                                                         bool needs_b);
+std::tuple<std::optional<Tensor>, std::optional<Tensor>> matmul_backward(const Tensor& dc, const Tensor& a,
+                                                                         const Tensor& b, bool transpose_a,
+                                                                         bool transpose_b, bool needs_a, bool needs_b);
 
-// linear: y = activation(x weightT + bias + lora_scale (x lora_downT) lora_upT) + residual. With save, also what backward needs: lora_scale
-// times x lora_downT, and the activation's argument.
+// linear: y = activation(x weightT + bias + lora_scale (x lora_downT) lora_upT) + residual. With save, also what
+// backward needs: lora_scale times x lora_downT, and the activation's argument.
 std::tuple<Tensor, std::optional<Tensor>, std::optional<Tensor>> linear_forward(
     const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias, const std::optional<Tensor>& residual,
-    const std::optional<Tensor>& lora_down, const std::optional<Tensor>& lora_up, int64_t activation, double lora_scale, bool save);
+    const std::optional<Tensor>& lora_down, const std::optional<Tensor>& lora_up, int64_t activation, double lora_scale,
+    bool save);
 // Gradients of x, weight, bias, lora_down, lora_up; that of residual is dy. x may be absent where no gradient needs it.
-std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>>
-linear_backward(const Tensor& dy, const std::optional<Tensor>& x, const Tensor& weight, const std::optional<Tensor>& lora_down,
-                const std::optional<Tensor>& lora_up, const std::optional<Tensor>& z, const std::optional<Tensor>& pre,
-                int64_t activation, double lora_scale, bool needs_x, bool needs_weight, bool needs_bias, bool needs_down,
-                bool needs_up);
+std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>,
+           std::optional<Tensor>>
+linear_backward(const Tensor& dy, const std::optional<Tensor>& x, const Tensor& weight,
+                const std::optional<Tensor>& lora_down, const std::optional<Tensor>& lora_up,
+                const std::optional<Tensor>& z, const std::optional<Tensor>& pre, int64_t activation, double lora_scale,
+                bool needs_x, bool needs_weight, bool needs_bias, bool needs_down, bool needs_up);
 
-// conv2d: y = convolution(x, enlarged first with upsample) + bias + time_embedding + residual. exact: no fast 3x3 convolution. keep: its
-// transformed weights stay beside weight 0 never, 1 for layers with many pixels, 2 wherever that is faster.
+// conv2d: y = convolution(x, enlarged first with upsample) + bias + time_embedding + residual. exact: no fast 3x3
+// convolution. keep: its transformed weights stay beside weight 0 never, 1 for layers with many pixels, 2 wherever that
+// is faster.
 Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias,
-                      const std::optional<Tensor>& time_embedding, const std::optional<Tensor>& residual, int64_t stride, int64_t top,
-                      int64_t bottom, int64_t left, int64_t right, bool upsample, bool exact, int64_t keep);
+                      const std::optional<Tensor>& time_embedding, const std::optional<Tensor>& residual,
+                      int64_t stride, int64_t top, int64_t bottom, int64_t left, int64_t right, bool upsample,
+                      bool exact, int64_t keep);
 // Gradients of x, weight, bias, time_embedding; that of residual is dy. x is needed for that of weight alone.
 std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> conv2d_backward(
-    const Tensor& dy, const std::optional<Tensor>& x, const Shape& x_shape, const Tensor& weight, int64_t stride, int64_t top,
-    int64_t bottom, int64_t left, int64_t right, bool upsample, bool exact, int64_t keep, bool needs_x, bool needs_weight, bool needs_bias,
-    bool needs_time);
+    const Tensor& dy, const std::optional<Tensor>& x, const Shape& x_shape, const Tensor& weight, int64_t stride,
+    int64_t top, int64_t bottom, int64_t left, int64_t right, bool upsample, bool exact, int64_t keep, bool needs_x,
+    bool needs_weight, bool needs_bias, bool needs_time);
 // attention: softmax(scale q k^T) v for each head of q [n, t, heads * d], k and v [n, s, heads * d]; d is a multiple
 // of 8. forward gives (o, log-sum-exp [n, heads, t]), backward (dq, dk, dv) as far as they are needed
 std::tuple<Tensor, Tensor> attention_forward(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads,

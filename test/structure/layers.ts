@@ -20,6 +20,7 @@ export const layers: readonly (readonly string[])[] = [
 export const sideways: readonly { readonly from: string; readonly to: string; readonly because: string }[] = [
   { from: 'demo', to: 'train', because: 'the demo is one training' },
   { from: 'preview', to: 'checkpoints', because: 'previews are drawn from the file that was just written' },
+  { from: 'models', to: 'diffusion', because: 'a model states what its U-Net predicts' },
   { from: 'networks', to: 'models', because: 'a LoRA stands beside the layers of a model' },
 ]
 

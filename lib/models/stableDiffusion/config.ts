@@ -1,4 +1,5 @@
 /** Stable Diffusion as sizes: the real 1.x and 2.x and tiny ones of the same structure are the same code. */
+import type { PredictionType } from '../../diffusion/predictionType.ts'
 import { type ClipTextConfig, clipL, openClipH, tinyClipSd1, tinyClipSd2 } from '../clip/config.ts'
 
 export interface UNetConfig {
@@ -26,7 +27,7 @@ export interface VaeConfig {
   readonly scalingFactor: number
 }
 
-export type PredictionType = 'epsilon' | 'v_prediction'
+export type { PredictionType }
 
 export interface StableDiffusionConfig {
   readonly name: string

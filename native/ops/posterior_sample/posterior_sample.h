@@ -1,4 +1,5 @@
-// z = mean + exp(logvar / 2) * noise, the VAE's posterior; moments are [mean ; logvar] on the last axis, logvar clamped to [-30, 20].
+// z = mean + exp(logvar / 2) * noise, the VAE's posterior; moments are [mean ; logvar] on the last axis, logvar clamped
+// to [-30, 20].
 #pragma once
 #include "core/cpu_target.h"
 #include "core/dtype.h"
