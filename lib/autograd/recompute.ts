@@ -1,6 +1,5 @@
-import { addon } from '../native/load.ts'
 import { scope } from '../tensor/scope.ts'
-import { retain, type Tensor, wrap } from '../tensor/tensor.ts'
+import { retain, share, type Tensor } from '../tensor/tensor.ts'
 import { backpropagate } from './backward.ts'
 import { edgeTo, gradientsEnabled, noGrad, TapeNode, withGrad } from './tape.ts'
 
@@ -14,7 +13,7 @@ export function recompute(inputs: readonly (Tensor | null)[], body: (...inputs: 
   if (!gradientsEnabled()) return body(...inputs)
   const made = noGrad(() => scope(() => body(...inputs)))
   // A body may hand out what it was given: the result needs a history of its own.
-  const y = made.tracked || inputs.includes(made) ? wrap(addon.retain(made.handle)) : made
+  const y = made.tracked || inputs.includes(made) ? share(made) : made
   const saved = inputs.map((input) => input && retain(input))
   const node = new TapeNode({
     op: 'recompute',

@@ -28,7 +28,6 @@ export interface Addon {
   mark(sequence: number): void
   /** Another view of the same storage. Strides and offset in elements, the offset relative to that of `tensor`. */
   view(tensor: Handle, shape: readonly number[], strides: readonly number[], offset: number): Handle
-  retain(tensor: Handle): Handle
   /** Strides followed by the offset, in elements. */
   layout(tensor: Handle): number[]
   /** Why there is no CUDA device; empty when there is one. */

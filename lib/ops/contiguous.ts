@@ -1,6 +1,6 @@
 import { defineOp } from '../autograd/defineOp.ts'
 import { addon } from '../native/load.ts'
-import { type Tensor, wrap } from '../tensor/tensor.ts'
+import { share, type Tensor, wrap } from '../tensor/tensor.ts'
 
 /**
  * The elements of `x` packed in row-major order: a copy of a strided view, or another reference to the same memory when `x` is packed already.
@@ -11,7 +11,7 @@ export const contiguous = defineOp<readonly [x: Tensor], readonly [], Record<nev
   strided: true,
   forward([x], _options, save) {
     save()
-    return wrap(x.contiguous ? addon.retain(x.handle) : addon.contiguousForward(x.handle))
+    return x.contiguous ? share(x) : wrap(addon.contiguousForward(x.handle))
   },
   backward: (dy) => [dy],
 })

@@ -7,6 +7,8 @@ import { NativeError, OutOfMemoryError } from '../util/errors.ts'
 import { packageRoot } from '../util/packageRoot.ts'
 
 const ringSize = 4096
+/** Enough to get from an op through the layers of lib/nn and lib/models; each costs a third of a microsecond in every call. */
+const rememberedFrames = 8
 const ring = new Array<{ sequence: number; site: Error } | undefined>(ringSize)
 let sequence = 0
 
@@ -14,7 +16,7 @@ let sequence = 0
 export function markCall(): void {
   sequence++
   const limit = Error.stackTraceLimit
-  Error.stackTraceLimit = 12
+  Error.stackTraceLimit = rememberedFrames
   ring[sequence % ringSize] = { sequence, site: new Error() }
   Error.stackTraceLimit = limit
   addon.mark(sequence)

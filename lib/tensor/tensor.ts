@@ -14,12 +14,18 @@ export interface Origin {
   readonly output: number
 }
 
+/** @internal A native handle and how many live tensors own it; the last one to be disposed disposes it. */
+export interface SharedHandle {
+  readonly handle: Handle
+  references: number
+}
+
 /**
  * An n-dimensional array on a device. It is made by ops, which enqueue work and return at once; only reading waits.
  * Tensors have no arithmetic methods: ops are functions.
  */
 export class Tensor implements Disposable {
-  #handle: Handle | null
+  #shared: SharedHandle | null
   readonly shape: Shape
   readonly dtype: DType
   /** Marks a leaf (a parameter) whose gradient `backward` adds to `grad`. */
@@ -30,25 +36,30 @@ export class Tensor implements Disposable {
   origin: Origin | null = null
 
   /** @internal Tensors are made by ops and by the functions of create.ts. */
-  constructor(handle: Handle, scoped = true) {
-    this.#handle = handle
-    this.shape = handle.shape
-    this.dtype = handle.dtype
+  constructor(shared: SharedHandle, scoped = true) {
+    this.#shared = shared
+    this.shape = shared.handle.shape
+    this.dtype = shared.handle.dtype
     if (scoped) currentScope()?.adopt(this)
   }
 
   /** @internal */
   get handle(): Handle {
-    if (this.#handle === null)
+    return this.shared.handle
+  }
+
+  /** @internal */
+  get shared(): SharedHandle {
+    if (this.#shared === null)
       throw new DisposedError(
         `a tensor of shape ${formatShape(this.shape)} was used after it had been disposed; ` +
           'return it from its scope or keep() it if it must live longer',
       )
-    return this.#handle
+    return this.#shared
   }
 
   get disposed(): boolean {
-    return this.#handle === null
+    return this.#shared === null
   }
 
   get rank(): number {
@@ -107,9 +118,9 @@ export class Tensor implements Disposable {
 
   /** Frees the memory as soon as the ops that use it have run. A second call does nothing. */
   dispose(): void {
-    if (this.#handle === null) return
-    addon.dispose(this.#handle)
-    this.#handle = null
+    if (this.#shared === null) return
+    if (--this.#shared.references === 0) addon.dispose(this.#shared.handle)
+    this.#shared = null
     this.origin = null
     this.grad?.dispose()
     this.grad = null
@@ -126,10 +137,17 @@ export class Tensor implements Disposable {
 
 /** @internal A tensor for a handle that native code has just made. */
 export function wrap(handle: Handle): Tensor {
-  return new Tensor(handle)
+  return new Tensor({ handle, references: 1 })
 }
 
 /** @internal Another reference to the same memory, outside every scope, without history. */
 export function retain(tensor: Tensor): Tensor {
-  return new Tensor(addon.retain(tensor.handle), false)
+  tensor.shared.references++
+  return new Tensor(tensor.shared, false)
+}
+
+/** @internal The same memory as another tensor of the current scope, without history. */
+export function share(tensor: Tensor): Tensor {
+  tensor.shared.references++
+  return new Tensor(tensor.shared)
 }

@@ -219,7 +219,7 @@ class TrainNetworkSession {
       let position = 0
       for await (const batch of this.#batches(epoch)) {
         batchNumber++
-        this.#trainer.accumulate(batch)
+        await this.#trainer.accumulate(batch)
         batch.latents.dispose()
         const last = batchNumber === this.#group.batchesPerEpoch
         if (this.#trainer.accumulated < this.#config.training.gradientAccumulationSteps && !last) continue

@@ -6,7 +6,7 @@ import { mseLoss } from '../ops/mseLoss.ts'
 import { scale } from '../ops/scale.ts'
 import { clipGradients, type Optimizer } from '../optim/optimizer.ts'
 import { tensor } from '../tensor/create.ts'
-import { keep, scope } from '../tensor/scope.ts'
+import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { type BatchKey, makeNoisy, type NoiseOptions } from './noise.ts'
 
@@ -46,10 +46,7 @@ export interface UpdateResult {
   readonly gradientNorm: number
 }
 
-/**
- * The training step: noise, U-Net, loss, backward; and after every k-th of these one update. It enqueues and returns; the numbers
- * are promises, so that the device works on the next step while they are read.
- */
+/** The training step: noise, U-Net, loss, backward; and after every k-th of these one update. */
 export class Trainer {
   readonly #options: TrainerOptions
   #losses: Promise<number>[] = []
@@ -59,19 +56,25 @@ export class Trainer {
     this.#options = options
   }
 
-  /** Forward and backward for one batch; gradients add up until `update`. */
-  accumulate({ key, latents, captions, lossWeights }: TrainBatch): void {
+  /**
+   * Forward and backward for one batch; gradients add up until `update`. Enqueueing either pass takes some ten milliseconds of the
+   * calling thread, so others get a turn in between.
+   */
+  async accumulate({ key, latents, captions, lossWeights }: TrainBatch): Promise<void> {
     const { unet, method, noise, gradientAccumulationSteps } = this.#options
     method.beginPass?.(this.#passes++)
-    const loss = scope(() => {
+    const { loss, share } = scope(() => {
       const { noisy, target, times, timesteps } = makeNoisy(latents, noise, key)
       const context = method.condition(captions)
       const prediction = unet.forward(cast(noisy, { dtype: unet.registry.dtype }), times, context)
       const loss = mseLoss(prediction, target, this.#weights(lossWeights, timesteps))
-      backward(scale(loss, { factor: 1 / gradientAccumulationSteps }))
-      return keep(loss)
+      return { loss, share: scale(loss, { factor: 1 / gradientAccumulationSteps }) }
     })
+    await turn()
+    backward(share)
+    share.dispose()
     this.#losses.push(readNumber(loss, 0))
+    await turn()
   }
 
   /** Micro-batches accumulated since the last update. */
@@ -108,6 +111,11 @@ export class Trainer {
       [lossWeights.length],
     )
   }
+}
+
+/** Lets everything else that waits for this thread run. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
 
 async function readNumber(t: Tensor, index: number): Promise<number> {

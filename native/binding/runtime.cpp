@@ -60,7 +60,7 @@ bool choose_cpu_target(const std::string& name) {
   return false;
 }
 
-// The same storage seen with another shape, strides and offset; `retain` is the view that changes nothing.
+// The same storage seen with another shape, strides and offset.
 Tensor view(const Tensor& t, const Shape& shape, const Shape& strides, int64_t offset) {
   CHECK("view", shape.size() == strides.size(), "shape and strides must have one length");
   Tensor v = t;
@@ -83,8 +83,6 @@ Tensor view(const Tensor& t, const Shape& shape, const Shape& strides, int64_t o
         "the view reaches outside its storage");
   return v;
 }
-Tensor retain(const Tensor& t) { return t; }
-
 std::vector<int64_t> layout(const Tensor& t) {
   std::vector<int64_t> values = t.strides;
   values.push_back(t.offset);
@@ -218,7 +216,6 @@ void define_runtime(napi_env env, napi_value exports) {
   def_raw(env, exports, "dispose", dispose);
   def_raw(env, exports, "mark", mark);
   def(env, exports, "view", &view);
-  def(env, exports, "retain", &retain);
   def(env, exports, "layout", &layout);
   def(env, exports, "cudaStatus", &cuda_status);
   def(env, exports, "memory", &memory);

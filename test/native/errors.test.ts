@@ -180,7 +180,7 @@ describe('a mistake of the caller', () => {
 
 describe('what only the library can get wrong', () => {
   it('is an error and no crash: foreign handles, views outside, too many axes', () => {
-    expect(() => addon.retain({} as never)).toThrow('expected a tensor handle')
+    expect(() => addon.layout({} as never)).toThrow('expected a tensor handle')
     expect(() => addon.read(Object.freeze({ shape: [1], dtype: 'float32' }) as never)).toThrow(
       'expected a tensor handle',
     )
