@@ -4,7 +4,7 @@ import { ArgumentError, DisposedError } from '../util/errors.ts'
 import { nativeFailure } from './callSite.ts'
 import { type DType, isFloat, type TypedArray, typedArray } from './dtype.ts'
 import { currentScope, type Disposable } from './scope.ts'
-import { elementCount, formatShape, packedStrides, type Shape, sameShape } from './shape.ts'
+import { elementCount, formatShape, type Shape } from './shape.ts'
 
 export type DeviceName = 'cpu' | 'cuda'
 
