@@ -1,6 +1,16 @@
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
+/** The examples import the package by its name; here that is its source. */
+const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+
 export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^noisewright$/, replacement: source('lib/index.ts') },
+      { find: /^noisewright\/train$/, replacement: source('lib/train/index.ts') },
+    ],
+  },
   test: {
     pool: 'forks',
     maxWorkers: 2,

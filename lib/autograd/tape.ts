@@ -39,6 +39,10 @@ export class TapeNode implements Releasable {
     return this.#released
   }
 
+  *parents(): Generator<TapeNode> {
+    for (const edge of this.edges) if (edge !== null && 'node' in edge) yield edge.node
+  }
+
   run(gradients: readonly (Tensor | null)[]): readonly (Tensor | null)[] {
     return this.#backward(gradients)
   }

@@ -15,11 +15,15 @@ async function readJson(path: string): Promise<Json> {
   } catch (error) {
     throw toIoError(path, 'read', error)
   }
+  let value: unknown
   try {
-    return JSON.parse(text) as Json
+    value = JSON.parse(text)
   } catch (error) {
     throw new CheckpointError(path, `expected a JSON object (${(error as Error).message})`, { cause: error })
   }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new CheckpointError(path, `expected a JSON object, found ${text.slice(0, 40)}`)
+  return value as Json
 }
 
 /** Typed access to one file's values; every refusal names file and key. */

@@ -10,6 +10,9 @@ export interface Disposable {
 
 /** Something that must outlive inner scopes and go with the outermost: the tape's nodes. */
 export interface Releasable {
+  readonly released: boolean
+  /** The nodes that made its inputs. */
+  parents(): Iterable<Releasable>
   release(): void
 }
 
@@ -49,8 +52,15 @@ export class Scope {
       if (!kept.has(item)) item.dispose()
       else parent?.adopt(item)
     }
-    if (parent) for (const node of this.#nodes) parent.adoptNode(node)
-    else if (kept.size === 0) for (const node of this.#nodes) node.release()
+    if (parent) {
+      for (const node of this.#nodes) parent.adoptNode(node)
+      return
+    }
+    const waiting = this.#nodes.filter((node) => !node.released)
+    if (waiting.length === 0) return
+    // A result's own history stays for its backward pass. The rest, such as layers computed beside it, nobody can reach any more.
+    const history = historyOf(kept)
+    for (const node of waiting) if (!history.has(node)) node.release()
   }
 
   [Symbol.dispose](): void {
@@ -62,6 +72,19 @@ let current: Scope | null = null
 
 export function currentScope(): Scope | null {
   return current
+}
+
+/** The nodes that results were made by, directly or not. */
+function historyOf(results: Iterable<Disposable>): Set<Releasable> {
+  const stack = Array.from(results, (result) => (result as { origin?: { node: Releasable } | null }).origin?.node)
+  const history = new Set<Releasable>()
+  while (stack.length > 0) {
+    const node = stack.pop()
+    if (node === undefined || history.has(node)) continue
+    history.add(node)
+    stack.push(...node.parents())
+  }
+  return history
 }
 
 /** The disposables in a result: itself, or the elements of arrays and plain objects, however deep. */

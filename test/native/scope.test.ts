@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { backward } from '../../lib/autograd/backward.ts'
 import { add } from '../../lib/ops/add.ts'
+import { mul } from '../../lib/ops/mul.ts'
+import { sum } from '../../lib/ops/sum.ts'
 import { full } from '../../lib/tensor/create.ts'
 import { currentScope, keep, Scope, scope } from '../../lib/tensor/scope.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
@@ -50,6 +52,41 @@ describe('scope', () => {
     })
     expect(kept!.disposed).toBe(false)
     kept!.dispose()
+  })
+
+  it('frees what was recorded beside its result, and keeps what the result was made by', async () => {
+    const before = await liveBuffers()
+    const x = full([2], 3)
+    x.requiresGrad = true
+    const squares = (aside: boolean): Tensor =>
+      scope(() => {
+        if (aside) mul(mul(x, x), x) // computed for nothing
+        return sum(mul(x, x))
+      })
+    const plain = squares(false)
+    const withPlain = await liveBuffers()
+    const loss = squares(true)
+    expect((await liveBuffers()) - withPlain).toBe(withPlain - before - 1)
+    backward(loss)
+    expect(await x.grad!.read()).toEqual(Float32Array.of(6, 6))
+    backward(plain)
+    for (const t of [loss, plain, x]) t.dispose()
+    expect(await liveBuffers()).toBe(before)
+  })
+
+  it('frees what a consumed graph left over when the loss is returned', async () => {
+    const before = await liveBuffers()
+    const x = full([2], 3)
+    x.requiresGrad = true
+    const loss = scope(() => {
+      const square = mul(x, x)
+      mul(square, square) // computed for nothing
+      const loss = sum(square)
+      backward(loss)
+      return loss
+    })
+    for (const t of [loss, x]) t.dispose()
+    expect(await liveBuffers()).toBe(before)
   })
 
   it('disposes everything when its body throws, and the surrounding scope goes on', () => {

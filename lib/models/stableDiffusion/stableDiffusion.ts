@@ -1,5 +1,6 @@
 import type { WeightSource } from '../../nn/weights.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
 import { ClipTextModel } from '../clip/textModel.ts'
 import type { StableDiffusionConfig } from './config.ts'
 import { UNet } from './unet.ts'
@@ -24,9 +25,25 @@ export class StableDiffusion {
     dtypes: Readonly<Partial<Record<ModelPart, FloatDType>>> = {},
   ) {
     this.config = config
-    this.unet = new UNet(config.unet, source('unet'), dtypes.unet)
-    this.textEncoder = new ClipTextModel(config.textEncoder, source('textEncoder'), dtypes.textEncoder)
-    this.vae = new Vae(config.vae, source('vae'), dtypes.vae)
+    // A source may fail half-way, at a tensor that a file lacks: what was made until then belongs to no model yet.
+    const made: Tensor[] = []
+    const noted = (part: ModelPart): WeightSource => {
+      const take = source(part)
+      return (request) => {
+        const tensor = take(request)
+        made.push(tensor)
+        return tensor
+      }
+    }
+    try {
+      this.unet = new UNet(config.unet, noted('unet'), dtypes.unet)
+      this.textEncoder = new ClipTextModel(config.textEncoder, noted('textEncoder'), dtypes.textEncoder)
+      this.vae = new Vae(config.vae, noted('vae'), dtypes.vae)
+    } catch (error) {
+      for (const tensor of made) tensor.dispose()
+      throw error
+    }
+    made.length = 0
   }
 
   dispose(): void {
