@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { backward } from '../autograd/backward.ts'
 import { minSnrWeights } from '../diffusion/noiseSchedule.ts'
 import type { UNet } from '../models/stableDiffusion/unet.ts'
@@ -113,9 +114,9 @@ export class Trainer {
   }
 }
 
-/** Lets everything else that waits for this thread run. */
+/** Lets everything else that waits for this thread run, timers too: immediates alone would join two passes into one long turn. */
 function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
+  return setTimeout(0)
 }
 
 async function readNumber(t: Tensor, index: number): Promise<number> {

@@ -60,7 +60,7 @@ void Device::set_thread_count(int count) {
 
 void Device::serve() {
   running_device = this;
-  flush_denormals();
+  prepare_compute_thread();
   start_thread();
   for (;;) {
     Job job;

@@ -3,11 +3,17 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+#if defined(__linux__)
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace noisewright {
 
 namespace {
 
+constexpr int kNiceness = 5;
 constexpr int kSpins = 4000;  // some 20 to 40 us: longer than the gap between two parallel sections of one operation
 
 inline void pause_briefly() {
@@ -18,9 +24,12 @@ inline void pause_briefly() {
 
 }  // namespace
 
-void flush_denormals() {
+void prepare_compute_thread() {
 #if defined(__x86_64__)
   _mm_setcsr(_mm_getcsr() | 0x8040);
+#endif
+#if defined(__linux__)
+  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNiceness);
 #endif
 }
 
@@ -39,7 +48,7 @@ void Team::resize(int size) {
 }
 
 void Team::serve(int member, uint64_t round) {
-  flush_denormals();
+  prepare_compute_thread();
   for (;;) {
     for (int spin = 0; spin < kSpins && round_.load(std::memory_order_acquire) == round; spin++) pause_briefly();
     if (round_.load(std::memory_order_acquire) == round) {

@@ -32,7 +32,8 @@ class Team {
   bool stop_ = false;
 };
 
-// Treats denormal numbers as zero on this thread, as every thread that computes must.
-void flush_denormals();
+// What every thread that computes does first: denormal numbers count as zero, and the thread yields to those of the
+// host program, whose event loop must turn while all cores compute.
+void prepare_compute_thread();
 
 }  // namespace noisewright

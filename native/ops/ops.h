@@ -64,10 +64,12 @@ std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> 
     const Tensor& dy, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& o, const Tensor& lse,
     int64_t heads, bool causal, double scale, bool needs_q, bool needs_k, bool needs_v);
 
-// vae_encode: moments float32 [n, h/f, w/f, 2 * latent channels] of pictures [n, h, w, 3], uint8 or float32 in [-1, 1]; f halves with each
-// level but the last. parameters: see lib/ops/vaeEncode.ts. band_rows 0: chosen; the result does not depend on it
-Tensor vae_encode_forward(const Tensor& pixels, const std::vector<Tensor>& parameters, const std::vector<int64_t>& channels,
-                          int64_t layers, int64_t groups, double eps, int64_t band_rows);
+// vae_encode: moments float32 [n, h/f, w/f, 2 * latent channels] of pictures [n, h, w, 3], uint8 or float32 in [-1, 1];
+// f halves with each level but the last. parameters: see lib/ops/vaeEncode.ts. band_rows 0: chosen; the result does not
+// depend on it
+Tensor vae_encode_forward(const Tensor& pixels, const std::vector<Tensor>& parameters,
+                          const std::vector<int64_t>& channels, int64_t layers, int64_t groups, double eps,
+                          int64_t band_rows);
 
 // softmax along the last axis; backward takes the gradient and the result of forward
 Tensor softmax_forward(const Tensor& x);
