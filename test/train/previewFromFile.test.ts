@@ -74,7 +74,7 @@ describe('a preview', () => {
     })
     for (let batch = 0; batch < 3; batch++) {
       const latents = randomNormal([1, 8, 8, 4], { seed: 6 })
-      trainer.accumulate({ key: { epoch: 1, batch }, latents, captions: ['sks frog'], lossWeights: [1] })
+      await trainer.accumulate({ key: { epoch: 1, batch }, latents, captions: ['sks frog'], lossWeights: [1] })
       latents.dispose()
       await trainer.update(1)
     }
