@@ -105,6 +105,8 @@ describe('a preview', () => {
     )
     const config = await tinyTraining(model, await makeTinyData(), {
       optimizer: { learningRate: 0.05 },
+      // Rounded in the file, so that a picture drawn by the network in memory would be another.
+      output: { savePrecision: 'bf16' },
       preview: { promptFile, everyEpochs: 1 },
     })
     const events = await eventsOf(trainNetwork(config))
