@@ -5,7 +5,8 @@ import { edgeTo, gradientsEnabled, noGrad, TapeNode, withGrad } from './tape.ts'
 
 /**
  * Activation checkpointing (Chen et al., "Training deep nets with sublinear memory cost", 2016): runs `body` without recording, keeps
- * only its inputs, and runs it again, recording, when its gradient is wanted. The result and all gradients equal those without it.
+ * only its inputs, and runs it again, recording, when its gradient is wanted. The result is the same bits; gradients that
+ * several places share may be summed in another order.
  * Parameters used inside `body` receive their gradients as usual. `body` must compute the same thing both times: its random
  * numbers must be functions of given keys.
  */

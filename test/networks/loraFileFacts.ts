@@ -1,6 +1,6 @@
 import type { KohyaLoraModule, KohyaWeight } from '../../lib/networks/kohyaLora.ts'
 import type { NetworkFacts, SaveFacts, TrainingFacts } from '../../lib/networks/metadata.ts'
-import { type DataFacts, dataMetadata, type SubsetFacts } from '../../lib/networks/metadataDatasets.ts'
+import { type DataFacts, dataMetadata, type SubsetFacts } from './dataFacts.ts'
 
 /** The values of scripts/reference/loraFile.py, in our types. */
 

@@ -1,4 +1,4 @@
-import { float, type PythonJson, pythonJson, pythonStr } from './pythonText.ts'
+import { float, type PythonJson, pythonJson, pythonStr } from '../../lib/networks/pythonText.ts'
 
 /** How often each tag occurs, per image folder (or metadata file): folder name to tag to count. */
 export type TagFrequency = ReadonlyMap<string, ReadonlyMap<string, number>>
