@@ -1,5 +1,6 @@
 import { addNoise } from '../../lib/ops/addNoise.ts'
 import { randomNormal, randomUniform, tensor } from '../../lib/tensor/create.ts'
+import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const shapes = [
@@ -18,6 +19,14 @@ export const benches: readonly Bench[] = shapes.map((shape) => ({
       [shape[0]!],
     )
     const alphasCumprod = randomUniform([1000], { seed: 3 })
-    return { run: () => addNoise(latents, noise, timesteps, alphasCumprod) }
+    const run = () => addNoise(latents, noise, timesteps, alphasCumprod)
+    return {
+      run,
+      error: () =>
+        sampledError(run, [latents, noise, timesteps, alphasCumprod], (latents, noise, timesteps, alphas) => (i) => {
+          const a = alphas[timesteps[Math.floor((i * shape[0]!) / latents.length)]!]!
+          return Math.sqrt(a) * latents[i]! + Math.sqrt(1 - a) * noise[i]!
+        }),
+    }
   },
 }))

@@ -2,6 +2,7 @@ import { backward } from '../../lib/autograd/backward.ts'
 import { attention } from '../../lib/ops/attention.ts'
 import { randomNormal, tensor } from '../../lib/tensor/create.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
+import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 interface Case {
@@ -35,6 +36,23 @@ function bench({ queries, keys, heads, size, causal = false }: Case, dtype: 'flo
   }
   const inputs = (): [Tensor, Tensor, Tensor] => [input(queries, 1), input(keys, 2), input(keys, 3)]
   const options = { heads, causal }
+  const width = heads * size
+  const expect =
+    (q: Float32Array, k: Float32Array, v: Float32Array) =>
+    (i: number): number => {
+      const [query, column] = [Math.floor(i / width), i % width]
+      const head = column - (column % size)
+      const scores = Float64Array.from(
+        { length: causal ? query + 1 : keys },
+        (_, key) => sumOf(size, (d) => q[query * width + head + d]! * k[key * width + head + d]!) / Math.sqrt(size),
+      )
+      const highest = scores.reduce((a, b) => Math.max(a, b))
+      const weights = scores.map((score) => Math.exp(score - highest))
+      return (
+        sumOf(weights.length, (key) => weights[key]! * v[key * width + column]!) /
+        sumOf(weights.length, (key) => weights[key]!)
+      )
+    }
   return [
     {
       name: `attention ${name}`,
@@ -42,7 +60,8 @@ function bench({ queries, keys, heads, size, causal = false }: Case, dtype: 'flo
       bytes: 2 * (queries + keys) * heads * size * bytes,
       setup() {
         const [q, k, v] = inputs()
-        return { run: () => attention(q, k, v, options) }
+        const run = () => attention(q, k, v, options)
+        return { run, error: () => sampledError(run, [q, k, v], expect) }
       },
     },
     {
@@ -53,17 +72,16 @@ function bench({ queries, keys, heads, size, causal = false }: Case, dtype: 'flo
         const tensors = inputs()
         const dy = input(queries, 4)
         for (const t of tensors) t.requiresGrad = true
-        return {
-          run() {
-            const y = attention(...tensors, options)
-            backward(y, dy)
-            for (const t of tensors) {
-              t.grad?.dispose()
-              t.grad = null
-            }
-            return y
-          },
+        const run = () => {
+          const y = attention(...tensors, options)
+          backward(y, dy)
+          for (const t of tensors) {
+            t.grad?.dispose()
+            t.grad = null
+          }
+          return y
         }
+        return { run, error: () => sampledError(run, tensors, expect) }
       },
     },
   ]

@@ -1,5 +1,6 @@
 import { cast } from '../../lib/ops/cast.ts'
 import { randomNormal } from '../../lib/tensor/create.ts'
+import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const shape = [1, 64, 64, 320]
@@ -9,6 +10,8 @@ export const benches: readonly Bench[] = (['bfloat16', 'float16', 'uint8'] as co
   bytes: (dtype === 'uint8' ? 5 : 6) * shape.reduce((a, b) => a * b),
   setup() {
     const x = randomNormal(shape, { seed: 1 })
-    return { run: () => cast(x, { dtype }) }
+    const run = () => cast(x, { dtype })
+    const exact = (value: number): number => (dtype === 'uint8' ? Math.min(255, Math.max(0, Math.trunc(value))) : value)
+    return { run, error: () => sampledError(run, [x], (x) => (i) => exact(x[i]!)) }
   },
 }))

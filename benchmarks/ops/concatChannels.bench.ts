@@ -1,5 +1,6 @@
 import { concatChannels } from '../../lib/ops/concatChannels.ts'
 import { randomNormal } from '../../lib/tensor/create.ts'
+import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const shape = [1, 64, 64, 320]
@@ -11,7 +12,16 @@ export const benches: readonly Bench[] = [
     setup() {
       const a = randomNormal(shape, { seed: 1 })
       const b = randomNormal(shape, { seed: 2 })
-      return { run: () => concatChannels(a, b) }
+      const run = () => concatChannels(a, b)
+      return {
+        run,
+        error: () =>
+          sampledError(run, [a, b], (a, b) => (i) => {
+            const c = shape.at(-1)!
+            const [pixel, channel] = [Math.floor(i / (2 * c)), i % (2 * c)]
+            return channel < c ? a[pixel * c + channel]! : b[pixel * c + channel - c]!
+          }),
+      }
     },
   },
 ]

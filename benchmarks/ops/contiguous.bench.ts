@@ -1,6 +1,7 @@
 import { contiguous } from '../../lib/ops/contiguous.ts'
 import { permute } from '../../lib/ops/permute.ts'
 import { randomNormal } from '../../lib/tensor/create.ts'
+import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const cases = [
@@ -13,7 +14,20 @@ export const benches: readonly Bench[] = cases.map(({ shape, axes }) => ({
   name: `contiguous float32 ${shape.join('x')} in order ${axes.join(' ')}`,
   bytes: 8 * shape.reduce((a, b) => a * b),
   setup() {
-    const x = permute(randomNormal(shape, { seed: 1 }), { axes })
-    return { run: () => contiguous(x) }
+    const packed = randomNormal(shape, { seed: 1 })
+    const x = permute(packed, { axes })
+    const { strides } = x
+    const run = () => contiguous(x)
+    const expect =
+      (values: Float32Array) =>
+      (i: number): number => {
+        let [rest, from] = [i, 0]
+        for (let axis = 3; axis >= 0; axis--) {
+          from += (rest % x.shape[axis]!) * strides[axis]!
+          rest = Math.floor(rest / x.shape[axis]!)
+        }
+        return values[from]!
+      }
+    return { run, error: () => sampledError(run, [packed], expect) }
   },
 }))

@@ -1,10 +1,16 @@
 import { backward } from '../../lib/autograd/backward.ts'
 import { embedding } from '../../lib/ops/embedding.ts'
 import { randomNormal, tensor } from '../../lib/tensor/create.ts'
+import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 // The token table of CLIP-L and a batch of four prompts.
 const [rows, width, tokens] = [49408, 768, 4 * 77]
+
+const expect =
+  (ids: Float32Array, table: Float32Array) =>
+  (i: number): number =>
+    table[ids[Math.floor(i / width)]! * width + (i % width)]!
 
 export const benches: readonly Bench[] = [
   {
@@ -16,7 +22,8 @@ export const benches: readonly Bench[] = [
         Int32Array.from({ length: tokens }, (_, i) => (i * 7919) % rows),
         [tokens],
       )
-      return { run: () => embedding(ids, table) }
+      const run = () => embedding(ids, table)
+      return { run, error: () => sampledError(run, [ids, table], expect) }
     },
   },
   {
@@ -30,15 +37,14 @@ export const benches: readonly Bench[] = [
         [tokens],
       )
       const dy = randomNormal([tokens, width], { seed: 2 })
-      return {
-        run() {
-          const y = embedding(ids, table)
-          backward(y, dy)
-          table.grad?.dispose()
-          table.grad = null
-          return y
-        },
+      const run = () => {
+        const y = embedding(ids, table)
+        backward(y, dy)
+        table.grad?.dispose()
+        table.grad = null
+        return y
       }
+      return { run, error: () => sampledError(run, [ids, table], expect) }
     },
   },
 ]

@@ -1,5 +1,6 @@
 import { geglu } from '../../lib/ops/geglu.ts'
 import { randomNormal } from '../../lib/tensor/create.ts'
+import { exactGelu, sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const shapes = [
@@ -12,6 +13,15 @@ export const benches: readonly Bench[] = shapes.map((shape) => ({
   bytes: 6 * shape.reduce((a, b) => a * b),
   setup() {
     const x = randomNormal(shape, { seed: 1 })
-    return { run: () => geglu(x) }
+    const run = () => geglu(x)
+    return {
+      run,
+      error: () =>
+        sampledError(run, [x], (x) => (i) => {
+          const h = shape.at(-1)! / 2
+          const value = 2 * h * Math.floor(i / h) + (i % h)
+          return x[value]! * exactGelu(x[value + h]!)
+        }),
+    }
   },
 }))

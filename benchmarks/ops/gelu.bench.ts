@@ -1,5 +1,6 @@
 import { gelu } from '../../lib/ops/gelu.ts'
 import { randomNormal } from '../../lib/tensor/create.ts'
+import { exactGelu, sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const shapes = [
@@ -12,6 +13,7 @@ export const benches: readonly Bench[] = shapes.map((shape) => ({
   bytes: 8 * shape.reduce((a, b) => a * b),
   setup() {
     const x = randomNormal(shape, { seed: 1 })
-    return { run: () => gelu(x) }
+    const run = () => gelu(x)
+    return { run, error: () => sampledError(run, [x], (x) => (i) => exactGelu(x[i]!)) }
   },
 }))

@@ -1,5 +1,6 @@
 import { gradientNorm } from '../../lib/ops/gradientNorm.ts'
 import { randomNormal } from '../../lib/tensor/create.ts'
+import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 // As many tensors as the U-Net of Stable Diffusion 1 has, at a fraction of their size.
@@ -12,7 +13,12 @@ export const benches: readonly Bench[] = [
     bytes: 4 * tensors * size,
     setup() {
       const gradients = Array.from({ length: tensors }, (_, i) => randomNormal([size], { seed: i }))
-      return { run: () => gradientNorm(gradients, 1) }
+      const run = () => gradientNorm(gradients, 1)
+      const expect = (...values: readonly Float32Array[]) => {
+        const norm = Math.sqrt(sumOf(tensors, (t) => sumOf(size, (j) => values[t]![j]! ** 2)))
+        return (i: number): number => (i === 0 ? norm : Math.min(1, 1 / (norm + 1e-6)))
+      }
+      return { run, error: () => sampledError(run, gradients, expect) }
     },
   },
 ]

@@ -1,5 +1,6 @@
 import { groupNorm } from '../../lib/ops/groupNorm.ts'
 import { full, randomNormal, zeros } from '../../lib/tensor/create.ts'
+import { normaliser, sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const shapes = [
@@ -16,6 +17,19 @@ export const benches: readonly Bench[] = shapes.map((shape) => ({
     const x = randomNormal(shape, { seed: 1 })
     const weight = full([c], 1)
     const bias = zeros([c])
-    return { run: () => groupNorm(x, weight, bias, { groups: 32 }) }
+    const run = () => groupNorm(x, weight, bias, { groups: 32 })
+    return {
+      run,
+      error: () =>
+        sampledError(run, [x], (x) => {
+          const normalise = normaliser(1e-5)
+          const size = c / 32
+          return (i) => {
+            const first = (i % c) - ((i % c) % size)
+            const at = normalise(first, x.length / 32, (j) => x[Math.floor(j / size) * c + first + (j % size)]!)
+            return at(x[i]!)
+          }
+        }),
+    }
   },
 }))

@@ -1,5 +1,6 @@
 import { groupNormSilu } from '../../lib/ops/groupNormSilu.ts'
 import { full, randomNormal, zeros } from '../../lib/tensor/create.ts'
+import { normaliser, sampledError, sigmoid } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const shapes = [
@@ -16,6 +17,20 @@ export const benches: readonly Bench[] = shapes.map((shape) => ({
     const x = randomNormal(shape, { seed: 1 })
     const weight = full([c], 1)
     const bias = zeros([c])
-    return { run: () => groupNormSilu(x, weight, bias, { groups: 32 }) }
+    const run = () => groupNormSilu(x, weight, bias, { groups: 32 })
+    return {
+      run,
+      error: () =>
+        sampledError(run, [x], (x) => {
+          const normalise = normaliser(1e-5)
+          const size = c / 32
+          return (i) => {
+            const first = (i % c) - ((i % c) % size)
+            const at = normalise(first, x.length / 32, (j) => x[Math.floor(j / size) * c + first + (j % size)]!)
+            const y = at(x[i]!)
+            return y * sigmoid(y)
+          }
+        }),
+    }
   },
 }))

@@ -1,5 +1,6 @@
 import { layerNorm } from '../../lib/ops/layerNorm.ts'
 import { full, randomNormal, zeros } from '../../lib/tensor/create.ts'
+import { normaliser, sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const shapes = [
@@ -15,6 +16,17 @@ export const benches: readonly Bench[] = shapes.map((shape) => ({
     const x = randomNormal(shape, { seed: 1 })
     const weight = full([c], 1)
     const bias = zeros([c])
-    return { run: () => layerNorm(x, weight, bias) }
+    const run = () => layerNorm(x, weight, bias)
+    return {
+      run,
+      error: () =>
+        sampledError(run, [x], (x) => {
+          const normalise = normaliser(1e-5)
+          return (i) => {
+            const row = Math.floor(i / c)
+            return normalise(row, c, (j) => x[row * c + j]!)(x[i]!)
+          }
+        }),
+    }
   },
 }))

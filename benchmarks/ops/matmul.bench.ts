@@ -1,5 +1,6 @@
 import { matmul } from '../../lib/ops/matmul.ts'
 import { randomNormal } from '../../lib/tensor/create.ts'
+import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const shapes = [
@@ -16,6 +17,14 @@ export const benches: readonly Bench[] = shapes.map(([m, n, k]) => ({
   setup() {
     const a = randomNormal([m, k], { seed: 1 })
     const b = randomNormal([k, n], { seed: 2 })
-    return { run: () => matmul(a, b) }
+    const run = () => matmul(a, b)
+    return {
+      run,
+      error: () =>
+        sampledError(run, [a, b], (a, b) => (i) => {
+          const [row, column] = [Math.floor(i / n), i % n]
+          return sumOf(k, (j) => a[row * k + j]! * b[j * n + column]!)
+        }),
+    }
   },
 }))

@@ -1,10 +1,14 @@
 import { backward } from '../../lib/autograd/backward.ts'
 import { mseLoss } from '../../lib/ops/mseLoss.ts'
 import { randomNormal } from '../../lib/tensor/create.ts'
+import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const shape = [4, 128, 128, 4]
 const elements = 4 * 128 * 128 * 4
+
+const expect = (prediction: Float32Array, target: Float32Array) => (): number =>
+  sumOf(elements, (i) => (prediction[i]! - target[i]!) ** 2) / elements
 
 export const benches: readonly Bench[] = [
   {
@@ -13,7 +17,8 @@ export const benches: readonly Bench[] = [
     setup() {
       const prediction = randomNormal(shape, { seed: 1 })
       const target = randomNormal(shape, { seed: 2 })
-      return { run: () => mseLoss(prediction, target, null) }
+      const run = () => mseLoss(prediction, target, null)
+      return { run, error: () => sampledError(run, [prediction, target], expect) }
     },
   },
   {
@@ -23,15 +28,14 @@ export const benches: readonly Bench[] = [
       const prediction = randomNormal(shape, { seed: 1 })
       const target = randomNormal(shape, { seed: 2 })
       prediction.requiresGrad = true
-      return {
-        run() {
-          const loss = mseLoss(prediction, target, null)
-          backward(loss)
-          prediction.grad?.dispose()
-          prediction.grad = null
-          return loss
-        },
+      const run = () => {
+        const loss = mseLoss(prediction, target, null)
+        backward(loss)
+        prediction.grad?.dispose()
+        prediction.grad = null
+        return loss
       }
+      return { run, error: () => sampledError(run, [prediction, target], expect) }
     },
   },
 ]

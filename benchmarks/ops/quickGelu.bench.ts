@@ -1,5 +1,6 @@
 import { quickGelu } from '../../lib/ops/quickGelu.ts'
 import { randomNormal } from '../../lib/tensor/create.ts'
+import { sampledError, sigmoid } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const shapes = [
@@ -12,6 +13,7 @@ export const benches: readonly Bench[] = shapes.map((shape) => ({
   bytes: 8 * shape.reduce((a, b) => a * b),
   setup() {
     const x = randomNormal(shape, { seed: 1 })
-    return { run: () => quickGelu(x) }
+    const run = () => quickGelu(x)
+    return { run, error: () => sampledError(run, [x], (x) => (i) => x[i]! * sigmoid(1.702 * x[i]!)) }
   },
 }))

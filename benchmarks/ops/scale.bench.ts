@@ -1,5 +1,6 @@
 import { scale } from '../../lib/ops/scale.ts'
 import { randomNormal } from '../../lib/tensor/create.ts'
+import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const shapes = [
@@ -12,6 +13,7 @@ export const benches: readonly Bench[] = shapes.map((shape) => ({
   bytes: 8 * shape.reduce((a, b) => a * b),
   setup() {
     const x = randomNormal(shape, { seed: 1 })
-    return { run: () => scale(x, { factor: 0.18215 }) }
+    const run = () => scale(x, { factor: 0.18215 })
+    return { run, error: () => sampledError(run, [x], (x) => (i) => Math.fround(0.18215) * x[i]!) }
   },
 }))

@@ -1,5 +1,6 @@
 import { sliceChannels } from '../../lib/ops/sliceChannels.ts'
 import { randomNormal } from '../../lib/tensor/create.ts'
+import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const shape = [1, 64, 64, 640]
@@ -10,7 +11,11 @@ export const benches: readonly Bench[] = [
     bytes: 4 * shape.reduce((a, b) => a * b),
     setup() {
       const x = randomNormal(shape, { seed: 1 })
-      return { run: () => sliceChannels(x, { start: 0, end: 320 }) }
+      const run = () => sliceChannels(x, { start: 0, end: 320 })
+      return {
+        run,
+        error: () => sampledError(run, [x], (x) => (i) => x[Math.floor(i / 320) * shape.at(-1)! + (i % 320)]!),
+      }
     },
   },
 ]

@@ -1,5 +1,6 @@
 import { softmax } from '../../lib/ops/softmax.ts'
 import { randomNormal } from '../../lib/tensor/create.ts'
+import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const shapes = [
@@ -12,6 +13,15 @@ export const benches: readonly Bench[] = shapes.map((shape) => ({
   bytes: 8 * shape.reduce((a, b) => a * b),
   setup() {
     const x = randomNormal(shape, { seed: 1 })
-    return { run: () => softmax(x) }
+    const run = () => softmax(x)
+    return {
+      run,
+      error: () =>
+        sampledError(run, [x], (x) => (i) => {
+          const size = shape.at(-1)!
+          const row = i - (i % size)
+          return Math.exp(x[i]!) / sumOf(size, (j) => Math.exp(x[row + j]!))
+        }),
+    }
   },
 }))

@@ -1,5 +1,6 @@
 import { sub } from '../../lib/ops/sub.ts'
 import { randomNormal } from '../../lib/tensor/create.ts'
+import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const shapes = [
@@ -15,7 +16,8 @@ export const benches: readonly Bench[] = shapes.map((shape) => {
     setup() {
       const a = randomNormal(shape, { seed: 1 })
       const b = randomNormal(shape, { seed: 2 })
-      return { run: () => sub(a, b) }
+      const run = () => sub(a, b)
+      return { run, error: () => sampledError(run, [a, b], (a, b) => (i) => a[i]! - b[i]!) }
     },
   }
 })

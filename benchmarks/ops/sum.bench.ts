@@ -1,5 +1,6 @@
 import { sum } from '../../lib/ops/sum.ts'
 import { randomNormal } from '../../lib/tensor/create.ts'
+import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const shape = [1, 64, 64, 320]
@@ -9,6 +10,16 @@ export const benches: readonly Bench[] = [[0, 1, 2, 3], [1, 2], [3]].map((axes) 
   bytes: 4 * shape.reduce((a, b) => a * b),
   setup() {
     const x = randomNormal(shape, { seed: 1 })
-    return { run: () => sum(x, { axes }) }
+    const run = () => sum(x, { axes })
+    return {
+      run,
+      error: () =>
+        sampledError(run, [x], (x) => {
+          // The axes summed over are all, the pixels, or the channels.
+          const count = x.length / axes.reduce((rest, axis) => rest / shape[axis]!, x.length)
+          const [step, next] = axes.includes(3) ? [1, count] : [shape[3]!, 1]
+          return (i) => sumOf(count, (j) => x[i * next + j * step]!)
+        }),
+    }
   },
 }))
