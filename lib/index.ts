@@ -1,5 +1,5 @@
 /** The public surface: tensors, autograd, ops, models, networks, optimizers, data and files. Training runs are in `noisewright/train`. */
-export { backward } from './autograd/backward.ts'
+export { backward, backwardInTurns } from './autograd/backward.ts'
 export { recompute } from './autograd/recompute.ts'
 export { noGrad } from './autograd/tape.ts'
 export { type LoadOptions, loadDiffusersFolder, saveDiffusersFolder } from './checkpoints/diffusersFolder.ts'

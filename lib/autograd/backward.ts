@@ -13,6 +13,28 @@ import { noGrad, type TapeNode } from './tape.ts'
  * @throws ArgumentError when `loss` depends on no tensor that requires a gradient, or its graph was consumed before
  */
 export function backward(loss: Tensor, gradient?: Tensor): void {
+  const pass = startPass(loss, gradient)
+  while (!inScope(pass)) {}
+}
+
+/**
+ * `backward` with pauses: after every `budgetMs` of work it waits for `turn`, so that a long pass does not hold up the event loop.
+ * Gradients are the same bits. Run nothing else on the same graph meanwhile.
+ * @param options.turn resolves when others have had their turn
+ */
+export async function backwardInTurns(
+  loss: Tensor,
+  { turn, budgetMs = 5 }: { readonly turn: () => Promise<void>; readonly budgetMs?: number },
+): Promise<void> {
+  const pass = startPass(loss)
+  for (let started = performance.now(); !inScope(pass); )
+    if (performance.now() - started > budgetMs) {
+      await turn()
+      started = performance.now()
+    }
+}
+
+function startPass(loss: Tensor, gradient?: Tensor): Generator<void> {
   const origin = loss.origin
   if (origin === null)
     throw new ArgumentError('backward', 'loss', 'a result of ops on tensors with requiresGrad', String(loss))
@@ -20,12 +42,14 @@ export function backward(loss: Tensor, gradient?: Tensor): void {
     throw new ArgumentError('backward', 'loss', 'a scalar, or a gradient must be given', formatShape(loss.shape))
   if (gradient !== undefined && !sameShape(gradient.shape, loss.shape))
     throw new ArgumentError('backward', 'gradient', `of shape ${formatShape(loss.shape)}`, formatShape(gradient.shape))
-  noGrad(() =>
-    scope(() => {
-      const start = gradient ?? full(loss.shape, 1, { dtype: loss.dtype })
-      backpropagate([{ node: origin.node as TapeNode, output: origin.output, gradient: start }])
-    }),
-  )
+  const seed = (start: Tensor): Seed => ({ node: origin.node as TapeNode, output: origin.output, gradient: start })
+  if (gradient !== undefined) return passFrom([seed(gradient)])
+  return scope(() => passFrom([seed(full(loss.shape, 1, { dtype: loss.dtype }))]))
+}
+
+/** One step of a pass, unrecorded, in a scope of its own; true when the pass is over. */
+function inScope(pass: Generator<void>): boolean {
+  return noGrad(() => scope(() => pass.next().done === true))
 }
 
 export interface Seed {
@@ -34,19 +58,32 @@ export interface Seed {
   readonly gradient: Tensor
 }
 
-/** @internal The pass itself: later nodes first, each when all gradients of its outputs are complete. */
+/** @internal A whole pass, in the caller's scope. */
 export function backpropagate(seeds: readonly Seed[]): void {
+  for (const _ of passFrom(seeds));
+}
+
+/** The pass itself: later nodes first, each when all gradients of its outputs are complete; it pauses after each. */
+function passFrom(seeds: readonly Seed[]): Generator<void> {
   const arrived = new Map<TapeNode, (Tensor | null)[]>()
   const deliver = (node: TapeNode, output: number, gradient: Tensor): void => {
     const slots = arrived.get(node) ?? []
     arrived.set(node, slots)
     while (slots.length <= output) slots.push(null)
     const before = slots[output]
-    slots[output] = before ? add(before, gradient) : gradient
+    slots[output] = keep(before ? add(before, gradient) : gradient) // it outlives the scope of this step
   }
   for (const { node, output, gradient } of seeds) deliver(node, output, retain(gradient))
+  return steps(nodesFrom(seeds.map((seed) => seed.node)), arrived, deliver)
+}
+
+function* steps(
+  nodes: readonly TapeNode[],
+  arrived: Map<TapeNode, (Tensor | null)[]>,
+  deliver: (node: TapeNode, output: number, gradient: Tensor) => void,
+): Generator<void> {
   try {
-    for (const node of nodesFrom(seeds.map((seed) => seed.node))) {
+    for (const node of nodes) {
       const gradients = arrived.get(node)
       if (gradients === undefined) continue
       const results = differentiate(node, gradients)
@@ -59,10 +96,10 @@ export function backpropagate(seeds: readonly Seed[]): void {
         else if ('leaf' in edge) accumulate(edge.leaf, result)
         else deliver(edge.node, edge.output, result)
       })
+      yield
     }
-  } catch (error) {
+  } finally {
     for (const gradients of arrived.values()) for (const gradient of gradients) gradient?.dispose()
-    throw error
   }
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
-import { backward } from '../autograd/backward.ts'
+import { backwardInTurns } from '../autograd/backward.ts'
 import { minSnrWeights } from '../diffusion/noiseSchedule.ts'
 import type { UNet } from '../models/stableDiffusion/unet.ts'
 import { cast } from '../ops/cast.ts'
@@ -58,24 +58,40 @@ export class Trainer {
   }
 
   /**
-   * Forward and backward for one batch; gradients add up until `update`. Enqueueing either pass takes some ten milliseconds of the
-   * calling thread, so others get a turn in between.
+   * Forward and backward for one batch; gradients add up until `update`. Enqueueing a step takes some twenty milliseconds of the
+   * calling thread, so others get a turn between its parts.
    */
   async accumulate({ key, latents, captions, lossWeights }: TrainBatch): Promise<void> {
-    const { unet, method, noise, gradientAccumulationSteps } = this.#options
+    const { method } = this.#options
     method.beginPass?.(this.#passes++)
-    const { loss, share } = scope(() => {
-      const { noisy, target, times, timesteps } = makeNoisy(latents, noise, key)
-      const context = method.condition(captions)
-      const prediction = unet.forward(cast(noisy, { dtype: unet.registry.dtype }), times, context)
-      const loss = mseLoss(prediction, target, this.#weights(lossWeights, timesteps))
-      return { loss, share: scale(loss, { factor: 1 / gradientAccumulationSteps }) }
-    })
+    const context = method.condition(captions)
     await turn()
-    backward(share)
-    share.dispose()
+    const { loss, share } = this.#forward(latents, context, key, lossWeights)
     this.#losses.push(readNumber(loss, 0))
     await turn()
+    await backwardInTurns(share, { turn })
+    share.dispose()
+    await turn()
+  }
+
+  /** The loss and its share of the update's; `context` is used up. */
+  #forward(
+    latents: Tensor,
+    context: Tensor,
+    key: BatchKey,
+    lossWeights: readonly number[],
+  ): { loss: Tensor; share: Tensor } {
+    const { unet, noise, gradientAccumulationSteps } = this.#options
+    try {
+      return scope(() => {
+        const { noisy, target, times, timesteps } = makeNoisy(latents, noise, key)
+        const prediction = unet.forward(cast(noisy, { dtype: unet.registry.dtype }), times, context)
+        const loss = mseLoss(prediction, target, this.#weights(lossWeights, timesteps))
+        return { loss, share: scale(loss, { factor: 1 / gradientAccumulationSteps }) }
+      })
+    } finally {
+      context.dispose()
+    }
   }
 
   /** Micro-batches accumulated since the last update. */
