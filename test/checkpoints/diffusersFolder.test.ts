@@ -9,7 +9,7 @@ import { type ModelPart, StableDiffusion } from '../../lib/models/stableDiffusio
 import { randomWeights } from '../../lib/nn/init.ts'
 import type { Registry } from '../../lib/nn/weights.ts'
 import { CheckpointError, IoError } from '../../lib/util/errors.ts'
-import { liveBuffers } from '../support/device.ts'
+import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import { addFiles, makeFolder } from '../support/pictures.ts'
 import { saveTinyModel } from '../support/tinyTraining.ts'
 
@@ -61,7 +61,7 @@ async function withTensors(
 
 /** Loads what must not load. @returns the error; nothing may be left on the device */
 async function refusal(folder: string): Promise<Error> {
-  const baseline = await liveBuffers()
+  const baseline = await baselineBuffers()
   const error = await loadDiffusersFolder(folder).then(
     () => new Error('it loaded'),
     (error: unknown) => error as Error,
@@ -75,7 +75,7 @@ describe('a diffusers folder', () => {
     ['tiny SD 1', tinySd1],
     ['tiny SD 2', tinySd2],
   ])('gives back %s bit for bit, with its configuration', async (_name, config) => {
-    const baseline = await liveBuffers()
+    const baseline = await baselineBuffers()
     const models = new StableDiffusion(config, () => randomWeights(3))
     const folder = await makeFolder()
     await saveDiffusersFolder(folder, models)

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { run } from '../../lib/cli/run.ts'
 import { exitCodes } from '../../lib/util/errors.ts'
-import { liveBuffers } from '../support/device.ts'
+import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import { addFiles, encodePicture, type FileContent, makeFolder } from '../support/pictures.ts'
 import { saveTinyModel } from '../support/tinyTraining.ts'
 import { makeTestHost } from './testHost.ts'
@@ -26,7 +26,7 @@ interface Refusal {
 async function refused(dataFile: string, modelFolder = model, more: readonly string[] = []): Promise<Refusal> {
   const folder = join(await makeFolder(), 'out')
   const host = makeTestHost()
-  const baseline = await liveBuffers()
+  const baseline = await baselineBuffers()
   const args = ['--pretrained_model_name_or_path', modelFolder, '--dataset_config', dataFile, '--output_dir', folder]
   const code = await run(['train-network', ...args, '--max_train_steps', '2', '--seed', '1', ...more], host)
   const err = host.stderr.text

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { customLoop } from '../../examples/customLoop.ts'
 import { packageRoot } from '../../lib/util/packageRoot.ts'
-import { liveBuffers } from '../support/device.ts'
+import { baselineBuffers, liveBuffers } from '../support/device.ts'
 
 it('the example of a training loop of one’s own learns and leaves nothing on the device', async () => {
-  const baseline = await liveBuffers()
+  const baseline = await baselineBuffers()
   const losses = await customLoop(12)
   expect(await liveBuffers()).toBe(baseline)
   expect(losses).toHaveLength(12)

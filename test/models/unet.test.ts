@@ -3,7 +3,7 @@ import { backward } from '../../lib/autograd/backward.ts'
 import { UNet } from '../../lib/models/stableDiffusion/unet.ts'
 import { tensor, zeros } from '../../lib/tensor/create.ts'
 import { scope } from '../../lib/tensor/scope.ts'
-import { liveBuffers, settled } from '../support/device.ts'
+import { baselineBuffers, liveBuffers, settled } from '../support/device.ts'
 import { expectDigest } from '../support/digest.ts'
 import { loadModelFixture } from '../support/modelFixture.ts'
 import { expectGradients, formulaInput, formulaWeights, tinyConfigs, trainAll } from '../support/tinyModels.ts'
@@ -59,7 +59,7 @@ describe.each(['tinySd1', 'tinySd2'] as const)('the U-Net of %s', (name) => {
       }
       await settled()
     }
-    const baseline = await liveBuffers()
+    const baseline = await baselineBuffers()
     for (let i = 0; i < 3; i++) {
       await step()
       expect(await liveBuffers()).toBeLessThanOrEqual(baseline)

@@ -10,7 +10,7 @@ import { memory } from '../../lib/tensor/runtime.ts'
 import { scope } from '../../lib/tensor/scope.ts'
 import { type Tensor, wrap } from '../../lib/tensor/tensor.ts'
 import { ArgumentError } from '../../lib/util/errors.ts'
-import { liveBuffers } from '../support/device.ts'
+import { baselineBuffers, liveBuffers } from '../support/device.ts'
 
 type Pair = readonly [a: Tensor, b: Tensor]
 type NoOptions = Record<never, never>
@@ -115,7 +115,7 @@ describe('backward', () => {
   })
 
   it('refuses a graph that was consumed, and frees what it had begun', async () => {
-    const before = await liveBuffers()
+    const before = await baselineBuffers()
     const x = leaf(2)
     const shared = times(x, x)
     const first = add(shared, shared)
@@ -138,7 +138,7 @@ describe('backward', () => {
   })
 
   it('frees what the graph saved, and every intermediate gradient', async () => {
-    const before = await liveBuffers()
+    const before = await baselineBuffers()
     const x = leaf(1, 2, 3)
     const loss = scope(() => {
       let y: Tensor = x
@@ -164,7 +164,7 @@ describe('backward', () => {
         throw new Error('no gradient today')
       },
     })
-    const before = await liveBuffers()
+    const before = await baselineBuffers()
     const x = leaf(1)
     scope(() => {
       const loss = times(failing(x), x)
@@ -195,7 +195,7 @@ describe('recompute', () => {
   async function run(checkpointed: boolean): Promise<{ y: number[]; dx: number[]; dw: number[]; saved: number }> {
     const x = leaf(0.3, -1.7)
     const w = leaf(1.1, 0.9)
-    const before = await liveBuffers()
+    const before = await baselineBuffers()
     const y = scope(() => {
       let h: Tensor = x
       for (let i = 0; i < 4; i++) h = checkpointed ? recompute([h], (input) => layer(input!, w)) : layer(h, w)
@@ -238,7 +238,7 @@ describe('recompute', () => {
   })
 
   it('leaves no buffer behind', async () => {
-    const before = await liveBuffers()
+    const before = await baselineBuffers()
     const x = leaf(2)
     const y = recompute([x], (a) => times(a!, a!))
     backward(y)

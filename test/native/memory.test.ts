@@ -4,7 +4,7 @@ import { add } from '../../lib/ops/add.ts'
 import { full, tensor, zeros } from '../../lib/tensor/create.ts'
 import { memory, releaseCached, resetPeak, setMemoryLimit } from '../../lib/tensor/runtime.ts'
 import { OutOfMemoryError } from '../../lib/util/errors.ts'
-import { collectGarbage, liveBuffers, settled } from '../support/device.ts'
+import { baselineBuffers, collectGarbage, liveBuffers, settled } from '../support/device.ts'
 
 const MiB = 2 ** 20
 /** One mebibyte of float32. */
@@ -17,7 +17,7 @@ afterEach(() => {
 
 describe('memory of the device', () => {
   it('holds as many buffers as there are tensors, and none after they are disposed', async () => {
-    const before = await liveBuffers()
+    const before = await baselineBuffers()
     const tensors = [full([8], 1), full([8], 2)]
     tensors.push(add(tensors[0]!, tensors[1]!))
     expect(await liveBuffers()).toBe(before + 3)
@@ -26,7 +26,7 @@ describe('memory of the device', () => {
   })
 
   it('is exact as soon as a read has resolved', async () => {
-    const before = await liveBuffers()
+    const before = await baselineBuffers()
     for (let i = 0; i < 200; i++) {
       const t = full([4], i)
       expect(await t.read()).toEqual(new Float32Array(4).fill(i))
@@ -76,7 +76,7 @@ describe('memory of the device', () => {
   it('ends at the limit with an error that names op, bytes and the line, and the device works on', async () => {
     await settled()
     releaseCached()
-    const before = await liveBuffers()
+    const before = await baselineBuffers()
     const small = full([elements], 1)
     await settled()
     setMemoryLimit(memory().liveBytes + 8 * MiB)
@@ -119,7 +119,7 @@ describe('memory of the device', () => {
   })
 
   it('frees tensors that were only forgotten when the garbage collector finds them', async () => {
-    const before = await liveBuffers()
+    const before = await baselineBuffers()
     ;(() => {
       for (let i = 0; i < 20; i++) zeros([16])
     })()

@@ -6,11 +6,11 @@ import { sum } from '../../lib/ops/sum.ts'
 import { full } from '../../lib/tensor/create.ts'
 import { currentScope, keep, Scope, scope } from '../../lib/tensor/scope.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
-import { liveBuffers } from '../support/device.ts'
+import { baselineBuffers, liveBuffers } from '../support/device.ts'
 
 describe('scope', () => {
   it('disposes what was made inside and returns the result alive', async () => {
-    const before = await liveBuffers()
+    const before = await baselineBuffers()
     let inner: Tensor | undefined
     const y = scope(() => {
       inner = full([2], 1)
@@ -55,7 +55,7 @@ describe('scope', () => {
   })
 
   it('frees what was recorded beside its result, and keeps what the result was made by', async () => {
-    const before = await liveBuffers()
+    const before = await baselineBuffers()
     const x = full([2], 3)
     x.requiresGrad = true
     const squares = (aside: boolean): Tensor =>
@@ -75,7 +75,7 @@ describe('scope', () => {
   })
 
   it('frees what a consumed graph left over when the loss is returned', async () => {
-    const before = await liveBuffers()
+    const before = await baselineBuffers()
     const x = full([2], 3)
     x.requiresGrad = true
     const loss = scope(() => {
@@ -124,7 +124,7 @@ describe('scope', () => {
   })
 
   it('releases the graph of a loss that nobody ran backward', async () => {
-    const before = await liveBuffers()
+    const before = await baselineBuffers()
     const w = full([2], 1)
     w.requiresGrad = true
     scope(() => {

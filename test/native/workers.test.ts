@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads'
 import { describe, expect, it } from 'vitest'
 import { add } from '../../lib/ops/add.ts'
 import { full } from '../../lib/tensor/create.ts'
-import { binaryPath, collectGarbage, liveBuffers } from '../support/device.ts'
+import { baselineBuffers, binaryPath, collectGarbage, liveBuffers } from '../support/device.ts'
 
 const script = fileURLToPath(new URL('worker.cjs', import.meta.url))
 
@@ -34,7 +34,7 @@ async function expectThatThisThreadComputes(): Promise<void> {
 
 describe('the addon in worker threads', () => {
   it('computes in eight at once beside the main thread, and they end by themselves', async () => {
-    const before = await liveBuffers()
+    const before = await baselineBuffers()
     const workers = Array.from({ length: 8 }, (_, i) => start(i + 1, false))
     await expectThatThisThreadComputes()
     expect(await Promise.all(workers.map(({ first }) => first))).toEqual([20, 40, 60, 80, 100, 120, 140, 160])
@@ -43,7 +43,7 @@ describe('the addon in worker threads', () => {
   })
 
   it('survives that eight are terminated in the middle of their work, three times', async () => {
-    const before = await liveBuffers()
+    const before = await baselineBuffers()
     for (let time = 0; time < 3; time++) {
       const workers = Array.from({ length: 8 }, (_, i) => start(i + 1, true))
       expect(await Promise.all(workers.map(({ first }) => first))).toEqual([20, 40, 60, 80, 100, 120, 140, 160])

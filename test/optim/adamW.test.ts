@@ -3,8 +3,8 @@ import { AdamW } from '../../lib/optim/adamW.ts'
 import { AdamW8bit } from '../../lib/optim/adamW8bit.ts'
 import { clipGradients, type OptimizerParameter } from '../../lib/optim/optimizer.ts'
 import { tensor, zeros } from '../../lib/tensor/create.ts'
-import { memory } from '../../lib/tensor/runtime.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
+import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import { fromBFloat16Bits, pseudoRandom, roundToBFloat16 } from '../support/float64.ts'
 
 const sizes = { weight: 6000, bias: 300 }
@@ -147,13 +147,12 @@ describe.each(kinds)('%s', (name, Optimizer, tolerance) => {
 
   it('frees its states', async () => {
     const params = parameters()
-    await params[0]!.master.read()
-    const before = memory().liveBuffers
+    const before = await baselineBuffers()
     const optimizer = new Optimizer([{ params }])
-    expect(memory().liveBuffers).toBeGreaterThan(before)
+    expect(await liveBuffers()).toBeGreaterThan(before)
     optimizer.dispose()
-    await params[0]!.master.read()
-    expect(memory().liveBuffers).toBe(before)
+    expect(await liveBuffers()).toBe(before)
+    expect(params.every(({ master }) => !master.disposed)).toBe(true)
   })
 })
 

@@ -32,3 +32,17 @@ export async function collectGarbage(): Promise<void> {
   collect()
   await new Promise((resolve) => setImmediate(resolve))
 }
+
+/**
+ * `liveBuffers`, once what earlier tests forgot has been collected: a baseline that no collection can lower later. What is compared
+ * with it must be counted by `liveBuffers`, which does not collect: a leak that only the collector mends is a leak.
+ */
+export async function baselineBuffers(): Promise<number> {
+  let before = await liveBuffers()
+  for (;;) {
+    await collectGarbage()
+    const now = await liveBuffers()
+    if (now >= before) return now
+    before = now
+  }
+}

@@ -7,7 +7,7 @@ import { readKohyaLora, writeKohyaLora } from '../../lib/networks/kohyaLora.ts'
 import type { TrainEvent } from '../../lib/train/events.ts'
 import { trainNetwork } from '../../lib/train/trainNetwork.ts'
 import { CheckpointError, DataError, IoError } from '../../lib/util/errors.ts'
-import { liveBuffers } from '../support/device.ts'
+import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import { addFiles, encodePicture, makeFolder } from '../support/pictures.ts'
 import { eventsOf, makeTinyData, only, saveTinyModel, tinyTraining } from '../support/tinyTraining.ts'
 
@@ -19,7 +19,7 @@ beforeAll(async () => {
   data = await makeTinyData()
 })
 beforeEach(async () => {
-  baseline = await liveBuffers()
+  baseline = await baselineBuffers()
 })
 afterEach(async () => {
   expect(await liveBuffers(), 'buffers left by the run').toBe(baseline)

@@ -16,7 +16,7 @@ import { scope } from '../../lib/tensor/scope.ts'
 import { LoraMethod } from '../../lib/train/methods/lora.ts'
 import { Trainer } from '../../lib/train/trainer.ts'
 import { trainNetwork } from '../../lib/train/trainNetwork.ts'
-import { liveBuffers } from '../support/device.ts'
+import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import { makeFolder } from '../support/pictures.ts'
 import { eventsOf, makeTinyData, only, saveTinyModel, tinyTraining } from '../support/tinyTraining.ts'
 
@@ -42,7 +42,7 @@ async function predict(models: StableDiffusion, ids: Int32Array): Promise<Float3
 
 describe('a preview', () => {
   it.each([null, 0.3])('sees in the file exactly the network that was trained (dropout %s)', async (dropout) => {
-    const baseline = await liveBuffers()
+    const baseline = await baselineBuffers()
     const models = await loadDiffusersFolder(model)
     const tokenizer = await loadClipTokenizer()
     const ids = tokenizer.tokenize('sks frog')

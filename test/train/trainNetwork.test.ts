@@ -6,7 +6,7 @@ import { tinySd1 } from '../../lib/models/stableDiffusion/config.ts'
 import { readKohyaLora, type SavePrecision } from '../../lib/networks/kohyaLora.ts'
 import { setThreadCount, threadCount } from '../../lib/tensor/runtime.ts'
 import { trainNetwork } from '../../lib/train/trainNetwork.ts'
-import { liveBuffers } from '../support/device.ts'
+import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import { makeFolder } from '../support/pictures.ts'
 import {
   eventsOf,
@@ -31,7 +31,7 @@ beforeAll(async () => {
   squareData = await makeTinyData({ pictures: Object.fromEntries(sizes) })
 })
 beforeEach(async () => {
-  baseline = await liveBuffers()
+  baseline = await baselineBuffers()
 })
 afterEach(async () => {
   expect(await liveBuffers(), 'buffers left by the run').toBe(baseline)

@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest'
 import { tinySd2 } from '../../lib/models/stableDiffusion/config.ts'
 import { trainNetwork } from '../../lib/train/trainNetwork.ts'
-import { liveBuffers } from '../support/device.ts'
+import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import { eventsOf, makeTinyData, only, saveTinyModel, tensorBytes, tinyTraining } from '../support/tinyTraining.ts'
 
 it('two trainings at once in one process write the same files as one after the other', async () => {
-  const baseline = await liveBuffers()
+  const baseline = await baselineBuffers()
   const [sd1, sd2, data] = [await saveTinyModel(), await saveTinyModel(tinySd2), await makeTinyData()]
   const order: string[] = []
   const train = async (name: 'sd1' | 'sd2'): Promise<Buffer> => {
