@@ -7,7 +7,7 @@ import { tensor } from '../tensor/create.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { CheckpointError } from '../util/errors.ts'
 import { diffusersConfigFiles, readDiffusersConfig } from './diffusersConfig.ts'
-import { fileEntry, weightsFromFile } from './tensorFile.ts'
+import { fileEntry, weightsFromFile } from './parameterFile.ts'
 
 const weightFiles: Readonly<Record<ModelPart, string>> = {
   unet: 'unet/diffusion_pytorch_model.safetensors',

@@ -13,12 +13,13 @@ import {
   type SafetensorsInfo,
 } from './safetensorsHeader.ts'
 import { bytesToFloat32 } from './tensorBytes.ts'
+import type { TensorFile, TensorInfo } from './tensorFile.ts'
 
 export type { SafetensorsInfo } from './safetensorsHeader.ts'
 export type { FileDType } from './tensorBytes.ts'
 
 /** An open safetensors file. Only the header is in memory; each read fetches one tensor. */
-export class SafetensorsFile {
+export class SafetensorsFile implements TensorFile {
   readonly path: string
   /** The texts of `__metadata__`; empty when the file has none. */
   readonly metadata: ReadonlyMap<string, string>
@@ -43,7 +44,13 @@ export class SafetensorsFile {
   }
 
   /** @throws CheckpointError naming the nearest tensor when there is none of that name */
-  info(name: string): SafetensorsInfo {
+  info(name: string): TensorInfo {
+    const info = this.#find(name)
+    const descriptor = this.#source?.descriptor
+    return { ...info, place: descriptor === undefined ? undefined : { descriptor, byteOffset: info.byteOffset } }
+  }
+
+  #find(name: string): SafetensorsInfo {
     const info = this.#tensors.get(name)
     if (info === undefined) {
       const hint = didYouMean(name, this.#tensors.keys())
@@ -55,14 +62,9 @@ export class SafetensorsFile {
     return info
   }
 
-  /** The open file, or undefined for a source that is not one. */
-  get descriptor(): number | undefined {
-    return this.#source?.descriptor
-  }
-
   /** The tensor's bytes: little-endian, row-major, in memory that the caller owns, aligned for any element type. */
   async read(name: string): Promise<Uint8Array> {
-    const { byteOffset, byteLength } = this.info(name)
+    const { byteOffset, byteLength } = this.#find(name)
     if (this.#source === undefined) {
       throw new DisposedError(`${this.path}: tensor "${name}" was read after close(); read it before`)
     }

@@ -1,5 +1,5 @@
 /** Tiny models with the fixtures' formula weights, and their gradients in the layout of files. */
-import { toFileLayout, toMemoryLayout } from '../../lib/checkpoints/tensorFile.ts'
+import { toFileLayout, toMemoryLayout } from '../../lib/checkpoints/parameterFile.ts'
 import { type StableDiffusionConfig, tinySd1, tinySd2 } from '../../lib/models/stableDiffusion/config.ts'
 import { fileShape, type Registry, type WeightSource } from '../../lib/nn/weights.ts'
 import { cast } from '../../lib/ops/cast.ts'

@@ -29,13 +29,13 @@ const dtypeOf: Readonly<Record<string, DType>> = {
 export function fileTensor(file: SafetensorsFile, name: string): Tensor {
   const info = file.info(name)
   const dtype = dtypeOf[info.dtype]
-  if (dtype === undefined || file.descriptor === undefined)
+  if (dtype === undefined || info.place === undefined)
     throw new CheckpointError(
       file.path,
       `tensor "${name}" has type ${info.dtype}; expected one of ${Object.keys(dtypeOf).join(', ')}`,
     )
   markCall()
-  return wrap(addon.fileTensor(file.descriptor, info.byteOffset, info.shape, dtype))
+  return wrap(addon.fileTensor(info.place.descriptor, info.place.byteOffset, info.shape, dtype))
 }
 
 /** From the file's axes to memory's. */
