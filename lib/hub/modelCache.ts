@@ -83,6 +83,30 @@ export class ModelCache {
     await atomicWrite(path, commit)
   }
 
+  /**
+   * Every path that the hub lists for a commit, as {@link rememberListing} kept it, or as huggingface_hub did; undefined where neither
+   * did. A snapshot alone does not tell: it may hold a part of the repository.
+   */
+  async listingOf(commit: string): Promise<Set<string> | undefined> {
+    for (const path of [this.#listing(commit), join(this.#folder, 'trees', `${commit}.json`)]) {
+      const text = await nodeFileSystem.readFile(path, 'utf8').catch(() => '')
+      const { files } = parseObject(text)
+      if (typeof files === 'object' && files !== null) return new Set(Object.keys(files))
+    }
+    return undefined
+  }
+
+  /**
+   * Keeps the list of a commit's files. In a folder of its own: huggingface_hub takes a list in its `trees` folder to mean that all of
+   * them are wanted.
+   * @throws IoError
+   */
+  async rememberListing(commit: string, sizes: ReadonlyMap<string, number>): Promise<void> {
+    const path = this.#listing(commit)
+    await makeFolder(dirname(path))
+    await atomicWrite(path, JSON.stringify({ files: Object.fromEntries(sizes) }))
+  }
+
   /** Paths of the files a snapshot has, with `/`. Links to nothing are left out; a snapshot that is not there has none. */
   async filesOf(commit: string): Promise<Set<string>> {
     const root = this.snapshot(commit)
@@ -128,8 +152,20 @@ export class ModelCache {
     }
   }
 
+  #listing(commit: string): string {
+    return join(this.#folder, 'noisewright', `${commit}.json`)
+  }
+
   #ref(revision: string): string {
     return join(this.#folder, 'refs', ...revision.split('/'))
+  }
+}
+
+function parseObject(text: string): Readonly<Record<string, unknown>> {
+  try {
+    return (JSON.parse(text) ?? {}) as Readonly<Record<string, unknown>>
+  } catch {
+    return {}
   }
 }
 

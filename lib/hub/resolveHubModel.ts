@@ -74,9 +74,10 @@ export async function resolveHubModel(id: string, options: ResolveHubModelOption
   const known = await lookup.cache.commitOf(revision)
   const cached = known === undefined ? undefined : await lookup.fromCache(known)
   if (cached?.model && isCommit(revision)) return cached.model
+  if (cached?.refusal && isCommit(revision)) throw cached.refusal
   if (options.offline ?? hubOffline()) {
     if (cached?.model) return cached.model
-    throw lookup.notCached(cached?.missing)
+    throw cached?.refusal ?? lookup.notCached(cached?.missing)
   }
   // With a whole model at hand, one failed try is enough.
   const fetch = await lookup.connect(cached?.model ? 0 : undefined)
@@ -87,6 +88,14 @@ export async function resolveHubModel(id: string, options: ResolveHubModelOption
   })
   if (cached?.model && (commit === undefined || commit === known)) return cached.model
   return await lookup.download(commit!, cached?.model ? await lookup.connect() : fetch)
+}
+
+interface Cached {
+  /** Present when nothing is missing. */
+  readonly model?: HubModel
+  readonly missing?: string
+  /** The repository, whose files are known, holds no such model. */
+  readonly refusal?: CheckpointError
 }
 
 /** What one call works with. */
@@ -110,17 +119,30 @@ class Lookup {
     return createHubFetch({ id: this.#name, endpoint: this.#endpoint, token, signal, retries, retryDelayMs })
   }
 
-  /** The cached snapshot of a commit, if nothing is missing from it. */
-  async fromCache(commit: string): Promise<{ readonly model?: HubModel; readonly missing?: string }> {
+  /** What the cache knows of a commit. */
+  async fromCache(commit: string): Promise<Cached> {
     const folder = this.cache.snapshot(commit)
+    const present = await this.cache.filesOf(commit)
+    if (present.size === 0) return {}
+    const listed = await this.cache.listingOf(commit)
+    let unread: string | undefined
     try {
-      const paths = await this.cache.filesOf(commit)
-      if (paths.size === 0) return {}
-      const chosen = await this.#choose(paths, (path) => readText(join(folder, path)))
-      return chosen.missing.length > 0 ? { missing: chosen.missing.join(', ') } : { model: this.#model(commit, chosen) }
+      const chosen = await this.#choose(listed ?? present, (path) => {
+        if (present.has(path)) return readText(join(folder, path))
+        unread = path
+        throw new CheckpointError(this.#name, `${path} is not in the cache`)
+      })
+      const missing = [...chosen.missing, ...chosen.files.filter((path) => !present.has(path))]
+      if (missing.length > 0) return { missing: missing.join(', ') }
+      // The only checkpoint of a snapshot need not be the only one of its repository.
+      const certain = listed !== undefined || this.id.file !== undefined || !chosen.files.includes(chosen.main)
+      return certain
+        ? { model: this.#model(commit, chosen) }
+        : { missing: `a list of the files; name one: ${chosen.main}` }
     } catch (error) {
-      if (error instanceof CheckpointError) return { missing: `what tells the kind of model (${error.message})` }
-      throw error
+      if (!(error instanceof CheckpointError)) throw error
+      if (unread !== undefined) return { missing: unread }
+      return listed === undefined ? { missing: "a list of the repository's files" } : { refusal: error }
     }
   }
 
@@ -158,6 +180,8 @@ class Lookup {
     await this.#fetchAll(commit, files)
     // Only now: a snapshot that can be seen is whole, and the last link is the file that says what it is.
     for (const { path, etag } of files) await this.cache.place(commit, path, etag)
+    const sizes = new Map([...listed.values()].map(({ path, bytes }) => [path, bytes]))
+    await this.cache.rememberListing(commit, sizes)
     await this.cache.remember(this.id.revision, commit)
     return this.#model(commit, chosen)
   }

@@ -78,7 +78,9 @@ export class FakeHub {
       path,
       { content: Buffer.from(content), lfs: typeof content !== 'string' },
     ])
-    const name = createHash('sha1').update(`${branch}${found.commits.size}${Object.keys(files).join()}`).digest('hex')
+    const name = createHash('sha1')
+      .update(`${branch}${found.commits.size}${Object.keys(files).join()}`)
+      .digest('hex')
     found.commits.set(name, new Map(entries))
     found.refs.set(branch, name)
     return name
@@ -86,11 +88,13 @@ export class FakeHub {
 
   /** Files whose content was asked for, from the repository's root, sorted, each once. */
   contents(): string[] {
-    const paths = this.requests.map(({ path }) => /\/resolve\/[^/]+\/(.*)$/.exec(path)?.[1]).filter((path) => path !== undefined)
+    const paths = this.requests
+      .map(({ path }) => /\/resolve\/[^/]+\/([^?]*)/.exec(path)?.[1])
+      .filter((path) => path !== undefined)
     return [...new Set(paths)].sort()
   }
 
-  #serve(host: 'hub' | 'cdn', request: IncomingMessage, response: ServerResponse): void {
+  #serve(host: 'hub' | 'cdn', request: IncomingMessage, response: ServerResponse): undefined {
     const { range, authorization } = request.headers
     const seen: SeenRequest = {
       host,
@@ -118,7 +122,8 @@ export class FakeHub {
     const file = files.get(path)
     if (!file) return refuse(response, 404, 'EntryNotFound')
     const headers = { 'x-repo-commit': commit, etag: `"${etagOf(file)}"` }
-    if (!file.lfs || host === 'cdn') return this.#content(seen, response, this.forged.get(path) ?? file.content, headers)
+    if (!file.lfs || host === 'cdn')
+      return this.#content(seen, response, this.forged.get(path) ?? file.content, headers)
     response.writeHead(302, {
       ...headers,
       'x-linked-etag': headers.etag,
@@ -128,7 +133,7 @@ export class FakeHub {
     response.end()
   }
 
-  #tree(response: ServerResponse, pathname: string, files: ReadonlyMap<string, FakeFile>, start: number): void {
+  #tree(response: ServerResponse, pathname: string, files: ReadonlyMap<string, FakeFile>, start: number): undefined {
     const all: unknown[] = [...files].map(([path, file]) => ({
       type: 'file',
       path,
@@ -144,7 +149,7 @@ export class FakeHub {
     json(response, all.slice(start, end))
   }
 
-  #content(seen: SeenRequest, response: ServerResponse, content: Buffer, headers: Record<string, string>): void {
+  #content(seen: SeenRequest, response: ServerResponse, content: Buffer, headers: Record<string, string>): undefined {
     const from = /^bytes=(\d+)-/.exec(seen.range ?? '')?.[1]
     const start = Number(from ?? 0)
     if (from !== undefined && start >= content.length) return refuse(response, 416, '')
@@ -184,12 +189,17 @@ function gitHash(content: Buffer): string {
   return createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex')
 }
 
-export function refuse(response: ServerResponse, status: number, code: string, headers: Record<string, string> = {}): void {
+export function refuse(
+  response: ServerResponse,
+  status: number,
+  code: string,
+  headers: Record<string, string> = {},
+): undefined {
   response.writeHead(status, { ...headers, ...(code === '' ? {} : { 'x-error-code': code }) })
   response.end()
 }
 
-function json(response: ServerResponse, value: unknown): void {
+function json(response: ServerResponse, value: unknown): undefined {
   response.setHeader('content-type', 'application/json')
   response.end(JSON.stringify(value))
 }
@@ -223,8 +233,8 @@ export function diffusersRepository(): Record<string, string | Buffer> {
     'text_encoder/flax_model.msgpack': bytes(2000, 8),
     'text_encoder/model.onnx': bytes(2000, 9),
     'tokenizer/merges.txt': '#version: 0.2',
-    'tokenizer/special_tokens_map.json': '{}',
-    'tokenizer/tokenizer_config.json': '{}',
+    'tokenizer/special_tokens_map.json': '{"pad_token": "!"}',
+    'tokenizer/tokenizer_config.json': '{"model_max_length": 77}',
     'tokenizer/vocab.json': '{}',
     'unet/config.json': '{"sample_size": 64}',
     'unet/diffusion_pytorch_model.safetensors': bytes(3_000_000, 10),
