@@ -138,7 +138,7 @@ class Download {
       let reason = 'it ended early'
       const body = await this.#request()
       try {
-        for await (const chunk of withoutStalls(body)) await this.#write(chunk)
+        for await (const chunk of withoutStalls(body, signal)) await this.#write(chunk)
       } catch (error) {
         signal?.throwIfAborted()
         if (!(error instanceof BrokenConnection)) throw error
@@ -220,19 +220,25 @@ class Download {
 
 class BrokenConnection extends Error {}
 
-/** The chunks of a body; what ends it early comes as {@link BrokenConnection}. */
-async function* withoutStalls(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+/** The chunks of a body; what ends it early, `signal` too, comes as {@link BrokenConnection}. */
+async function* withoutStalls(
+  body: ReadableStream<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
   const reader = body.getReader()
-  let timer: NodeJS.Timeout | undefined
-  const stalled = new Promise<never>((_, reject) => {
-    const late = (): void => reject(new Error(`no data for ${STALL_MS / 1000} s`))
-    timer = setTimeout(late, STALL_MS)
+  let end = (_: Error): void => {}
+  const ended = new Promise<never>((_, reject) => {
+    end = reject
   })
-  stalled.catch(() => {})
+  ended.catch(() => {})
+  const timer = setTimeout(() => end(new Error(`no data for ${STALL_MS / 1000} s`)), STALL_MS)
+  const abort = (): void => end(new Error('aborted'))
+  signal?.addEventListener('abort', abort, { once: true })
   try {
     for (;;) {
-      timer?.refresh()
-      const { done, value } = await Promise.race([reader.read(), stalled]).catch((error: unknown) => {
+      if (signal?.aborted) abort()
+      timer.refresh()
+      const { done, value } = await Promise.race([ended, reader.read()]).catch((error: unknown) => {
         const { cause, message } = error as Error
         const { code } = (cause ?? {}) as { code?: unknown }
         throw new BrokenConnection(typeof code === 'string' ? code : message, { cause: error })
@@ -242,7 +248,8 @@ async function* withoutStalls(body: ReadableStream<Uint8Array>): AsyncGenerator<
     }
   } finally {
     clearTimeout(timer)
+    signal?.removeEventListener('abort', abort)
     // Ends the connection where the consumer stopped early.
-    await reader.cancel().catch(() => {})
+    void reader.cancel().catch(() => {})
   }
 }

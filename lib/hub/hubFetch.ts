@@ -76,7 +76,7 @@ async function follow(start: URL, init: RequestInit, options: HubFetchOptions): 
     const response = await answerOf(url, { ...init, headers, redirect: 'manual' }, signal)
     const location = response.headers.get('location')
     if (response.status < 300 || response.status > 399 || location === null) return response
-    await response.body?.cancel()
+    void response.body?.cancel().catch(() => {})
     if (!URL.canParse(location, url.href)) throw unsafeRedirect(id, url)
     const next = new URL(location, url)
     const downgraded = url.protocol === 'https:' && next.protocol !== 'https:'
@@ -89,13 +89,19 @@ async function follow(start: URL, init: RequestInit, options: HubFetchOptions): 
 
 /** The answer's headers, or a failure after a minute without them. The body may take as long as it needs. */
 async function answerOf(url: URL, init: RequestInit, signal: AbortSignal | undefined): Promise<Response> {
-  const late = new AbortController()
-  const reason = new Error(`no answer for ${ANSWER_TIMEOUT_MS / 1000} s`)
-  const timer = setTimeout(() => late.abort(reason), ANSWER_TIMEOUT_MS)
+  const stop = new AbortController()
+  const timer = setTimeout(
+    () => stop.abort(new Error(`no answer for ${ANSWER_TIMEOUT_MS / 1000} s`)),
+    ANSWER_TIMEOUT_MS,
+  )
+  const forward = (): void => stop.abort(signal?.reason)
+  signal?.addEventListener('abort', forward, { once: true })
   try {
-    return await fetch(url, { ...init, signal: signal ? AbortSignal.any([signal, late.signal]) : late.signal })
+    signal?.throwIfAborted()
+    return await fetch(url, { ...init, signal: stop.signal })
   } finally {
     clearTimeout(timer)
+    signal?.removeEventListener('abort', forward)
   }
 }
 
