@@ -13,6 +13,13 @@ export { epochBatches, readBatches } from './data/batches.ts'
 export { type DatasetGroup, type DatasetSource, loadDatasetGroup } from './data/datasetGroup.ts'
 export { type DecodedImage, decodeImage } from './data/image.ts'
 export * from './diffusion/index.ts'
+export { isHubId } from './hub/hubId.ts'
+export {
+  type HubModel,
+  type HubProgress,
+  type ResolveHubModelOptions,
+  resolveHubModel,
+} from './hub/resolveHubModel.ts'
 export { openSafetensors, type SafetensorsFile, type SafetensorsTensor, writeSafetensors } from './io/safetensors.ts'
 export { type ClipTextConfig, clipL, openClipH } from './models/clip/config.ts'
 export { ClipTextModel, type ClipTextOutput } from './models/clip/textModel.ts'

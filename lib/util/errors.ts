@@ -22,6 +22,7 @@ export type ErrorCode =
   | 'ERR_DATA'
   | 'ERR_CHECKPOINT'
   | 'ERR_IO'
+  | 'ERR_HUB'
   | 'ERR_NATIVE'
   | 'ERR_OUT_OF_MEMORY'
 
@@ -117,6 +118,48 @@ export class IoError extends NoisewrightError {
     options?: ErrorOptions,
   ) {
     super(`${path}: ${message}`, options)
+  }
+}
+
+/** Why a model hub did not give what was asked for. */
+export type HubFailure =
+  /** No connection, or one that kept breaking off. */
+  | 'network'
+  /** 401 or 403: no token, a refused one, or one that may not read this. */
+  | 'access'
+  /** The repository's licence has to be accepted first. */
+  | 'gated'
+  /** No such repository, revision or file. */
+  | 'notFound'
+  /** 429, still after the retries. */
+  | 'rateLimited'
+  /** 5xx, still after the retries. */
+  | 'server'
+  /** An answer that breaks the protocol or that is not safe to act on. */
+  | 'answer'
+  /** Nothing may be downloaded, and the cache lacks something. */
+  | 'offline'
+
+export interface HubErrorDetails {
+  readonly reason: HubFailure
+  /** Without query and credentials. */
+  readonly url?: string | undefined
+  /** The HTTP status, if there was an answer. */
+  readonly status?: number | undefined
+}
+
+/** A model hub, or the way to it, refused; `id` is what was asked for. */
+export class HubError extends NoisewrightError {
+  override readonly name = 'HubError'
+  readonly code = 'ERR_HUB' as const
+  readonly exitCode = exitCodes.io
+  constructor(
+    readonly id: string,
+    message: string,
+    readonly details: HubErrorDetails,
+    options?: ErrorOptions,
+  ) {
+    super(`${id}: ${message}`, options)
   }
 }
 
