@@ -2,12 +2,12 @@ import * as nodeFileSystem from 'node:fs/promises'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { WritableFileSystem } from '../../lib/io/atomicWrite.ts'
 import { readKohyaLora, writeKohyaLora } from '../../lib/networks/kohyaLora.ts'
 import type { TrainEvent } from '../../lib/train/events.ts'
 import { trainNetwork } from '../../lib/train/trainNetwork.ts'
 import { CheckpointError, DataError, IoError } from '../../lib/util/errors.ts'
 import { baselineBuffers, liveBuffers } from '../support/device.ts'
+import { diskWithRoomFor } from '../support/faultyDisk.ts'
 import { addFiles, encodePicture, makeFolder } from '../support/pictures.ts'
 import { eventsOf, makeTinyData, only, saveTinyModel, tinyTraining } from '../support/tinyTraining.ts'
 
@@ -116,26 +116,3 @@ describe('a training that fails', () => {
     }
   })
 })
-
-/** The real file system, full after so many bytes. */
-function diskWithRoomFor(bytes: number): WritableFileSystem {
-  let left = bytes
-  return {
-    ...nodeFileSystem,
-    open: async (path, flags) => {
-      const file = await nodeFileSystem.open(path, flags)
-      return {
-        sync: () => file.sync(),
-        stat: () => file.stat(),
-        close: () => file.close(),
-        write: async (data, offset, length) => {
-          if (left === 0)
-            throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC', errno: -28, syscall: 'write' })
-          const fitting = Math.min(left, length)
-          left -= fitting
-          return file.write(data, offset, fitting)
-        },
-      }
-    },
-  }
-}
