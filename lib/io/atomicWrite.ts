@@ -36,7 +36,7 @@ export interface AtomicWriteOptions {
   readonly expectedBytes?: number
   /**
    * A format's own check: reads the temporary file, which is complete and flushed, and throws when it is not what it should
-   * be. Default: none beyond the comparison of all bytes.
+   * be. Default: none beyond the comparison of bytes.
    */
   readonly verify?: (temporary: string) => Promise<void>
   /** Default: `node:fs/promises`. */
@@ -50,12 +50,20 @@ export interface AtomicWriteOptions {
 const PIECE_BYTES = 1 << 23
 
 /**
+ * What is read again: all of a file up to this size, which holds any LoRA or picture; beyond it one piece in sixteen, and the
+ * last one. All of a large file would double the time of a save whose bytes stay in the page cache (benchmarks/README.md).
+ */
+const WHOLE_BYTES = 1 << 26
+const SAMPLE_STRIDE = 16 * PIECE_BYTES
+
+/**
  * Writes a file so that its name holds either the previous content or all of the new one, never a part.
  *
- * The bytes go to a temporary file in the same folder and are flushed to the disk; the file is read again and its length and
- * CRC-32 compared with what was produced; then it takes the name, and the folder is flushed. Whatever fails before that, the
- * temporary file is removed and the previous file stays as it was. A killed process leaves its temporary file behind; the
- * next write to that folder removes it. A symbolic link is followed: the file it points to is replaced.
+ * The bytes go to a temporary file in the same folder and are flushed to the disk; the file's length is compared with what was
+ * produced, and the CRC-32 of the first 64 MiB, of 8 MiB in every 128 after that, and of the end; then it takes the name, and
+ * the folder is flushed. Whatever fails before that, the temporary file is removed and the previous file stays as it was. A
+ * killed process leaves its temporary file behind; the next write to that folder removes it. A symbolic link is followed:
+ * the file it points to is replaced.
  *
  * The second reading finds what file systems and drivers lost on the way into the page cache, and short or torn files; what
  * the disk does to the bytes afterwards is the disk's own checksum's business.
@@ -76,11 +84,11 @@ export async function atomicWrite(
   await removeLeftovers(folder, fileSystem)
   if (expectedBytes !== undefined) await checkSpace(path, folder, expectedBytes, fileSystem)
   const temporary = join(folder, temporaryName(randomBytes(6)))
-  const progress: Progress = { bytes: 0, crc: 0 }
+  const progress: Progress = { bytes: 0, spans: [] }
   let file: WritableFile | undefined
   try {
     file = await fileSystem.open(temporary, 'wx')
-    await writeAll(file, content, progress)
+    await writeAll(file, content, progress, expectedBytes)
     checkAnnounced(path, progress.bytes, expectedBytes)
     // Both at once: the reading comes from the page cache and costs next to nothing while the disk is busy.
     const outcomes = await Promise.allSettled([file.sync(), compare(path, temporary, progress, fileSystem)])
@@ -132,22 +140,52 @@ async function checkSpace(path: string, folder: string, needed: number, fileSyst
   )
 }
 
-interface Progress {
-  bytes: number
-  /** CRC-32 of those bytes. */
+/** Bytes that will be read again. */
+interface Span {
+  readonly position: number
+  length: number
+  /** CRC-32. */
   crc: number
 }
 
-async function writeAll(file: WritableFile, content: WritableContent, progress: Progress): Promise<void> {
+interface Progress {
+  bytes: number
+  readonly spans: Span[]
+}
+
+async function writeAll(
+  file: WritableFile,
+  content: WritableContent,
+  progress: Progress,
+  expectedBytes: number | undefined,
+): Promise<void> {
   const { crc32 } = await import('@node-rs/crc32')
+  let stretch = 0
   for await (const chunk of chunksOf(content)) {
     for (let start = 0; start < chunk.byteLength; start += PIECE_BYTES) {
       const piece = chunk.subarray(start, start + PIECE_BYTES)
+      const position = progress.bytes
       const written = writePiece(file, piece, progress)
-      progress.crc = crc32(piece, progress.crc) // while a thread of the pool writes
+      const isSample = Math.floor(position / SAMPLE_STRIDE) !== stretch
+      stretch = Math.floor(position / SAMPLE_STRIDE)
+      if (position < WHOLE_BYTES || isSample || position + piece.byteLength === expectedBytes) {
+        // Computed while a thread of the pool writes.
+        const span = spanAt(progress.spans, position)
+        span.crc = crc32(piece, span.crc)
+        span.length += piece.byteLength
+      }
       await written
     }
   }
+}
+
+/** The last span if it ends here and is still short, else a new one: small tensors are read again together. */
+function spanAt(spans: Span[], position: number): Span {
+  const last = spans.at(-1)
+  if (last !== undefined && last.position + last.length === position && last.length < PIECE_BYTES) return last
+  const span = { position, length: 0, crc: 0 }
+  spans.push(span)
+  return span
 }
 
 /** A disk that is nearly full takes less than it is given before it refuses. */
@@ -170,14 +208,11 @@ function checkAnnounced(path: string, written: number, expected = written): void
   }
 }
 
-/**
- * Reads the temporary file again: network file systems have reported success for bytes they then lost. One piece is read
- * while the one before it is checked.
- */
+/** Reads the temporary file again: network file systems have reported success for bytes they then lost. */
 async function compare(
   path: string,
   temporary: string,
-  { bytes, crc }: Progress,
+  { bytes, spans }: Progress,
   fileSystem: WritableFileSystem,
 ): Promise<void> {
   const { crc32 } = await import('@node-rs/crc32')
@@ -187,22 +222,18 @@ async function compare(
     if (size !== bytes) {
       throw new IoError(path, `cannot write a file: wrote ${bytes} bytes, but the file system holds ${size}; try again`)
     }
-    const buffers = [0, 1].map(() => new Uint8Array(Math.min(bytes, PIECE_BYTES)))
-    const readAt = async (position: number, turn: number): Promise<Uint8Array> => {
-      const buffer = buffers[turn % 2]!
-      const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.byteLength, bytes - position), position)
-      return buffer.subarray(0, bytesRead)
-    }
-    let found = 0
-    let piece = bytes === 0 ? new Uint8Array(0) : await readAt(0, 0)
-    for (let position = piece.byteLength, turn = 1; piece.byteLength > 0; turn++) {
-      const next = position < bytes ? readAt(position, turn) : Promise.resolve(new Uint8Array(0))
-      found = crc32(piece, found)
-      piece = await next
-      position += piece.byteLength
-    }
-    if (found !== crc) {
-      const message = `wrote ${bytes} bytes, but other bytes read back (CRC-32 ${hex(found)}, expected ${hex(crc)})`
+    const buffer = new Uint8Array(Math.min(bytes, PIECE_BYTES))
+    for (const { position, length, crc } of spans) {
+      let found = 0
+      for (let done = 0; done < length; ) {
+        const part = Math.min(length - done, buffer.byteLength)
+        const { bytesRead } = await file.read(buffer, 0, part, position + done)
+        if (bytesRead === 0) break
+        found = crc32(buffer.subarray(0, bytesRead), found)
+        done += bytesRead
+      }
+      if (found === crc) continue
+      const message = `other bytes read back at ${position} (CRC-32 ${hex(found)}, expected ${hex(crc)})`
       throw new IoError(path, `cannot write a file: ${message}; check the disk and the memory, and try again`)
     }
   } finally {

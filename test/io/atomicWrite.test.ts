@@ -130,12 +130,46 @@ describe('atomicWrite', () => {
     }))
     const unread = diskWith(() => ({ read: async () => ({ bytesRead: 0 }) }))
     await expect(atomicWrite(path, 'new', { fileSystem: flipped })).rejects.toThrow(
-      /other bytes read back \(CRC-32 \w{8}/,
+      /other bytes read back at 0 \(CRC-32 \w{8}/,
     )
     await expect(atomicWrite(path, 'new', { fileSystem: lost })).rejects.toThrow(/wrote 3 bytes, but .* holds 2/)
     await expect(atomicWrite(path, 'new', { fileSystem: unread })).rejects.toThrow(/other bytes read back/)
     expect(await fs.readFile(path, 'utf8')).toBe('good')
     expect(await fs.readdir(folder)).toEqual(['model.safetensors'])
+  })
+
+  it('reads all of a small file again, and of a large one the beginning, samples and the end', async () => {
+    const path = join(folder, 'large.bin')
+    const piece = new Uint8Array(2 ** 22).fill(7)
+    let longest = 0
+    let read = 0
+    const damaging = (damaged: number) =>
+      diskWith((file, name) => {
+        let position = 0
+        return {
+          write: (data, offset, length) => {
+            const bytes = data.slice(offset, offset + length)
+            if (damaged >= position && damaged < position + length) bytes[damaged - position] = 8
+            position += length
+            return file.write(bytes, 0, length)
+          },
+          read: async (buffer, offset, length, at) => {
+            expect(name).toContain('.tmp')
+            read += length
+            longest = Math.max(longest, length)
+            return file.read(buffer, offset, length, at)
+          },
+        }
+      })
+    const expectedBytes = 36 * piece.length
+    const write = (damaged: number): Promise<number> =>
+      atomicWrite(path, new Array<Uint8Array>(36).fill(piece), { expectedBytes, fileSystem: damaging(damaged) })
+    for (const damaged of [0, 2 ** 26 - 1, 2 ** 27, expectedBytes - 1])
+      await expect(write(damaged), String(damaged)).rejects.toThrow(/other bytes read back/)
+    read = 0
+    await write(-1)
+    expect(read).toBe(2 ** 26 + 2 * piece.length)
+    expect(longest).toBe(2 ** 23)
   })
 
   it("asks the format's own check about the complete temporary file", async () => {
