@@ -40,3 +40,14 @@ export function diskWithRoomFor(bytes: number, { perFile = false } = {}): Writab
     }
   })
 }
+
+/** The real file system until `fill` is called, then one with room for so many more bytes. */
+export function fillingDisk(): { readonly fileSystem: WritableFileSystem; fill(room: number): void } {
+  let current: WritableFileSystem = fs
+  return {
+    fileSystem: { ...fs, open: (path, flags) => current.open(path, flags) },
+    fill: (room) => {
+      current = diskWithRoomFor(room)
+    },
+  }
+}
