@@ -107,17 +107,27 @@ export class CheckpointError extends NoisewrightError {
   }
 }
 
+/** How much room a file needs and how much its folder has, in bytes. */
+export interface SpaceShortage {
+  readonly folder: string
+  readonly neededBytes: number
+  readonly availableBytes: number
+}
+
 /** The operating system refused a file operation: disk full, no permission, no such folder. */
 export class IoError extends NoisewrightError {
   override readonly name = 'IoError'
   readonly code = 'ERR_IO' as const
   readonly exitCode = exitCodes.io
+  /** Set when a file was not begun because there is too little room for it. */
+  readonly space: SpaceShortage | undefined
   constructor(
     readonly path: string,
     message: string,
-    options?: ErrorOptions,
+    options?: ErrorOptions & { readonly space?: SpaceShortage },
   ) {
     super(`${path}: ${message}`, options)
+    this.space = options?.space
   }
 }
 
