@@ -1,6 +1,7 @@
 /** Between the layouts of files and those of memory. */
-import type { SafetensorsFile, SafetensorsTensor } from '../io/safetensors.ts'
+import type { SafetensorsTensor } from '../io/safetensors.ts'
 import { float32ToBytes } from '../io/tensorBytes.ts'
+import type { TensorFile } from '../io/tensorFile.ts'
 import { addon } from '../native/load.ts'
 import { fileShape, type ParameterRecord, type ParameterRequest, type WeightSource } from '../nn/weights.ts'
 import { cast } from '../ops/cast.ts'
@@ -26,7 +27,7 @@ const dtypeOf: Readonly<Record<string, DType>> = {
 }
 
 /** A tensor of a file, in the file's shape and type. The bytes are read when the device gets to it. */
-export function fileTensor(file: SafetensorsFile, name: string): Tensor {
+export function fileTensor(file: TensorFile, name: string): Tensor {
   const info = file.info(name)
   const dtype = dtypeOf[info.dtype]
   if (dtype === undefined || info.place === undefined)
@@ -58,12 +59,12 @@ function fits(found: Shape, expected: Shape): boolean {
 }
 
 /**
- * Parameters from a safetensors file, read when they are asked for.
+ * Parameters from a file, read when they are asked for.
  * @param aliases other names a parameter may have in the file
  * @throws CheckpointError for a missing tensor or one of another shape
  */
 export function weightsFromFile(
-  file: SafetensorsFile,
+  file: TensorFile,
   aliases: (name: string) => readonly string[] = () => [],
 ): WeightSource {
   return (request) =>
@@ -80,16 +81,22 @@ export function weightsFromFile(
     })
 }
 
-/** A parameter as the safetensors writer takes it: float32 in the file's layout, read when its turn comes. */
-export function fileEntry(record: ParameterRecord): SafetensorsTensor {
+/** Types that parameters are written in. */
+export type ParameterFileDType = 'F32' | 'F16' | 'BF16'
+
+/**
+ * A parameter as the writers of files take it: in the file's layout, read when its turn comes.
+ * @param dtype type in the file, rounded to nearest. Default float32
+ */
+export function fileEntry(record: ParameterRecord, dtype: ParameterFileDType = 'F32'): SafetensorsTensor {
   return {
     name: record.name,
-    dtype: 'F32',
+    dtype,
     shape: fileShape(record.shape, record.layout),
     data: async () => {
       const packed = scope(() => cast(toFileLayout(record.tensor, record), { dtype: 'float32' }))
       try {
-        return float32ToBytes((await packed.read()) as Float32Array, 'F32')
+        return float32ToBytes((await packed.read()) as Float32Array, dtype)
       } finally {
         if (packed !== record.tensor) packed.dispose()
       }
