@@ -5,6 +5,7 @@ import { atomicFolder } from '../io/atomicFolder.ts'
 import { atomicWrite } from '../io/atomicWrite.ts'
 import { writeSafetensors } from '../io/safetensors.ts'
 import type { TensorFile } from '../io/tensorFile.ts'
+import { writeTorchFile } from '../io/torchFileWriter.ts'
 import type { PredictionType } from '../models/stableDiffusion/config.ts'
 import { type ModelPart, StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
 import type { SavePrecision } from '../networks/kohyaLora.ts'
@@ -14,7 +15,7 @@ import { ArgumentError, CheckpointError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
 import { readDiffusersConfig } from './diffusersConfig.ts'
 import { diffusersConfigFiles } from './diffusersConfigText.ts'
-import { fileEntry, type ParameterFileDType, weightsFromFile } from './parameterFile.ts'
+import { fileEntry, type ParameterFileDType, type ReadAhead, readAhead, weightsFromFile } from './parameterFile.ts'
 import {
   findPartWeights,
   listVariants,
@@ -98,16 +99,42 @@ export async function loadDiffusersFolder(folder: string, options: LoadOptions =
   const weights = await findWeights(folder, { variant })
   const files = new Map<ModelPart, TensorFile>()
   try {
-    for (const part of modelParts) files.set(part, await openPartWeights(weights[part]))
-    const models = new StableDiffusion(config, (part) => weightsFromFile(files.get(part)!, aliases[part]), dtypes)
-    // Failures of the reads show at the next wait; make them show here.
+    const ahead = new Map<ModelPart, ReadAhead>()
+    for (const part of modelParts) {
+      const file = await openPartWeights(weights[part])
+      files.set(part, file)
+      ahead.set(part, await readAhead(file))
+    }
+    const source = (part: ModelPart) => weightsFromFile(files.get(part)!, aliases[part], ahead.get(part))
+    const models = new StableDiffusion(config, source, dtypes)
     const fence = tensor([0], [1])
-    await fence.read()
-    fence.dispose()
-    return models
+    try {
+      for (const part of ['unet', 'vae'] as const) expectAllUsed(files.get(part)!, models, part)
+      // Failures of the reads show at the next wait; make them show here.
+      await fence.read()
+      return models
+    } catch (error) {
+      models.dispose()
+      throw error
+    } finally {
+      fence.dispose()
+    }
   } finally {
     for (const file of files.values()) await file.close()
   }
+}
+
+/** Refuses weights that no layer takes: they belong to a network that computes something else. */
+function expectAllUsed(file: TensorFile, models: StableDiffusion, part: ModelPart): void {
+  const names = [...models[part].registry.parameters.keys()]
+  const used = new Set(names.flatMap((name) => [name, ...aliases[part](name)]))
+  const unused = file.names.filter((name) => !used.has(name))
+  if (unused.length === 0) return
+  const listed = unused.slice(0, 5).join(', ') + (unused.length > 5 ? ` and ${unused.length - 5} more` : '')
+  throw new CheckpointError(
+    file.path,
+    `expected only the weights that the configuration describes, found also ${listed}`,
+  )
 }
 
 export interface SaveFolderOptions {
@@ -183,7 +210,8 @@ async function writeWeights(
   const path = join(folder, names.folder, `${names[format]}.${format}`)
   await mkdir(dirname(path), { recursive: true })
   const entries = [...models[part].registry.parameters.values()].map((record) => fileEntry(record, dtype))
-  await writeSafetensors(path, entries, { metadata: { format: 'pt' } })
+  if (format === 'bin') await writeTorchFile(path, entries)
+  else await writeSafetensors(path, entries, { metadata: { format: 'pt' } })
 }
 
 async function writeFile(path: string, content: string | Uint8Array): Promise<void> {

@@ -62,7 +62,7 @@ def check(folder: Path) -> bool:
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     ids = tokenizer(expected["captions"], padding="max_length", max_length=77, truncation=True).input_ids
     good = ids == expected["ids"]
-    pipeline = StableDiffusionPipeline.from_pretrained(folder)
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
     print(f"{folder.name}: pad {tokenizer.pad_token!r}, ids {'equal' if good else 'DIFFER'}, scheduler "
           f"{type(pipeline.scheduler).__name__} {pipeline.scheduler.config.prediction_type}, "
           f"upcast {pipeline.unet.config.upcast_attention}, sample size {pipeline.unet.config.sample_size}")
