@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { type ReadDiffusersConfigOptions, readDiffusersConfig } from '../../lib/checkpoints/diffusersConfig.ts'
+import { sd1, sd2 } from '../../lib/models/stableDiffusion/config.ts'
 import { CheckpointError, IoError } from '../../lib/util/errors.ts'
 import { addFiles, makeFolder } from '../support/pictures.ts'
 
@@ -145,6 +146,117 @@ describe('the configuration of a diffusers folder', () => {
   it('is the scheduler’s word against the caller’s', async () => {
     const { predictionType, origin } = await readDiffusersConfig(plain, { predictionType: 'epsilon' })
     expect([predictionType, origin?.predictionTypeFrom]).toEqual(['v_prediction', 'scheduler'])
+  })
+})
+
+/** The keys and values of the published models of 2022, without the names of the makers' folders. */
+const published = {
+  'Stable Diffusion 1.5': {
+    unet: { attention_head_dim: 8, cross_attention_dim: 768, sample_size: 64 },
+    text: {
+      hidden_act: 'quick_gelu',
+      hidden_size: 768,
+      intermediate_size: 3072,
+      num_attention_heads: 12,
+      num_hidden_layers: 12,
+      projection_dim: 768,
+    },
+    scheduler: { _class_name: 'PNDMScheduler' },
+    expected: sd1,
+  },
+  'Stable Diffusion 2.1': {
+    unet: {
+      attention_head_dim: [5, 10, 20, 20],
+      cross_attention_dim: 1024,
+      dual_cross_attention: false,
+      num_class_embeds: null,
+      only_cross_attention: false,
+      sample_size: 96,
+      upcast_attention: true,
+      use_linear_projection: true,
+    },
+    text: {
+      hidden_act: 'gelu',
+      hidden_size: 1024,
+      intermediate_size: 4096,
+      num_attention_heads: 16,
+      num_hidden_layers: 23,
+      projection_dim: 512,
+    },
+    scheduler: { _class_name: 'DDIMScheduler', prediction_type: 'v_prediction' },
+    expected: { ...sd2, predictionType: 'v_prediction' },
+  },
+} as const
+
+describe('the configuration of a published model', () => {
+  it.each(Object.entries(published))('of %s gives its sizes', async (_name, model) => {
+    const folder = await makeFolder({
+      [unet]: JSON.stringify({
+        _class_name: 'UNet2DConditionModel',
+        _diffusers_version: '0.6.0',
+        act_fn: 'silu',
+        block_out_channels: [320, 640, 1280, 1280],
+        center_input_sample: false,
+        down_block_types: [...Array(3).fill('CrossAttnDownBlock2D'), 'DownBlock2D'],
+        downsample_padding: 1,
+        flip_sin_to_cos: true,
+        freq_shift: 0,
+        in_channels: 4,
+        layers_per_block: 2,
+        mid_block_scale_factor: 1,
+        norm_eps: 1e-5,
+        norm_num_groups: 32,
+        out_channels: 4,
+        up_block_types: ['UpBlock2D', ...Array(3).fill('CrossAttnUpBlock2D')],
+        ...model.unet,
+      }),
+      [text]: JSON.stringify({
+        architectures: ['CLIPTextModel'],
+        attention_dropout: 0,
+        bos_token_id: 0,
+        dropout: 0,
+        eos_token_id: 2,
+        initializer_factor: 1,
+        initializer_range: 0.02,
+        layer_norm_eps: 1e-5,
+        max_position_embeddings: 77,
+        model_type: 'clip_text_model',
+        pad_token_id: 1,
+        torch_dtype: 'float32',
+        transformers_version: '4.22.0',
+        vocab_size: 49408,
+        ...model.text,
+      }),
+      [vae]: JSON.stringify({
+        _class_name: 'AutoencoderKL',
+        act_fn: 'silu',
+        block_out_channels: [128, 256, 512, 512],
+        in_channels: 3,
+        latent_channels: 4,
+        down_block_types: Array(4).fill('DownEncoderBlock2D'),
+        layers_per_block: 2,
+        norm_num_groups: 32,
+        out_channels: 3,
+        sample_size: 512,
+        up_block_types: Array(4).fill('UpDecoderBlock2D'),
+      }),
+      [scheduler]: JSON.stringify({
+        beta_end: 0.012,
+        beta_schedule: 'scaled_linear',
+        beta_start: 0.00085,
+        clip_sample: false,
+        num_train_timesteps: 1000,
+        set_alpha_to_one: false,
+        skip_prk_steps: true,
+        steps_offset: 1,
+        trained_betas: null,
+        ...model.scheduler,
+      }),
+      'model_index.json': '{"_class_name": "StableDiffusionPipeline"}',
+    })
+    const { origin, ...config } = await readDiffusersConfig(folder)
+    expect({ ...config, name: model.expected.name }).toEqual(model.expected)
+    expect(origin?.notes).toEqual([])
   })
 })
 

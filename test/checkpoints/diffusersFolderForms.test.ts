@@ -7,6 +7,8 @@ import { readDiffusersConfig } from '../../lib/checkpoints/diffusersConfig.ts'
 import { findWeights, type LoadOptions, loadDiffusersFolder } from '../../lib/checkpoints/diffusersFolder.ts'
 import { toFileLayout } from '../../lib/checkpoints/parameterFile.ts'
 import { partFolders } from '../../lib/checkpoints/partWeights.ts'
+import { openSafetensors, type SafetensorsTensor, writeSafetensors } from '../../lib/io/safetensors.ts'
+import { float32ToBytes } from '../../lib/io/tensorBytes.ts'
 import type { ModelPart, StableDiffusion } from '../../lib/models/stableDiffusion/stableDiffusion.ts'
 import { fileShape } from '../../lib/nn/weights.ts'
 import { scope } from '../../lib/tensor/scope.ts'
@@ -150,6 +152,38 @@ describe('a folder that diffusers saved', () => {
     const link = join(cache, 'main')
     await symlink(snapshot, link)
     await expectLoads(link)
+  })
+})
+
+describe('weights beyond the ordinary', () => {
+  const file = 'vae/diffusion_pytorch_model.safetensors'
+  const rewrite = async (edit: (tensors: SafetensorsTensor[]) => SafetensorsTensor[]): Promise<string> => {
+    const folder = await assemble({})
+    const opened = await openSafetensors(join(folder, file))
+    const tensors: SafetensorsTensor[] = []
+    for (const name of opened.names) {
+      const { shape } = opened.info(name)
+      tensors.push({ name, shape, dtype: 'F64', data: float32ToBytes(await opened.readFloat32(name), 'F64') })
+    }
+    await opened.close()
+    await writeSafetensors(join(folder, file), edit(tensors))
+    return folder
+  }
+
+  it('may be float64', async () => {
+    await expectLoads(await rewrite((tensors) => tensors))
+  })
+
+  it('are refused when no layer takes them', async () => {
+    const baseline = await baselineBuffers()
+    const extra = { name: 'encoder.adapter.weight', shape: [2], dtype: 'F32', data: new Uint8Array(8) } as const
+    const folder = await rewrite((tensors) => [...tensors, extra])
+    const error = await refusal(folder)
+    expect(error).toBeInstanceOf(CheckpointError)
+    expect(error.message).toBe(
+      `${join(folder, file)}: expected only the weights that the configuration describes, found also encoder.adapter.weight`,
+    )
+    expect(await liveBuffers()).toBe(baseline)
   })
 })
 
