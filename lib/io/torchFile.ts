@@ -10,7 +10,7 @@ import { bytesToFloat32, fileDTypeBytes } from './tensorBytes.ts'
 import type { TensorFile, TensorInfo } from './tensorFile.ts'
 import { loadTorchStorage, storageElementBytes, TorchStorage, TorchTensor, torchConstructors } from './torchTensor.ts'
 
-export type { TorchStorage, TorchTensor } from './torchTensor.ts'
+export { TorchStorage, TorchTensor } from './torchTensor.ts'
 
 /** Longest description of tensors accepted; a Stable Diffusion checkpoint has about 150 KB. */
 const MAX_PICKLE_BYTES = 1 << 26
