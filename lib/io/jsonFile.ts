@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { CheckpointError } from '../util/errors.ts'
 import { openByteSource } from './byteSource.ts'
+import { scanJson } from './jsonScan.ts'
 import { toIoError } from './systemError.ts'
 
 /** The members of a JSON object, in the order of the file. A map, because names such as `__proto__` are names like any other. */
@@ -8,28 +9,32 @@ export type JsonObject = ReadonlyMap<string, unknown>
 
 /** Configuration files of models have a few kilobytes; the indices of sharded files some hundred. */
 const DEFAULT_MAX_BYTES = 1 << 20
-/** Far above any configuration, far below what the stack of a recursive reader or writer holds. */
-const MAX_DEPTH = 32
+/** Far above any configuration or index; the depth is far below what the stack of a recursive reader or writer holds. */
+const LIMITS = { depth: 32, values: 1_000_000 } as const
 
 /**
  * Reads a small JSON file whose top level is an object.
  *
  * @param maxBytes a larger file is refused before it is read. Default: 1 MiB
- * @throws IoError when it cannot be read; CheckpointError when it is too large, no file, not UTF-8 or not a JSON object
+ * @throws IoError when it cannot be read; CheckpointError when it is too large, no file, not UTF-8, not a JSON object
+ *   or has a key twice
  */
 export async function readJsonObject(path: string, maxBytes = DEFAULT_MAX_BYTES): Promise<JsonObject> {
   const bytes = await readSmallFile(path, maxBytes)
   let value: unknown
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    const problem = scanJson(text, LIMITS)
+    if (problem !== undefined)
+      throw new CheckpointError(
+        path,
+        `expected a JSON object, found ${problem}; the file is damaged or not what its name says`,
+      )
+    value = JSON.parse(text)
   } catch (error) {
+    if (error instanceof CheckpointError) throw error
     throw new CheckpointError(path, `expected a JSON object (${(error as Error).message})`, { cause: error })
   }
-  if (isDeeper(value, MAX_DEPTH))
-    throw new CheckpointError(
-      path,
-      `expected a JSON object nested at most ${MAX_DEPTH} deep; the file is not what its name says`,
-    )
   const members = jsonMembers(value)
   if (members === null) throw new CheckpointError(path, `expected a JSON object, found ${describeJson(value)}`)
   return members
@@ -62,12 +67,6 @@ export async function readSmallFile(path: string, maxBytes: number): Promise<Uin
 /** The members of a parsed JSON object; null for every other value. */
 export function jsonMembers(value: unknown): JsonObject | null {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? new Map(Object.entries(value)) : null
-}
-
-/** Whether a parsed value has lists or objects inside each other beyond a depth. */
-function isDeeper(value: unknown, depth: number): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  return depth === 0 || Object.values(value).some((item) => isDeeper(item, depth - 1))
 }
 
 /** A value for an error message: JSON cut to a readable length. */

@@ -263,7 +263,7 @@ describe('the configuration of a published model', () => {
 describe('a hostile configuration file', () => {
   it.each([
     ['far too large', ' '.repeat(2 ** 20 + 1), 'expected a file of at most 1048576 bytes, found 1048577'],
-    ['nested without end', '['.repeat(2 ** 19) + ']'.repeat(2 ** 19), 'nested at most 32 deep'],
+    ['nested without end', '['.repeat(2 ** 19) + ']'.repeat(2 ** 19), 'more than 32 deep inside each other'],
     ['not text', Buffer.from([0x7b, 0xff, 0xfe, 0x7d]), 'expected a JSON object'],
     ['a web page', '<!DOCTYPE html><html>', 'expected a JSON object'],
     ['empty', '', 'expected a JSON object'],

@@ -234,6 +234,14 @@ describe('the shards of a diffusers folder', () => {
     expect((await refusal(folder)).message).toMatch(/is listed for the file|that the index lists for the file/)
   })
 
+  it('are refused when the index lists a tensor twice', async () => {
+    const [folder] = await change((map) => map)
+    const text = await readFile(join(folder, index), 'utf8')
+    const twice = text.replace('{"weight_map":{', `{"weight_map":{"conv_in.weight":${JSON.stringify(second)},`)
+    await addFiles(folder, { [index]: twice })
+    expect((await refusal(folder)).message).toContain('found the key "conv_in.weight" twice')
+  })
+
   it.each([
     ['no map', () => undefined],
     ['a list', () => []],
