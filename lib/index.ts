@@ -2,7 +2,15 @@
 export { backward, backwardInTurns } from './autograd/backward.ts'
 export { recompute } from './autograd/recompute.ts'
 export { noGrad } from './autograd/tape.ts'
-export { type LoadOptions, loadDiffusersFolder, saveDiffusersFolder } from './checkpoints/diffusersFolder.ts'
+export { type ReadDiffusersConfigOptions, readDiffusersConfig } from './checkpoints/diffusersConfig.ts'
+export {
+  findWeights,
+  type LoadOptions,
+  loadDiffusersFolder,
+  type SaveFolderOptions,
+  saveDiffusersFolder,
+} from './checkpoints/diffusersFolder.ts'
+export type { PartWeights, WeightFormat } from './checkpoints/partWeights.ts'
 export {
   type DatasetConfig,
   type DatasetGroupConfig,
@@ -25,6 +33,7 @@ export { type ClipTextConfig, clipL, openClipH } from './models/clip/config.ts'
 export { ClipTextModel, type ClipTextOutput } from './models/clip/textModel.ts'
 export { ClipTokenizer, loadClipTokenizer } from './models/clip/tokenizer.ts'
 export {
+  type ModelOrigin,
   type PredictionType,
   type StableDiffusionConfig,
   sd1,
