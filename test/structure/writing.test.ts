@@ -11,6 +11,11 @@ const harmless = new Set(['mkdir', 'mkdirSync'])
 /** Files that change files without `atomicWrite`, each with the reason. */
 const exceptions: Readonly<Record<string, string>> = {
   'lib/io/atomicWrite.ts': 'the one function through which everything is written',
+  'lib/io/atomicFolder.ts': 'its counterpart for folders: renames a temporary one, whose files atomicWrite wrote',
+  'lib/hub/downloadBlob.ts':
+    'appends to a download that a broken connection cut; the file takes its name once its hash is right',
+  'lib/hub/fileLock.ts': 'a lock is a file that must not exist before',
+  'lib/hub/modelCache.ts': 'links and small references of the cache that other tools share',
   'lib/train/tensorboard.ts':
     'appends records to a log that grows as long as the training runs; cuts a torn one off again',
   'lib/demo/pictures.ts': 'removes the pictures of an earlier demo, which it recognises by their names',
