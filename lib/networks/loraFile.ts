@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { openSafetensors } from '../io/safetensors.ts'
+import { openTensorFile } from '../io/openTensorFile.ts'
 import type { TensorFile } from '../io/tensorFile.ts'
 import type { LayerShape } from '../models/stableDiffusion/layerShapes.ts'
 import { CheckpointError } from '../util/errors.ts'
@@ -39,7 +39,7 @@ export interface LoraFile {
 }
 
 /**
- * Opens a LoRA file in any style of keys and finds the layer of every module. Only the alphas are read here, the weights later.
+ * Opens a LoRA file, safetensors or PyTorch, in any style of keys and finds the layer of every module. Only the alphas are read here, the weights later.
  *
  * A module without alpha has its rank as alpha, unless the file's `lora_adapter_metadata` or an `adapter_config.json` beside an
  * `adapter_model` file says otherwise. Projections may be stored as matrices or as 1x1 convolutions, whatever the model has.
@@ -55,7 +55,7 @@ export async function readLora(
   config: LoraConfig,
   options: ResolveOptions = {},
 ): Promise<LoraFile> {
-  const file = typeof source === 'string' ? await openSafetensors(source) : source
+  const file = typeof source === 'string' ? await openTensorFile(source) : source
   const close = async (): Promise<void> => {
     if (typeof source === 'string') await file.close()
   }

@@ -1,8 +1,8 @@
-import { extname } from 'node:path'
 import type { WritableFileSystem } from '../io/atomicWrite.ts'
 import { type SafetensorsTensor, writeSafetensors } from '../io/safetensors.ts'
 import { float32ToBytes } from '../io/tensorBytes.ts'
-import { ArgumentError } from '../util/errors.ts'
+import { writeTorchFile } from '../io/torchFileWriter.ts'
+import { formatOf, type TensorFormat } from './format.ts'
 import { kohyaHashes, type SavePrecision } from './kohyaLora.ts'
 import type { LoraFileModule, LoraMatrix } from './loraFile.ts'
 import { ADAPTER_METADATA_KEY } from './loraKeys/alphas.ts'
@@ -16,6 +16,8 @@ export interface WriteLoraOptions {
    * alpha / rank. Default: `kohya`.
    */
   readonly style?: WritableLoraStyle
+  /** `pt` is PyTorch's container, which has no metadata. Default: by the extension, `.safetensors`, `.ckpt`, `.pt` or `.bin`. */
+  readonly format?: TensorFormat
   /** Type of all tensors. Default: `float`. */
   readonly precision?: SavePrecision
   /** Texts of the source, for instance `LoraFile.metadata`. Hashes of its bytes are left out; `kohya` files get new ones. */
@@ -34,11 +36,11 @@ const suffixes: Readonly<Record<WritableLoraStyle, readonly [down: string, up: s
 }
 
 /**
- * Writes LoRA modules as a `.safetensors` file in the keys of one style; with `readLora` it converts between styles. One weight at
+ * Writes LoRA modules in the keys of one style; with `readLora` it converts between styles. One weight at
  * a time is in memory. The write is atomic.
  *
  * @returns the size of the file in bytes
- * @throws ArgumentError for another file name extension
+ * @throws ArgumentError when the extension tells no format and none is given
  * @throws IoError when the file cannot be written; a previous file of that name stays
  */
 export async function writeLora(
@@ -46,10 +48,9 @@ export async function writeLora(
   modules: Iterable<LoraFileModule>,
   options: WriteLoraOptions,
 ): Promise<number> {
-  const { style = 'kohya', fileSystem } = options
-  const extension = extname(path)
-  if (extension !== '.safetensors') throw new ArgumentError('writeLora', 'path', 'a .safetensors file', extension)
+  const { style = 'kohya', format = formatOf('writeLora', path), fileSystem } = options
   const tensors = loraTensors(modules, options)
+  if (format === 'pt') return writeTorchFile(path, tensors, fileSystem === undefined ? {} : { fileSystem })
   const kept = texts(options.metadata)
   const metadata = style === 'kohya' ? { ...kept, ...(await kohyaHashes(tensors, kept)) } : { format: 'pt', ...kept }
   return writeSafetensors(path, tensors, { metadata, ...(fileSystem === undefined ? {} : { fileSystem }) })
