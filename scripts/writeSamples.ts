@@ -5,6 +5,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readNpz, writeNpz } from '../lib/io/npz.ts'
+import type { PickleWritable } from '../lib/io/pickleWriter.ts'
 import { openSafetensors, type SafetensorsTensor, writeSafetensors } from '../lib/io/safetensors.ts'
 import { writeTorchFile } from '../lib/io/torchFileWriter.ts'
 
@@ -14,7 +15,7 @@ await mkdir(folder, { recursive: true })
 
 const source = await openSafetensors(join(fixtures, 'dtypes.safetensors'))
 const tensors = source.names.map((name): SafetensorsTensor => ({ ...source.info(name), data: () => source.read(name) }))
-const outer = new Map([
+const outer = new Map<string, PickleWritable>([
   ['epoch', 3],
   ['global_step', 123456],
   ['big', 2n ** 70n],
@@ -23,7 +24,7 @@ const outer = new Map([
   ['none', null],
   ['yes', true],
   ['list', [1, ['x', new Map([['k', -1]])]]],
-] as const)
+])
 await writeTorchFile(join(folder, 'plain.pt'), tensors)
 await writeTorchFile(join(folder, 'ordered.bin'), tensors, { ordered: true })
 await writeTorchFile(join(folder, 'outer.ckpt'), tensors, { under: 'state_dict', outer, ordered: true })
