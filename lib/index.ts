@@ -43,11 +43,26 @@ export {
   type UNetConfig,
   type VaeConfig,
 } from './models/stableDiffusion/config.ts'
+export { type LayerShape, layerShapes } from './models/stableDiffusion/layerShapes.ts'
 export { type ModelPart, StableDiffusion } from './models/stableDiffusion/stableDiffusion.ts'
 export { UNet } from './models/stableDiffusion/unet.ts'
 export { Vae } from './models/stableDiffusion/vae.ts'
+export { attachLoraFile, type LoraStrength } from './networks/attachLora.ts'
 export { type KohyaLoraModule, readKohyaLora, type SavePrecision, writeKohyaLora } from './networks/kohyaLora.ts'
 export { attachLora, LoraNetwork, type LoraOptions } from './networks/lora.ts'
+export { type LoraFile, type LoraFileModule, type LoraMatrix, readLora } from './networks/loraFile.ts'
+export type { LoraConfig, LoraStyle, WritableLoraStyle } from './networks/loraKeys/names.ts'
+export { type LoraDelta, loraDelta, mergeLora } from './networks/mergeLora.ts'
+export {
+  type EmbeddingRows,
+  readTextualInversion,
+  type TextualInversion,
+  type WriteTextualInversionOptions,
+  writeTextualInversion,
+  type XtiLayer,
+  xtiLayers,
+} from './networks/textualInversion.ts'
+export { type WriteLoraOptions, writeLora } from './networks/writeLora.ts'
 export { randomWeights } from './nn/init.ts'
 export { type WeightSource, Weights } from './nn/weights.ts'
 export * from './ops/index.ts'

@@ -79,7 +79,7 @@ export class NpzFile implements TensorFile {
     if ((await checksumOf(whole)) !== entry.crc32) {
       throw new CheckpointError(this.path, `array "${name}": the checksum is not that of the data; the file is damaged`)
     }
-    const bytes = whole.slice(byteLength)
+    const bytes = new Uint8Array(whole.subarray(byteLength))
     if (!fortranOrder || shape.length < 2 || bytes.byteLength === 0) return bytes
     const strides = shape.map((_, axis) => shape.slice(0, axis).reduce((product, size) => product * size, 1))
     return gatherElements(bytes, fileDTypeBytes[dtype], shape, strides)

@@ -12,7 +12,7 @@ export function memorySource(bytes: Uint8Array): ByteSource & { readonly largest
       if (!(offset >= 0 && length >= 0 && offset + length <= bytes.byteLength)) {
         throw new IoError('memory', `cannot read ${length} bytes at offset ${offset}: the file ends earlier`)
       }
-      return bytes.slice(offset, offset + length)
+      return new Uint8Array(bytes.subarray(offset, offset + length))
     },
     close: async () => {},
   }
