@@ -250,21 +250,24 @@ export interface Addon {
   quantizationMap(signed: boolean): Handle
   /** [norm, min(1, maxNorm / (norm + 1e-6))] */
   gradientNorm(gradients: readonly Handle[], maxNorm: number): Handle
-  /** One step for all parameters, in place; lists run parallel. Hyperparameters: five numbers for each group. */
-  adamWStep(
+  /**
+   * One step for all parameters, in place. States and scales lie parameter by parameter; `rows` chooses each parameter's 15 numbers
+   * from `constants`.
+   */
+  optimizerStep(
+    rule: string,
     params: readonly Handle[],
     gradients: readonly Handle[],
-    state1: readonly Handle[],
-    state2: readonly Handle[],
-    absmax1: readonly MaybeHandle[],
-    absmax2: readonly MaybeHandle[],
+    states: readonly MaybeHandle[],
+    absmax: readonly MaybeHandle[],
     copies: readonly MaybeHandle[],
-    groups: readonly number[],
-    steps: readonly number[],
-    hyperparameters: readonly number[],
+    rows: readonly number[],
+    constants: readonly number[],
     clip: MaybeHandle,
     decayAfter: boolean,
     skipInvalid: boolean,
+    stochasticRounding: boolean,
+    seed: bigint,
   ): void
   resizeImage(image: Handle, height: number, width: number, method: string): Handle
   imageToTensor(image: Handle, left: number, top: number, width: number, height: number, flip: boolean): Handle

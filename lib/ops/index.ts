@@ -1,5 +1,4 @@
 export { accumulate, copyInto, scaleInPlace } from './accumulate.ts'
-export { type AdamWHyperparameters, type AdamWSlot, adamWStep } from './adamW.ts'
 export { add } from './add.ts'
 export { addNoise, velocity } from './addNoise.ts'
 export { type AttentionOptions, attention } from './attention.ts'
@@ -23,6 +22,13 @@ export { mean } from './mean.ts'
 export { mseLoss } from './mseLoss.ts'
 export { mul } from './mul.ts'
 export { type OffsetNoiseOptions, offsetNoise } from './offsetNoise.ts'
+export {
+  type OptimizerNumbers,
+  type OptimizerRule,
+  type OptimizerSlot,
+  type OptimizerStepOptions,
+  optimizerStep,
+} from './optimizerStep.ts'
 export { type PermuteOptions, permute } from './permute.ts'
 export { posteriorSample } from './posteriorSample.ts'
 export {

@@ -56,7 +56,7 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "dequantizeBlockwise", &dequantize_blockwise);
   def(env, exports, "quantizationMap", &quantization_map);
   def(env, exports, "gradientNorm", &gradient_norm);
-  def(env, exports, "adamWStep", &adam_w_step);
+  def(env, exports, "optimizerStep", &optimizer_step);
   def(env, exports, "resizeImage", &resize_image);
   def(env, exports, "imageToTensor", &image_to_tensor);
 }

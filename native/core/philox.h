@@ -4,13 +4,20 @@
 #include <cmath>
 #include <cstdint>
 
+#ifdef __CUDACC__
+#define NOISEWRIGHT_ANYWHERE __host__ __device__
+#else
+#define NOISEWRIGHT_ANYWHERE
+#endif
+
 namespace noisewright {
 
 struct PhiloxBlock {
   uint32_t v[4];
 };
 
-static inline PhiloxBlock philox(uint64_t key, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3) {
+NOISEWRIGHT_ANYWHERE static inline PhiloxBlock philox(uint64_t key, uint32_t c0, uint32_t c1, uint32_t c2,
+                                                      uint32_t c3) {
   uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
   for (int round = 0; round < 10; round++) {
     const uint64_t p0 = 0xD2511F53ull * c0, p1 = 0xCD9E8D57ull * c2;
@@ -32,7 +39,7 @@ struct PhiloxStream {
   uint64_t stream;
 };
 
-static inline PhiloxBlock philox_block(const PhiloxStream& s, uint64_t block) {
+NOISEWRIGHT_ANYWHERE static inline PhiloxBlock philox_block(const PhiloxStream& s, uint64_t block) {
   return philox(s.seed, static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
                 static_cast<uint32_t>(s.stream), static_cast<uint32_t>(s.stream >> 32));
 }

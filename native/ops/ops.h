@@ -130,15 +130,15 @@ Tensor quantization_map(bool is_signed);
 // gradient_norm: [norm, min(1, max_norm / (norm + 1e-6))] of all gradients together; an infinite max_norm does not clip
 Tensor gradient_norm(std::vector<Tensor> gradients, double max_norm);
 
-// adam_w: one step for all parameters, in place. State lists as in adam_w.h (absmax null: float32 states; copy null:
-// none); hyperparameters are [lr, beta1, beta2, eps, weight decay] of each group, one group after the other; clip comes
+// optimizer_step: one step for all parameters, in place, by a rule of optimizer_rules.h. States and scales lie
+// parameter by parameter, as many as the rule has (a state null: the rule runs without it; absmax null: float32 states;
+// copy null: none); rows chooses each parameter's [l2, decay, mode, 12 numbers of the rule] from constants; clip comes
 // from gradient_norm
-void adam_w_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::vector<Tensor> state1,
-                 std::vector<Tensor> state2, std::vector<std::optional<Tensor>> absmax1,
-                 std::vector<std::optional<Tensor>> absmax2, std::vector<std::optional<Tensor>> copies,
-                 const std::vector<int64_t>& groups, const std::vector<int64_t>& steps,
-                 const std::vector<double>& hyperparameters, const std::optional<Tensor>& clip, bool decay_after,
-                 bool skip_invalid);
+void optimizer_step(const std::string& rule, std::vector<Tensor> params, std::vector<Tensor> gradients,
+                    std::vector<std::optional<Tensor>> states, std::vector<std::optional<Tensor>> absmax,
+                    std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& rows,
+                    const std::vector<double>& constants, const std::optional<Tensor>& clip, bool decay_after,
+                    bool skip_invalid, bool stochastic_rounding, uint64_t seed);
 
 // resize_image: uint8 [h, w, 3] at another size; method is area or lanczos
 Tensor resize_image(const Tensor& image, int64_t height, int64_t width, const std::string& method);

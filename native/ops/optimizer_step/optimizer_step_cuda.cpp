@@ -1,19 +1,20 @@
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "core/device.h"
 #include "core/parallel.h"
 #include "cuda/launch.h"
-#include "ops/adam_w/adam_w.h"
-#include "ops/adam_w/adam_w_cuda.h"
+#include "ops/optimizer_step/optimizer_step.h"
+#include "ops/optimizer_step/optimizer_step_cuda.h"
 
 namespace noisewright::cuda {
 
-// The list of parameters and the tables of the 8-bit maps go to the GPU with every step, in one copy of about 100 bytes
+// The list of parameters and the tables of the 8-bit maps go to the GPU with every step, in one copy of about 170 bytes
 // for a parameter: addresses may change from step to step, and keeping track of that costs more.
-void adam_w_step(const AdamWParams& p) {
-  const size_t entry_bytes = static_cast<size_t>(p.entry_count) * sizeof(AdamWEntry);
-  AdamWTables tables;
+void optimizer_step(const OptimizerParams& p) {
+  const size_t entry_bytes = static_cast<size_t>(p.entry_count) * sizeof(OptimizerEntry);
+  OptimizerTables tables;
   std::memcpy(tables.signed_value, p.signed_map->value, sizeof tables.signed_value);
   std::memcpy(tables.signed_midpoint, p.signed_map->midpoint, sizeof tables.signed_midpoint);
   std::memcpy(tables.unsigned_value, p.unsigned_map->value, sizeof tables.unsigned_value);
@@ -24,11 +25,12 @@ void adam_w_step(const AdamWParams& p) {
   const Scratch<unsigned char> device(static_cast<int64_t>(host.size()));
   Device::running()->upload(device.data, host.data(), host.size());
 
-  AdamWParams on_device = p;
-  on_device.entries = reinterpret_cast<const AdamWEntry*>(device.data + sizeof tables);
+  OptimizerParams on_device = p;
+  on_device.entries = reinterpret_cast<const OptimizerEntry*>(device.data + sizeof tables);
   on_device.signed_map = on_device.unsigned_map = nullptr;
-  const auto* device_tables = reinterpret_cast<const AdamWTables*>(device.data);
-  launch_kernel("adam_w_step_kernel", {p.task_count, kAdamWSlices}, {kAdamWThreads}, 0, on_device, device_tables);
+  const auto* device_tables = reinterpret_cast<const OptimizerTables*>(device.data);
+  const std::string kernel = std::string("optimizer_step_") + kOptimizerRules[p.rule].name;
+  launch_kernel(kernel.c_str(), {p.task_count, kOptimizerSlices}, {kOptimizerThreads}, 0, on_device, device_tables);
 }
 
 }  // namespace noisewright::cuda

@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { addon } from '../../lib/native/load.ts'
-import { type AdamWHyperparameters, type AdamWSlot, type AdamWStepOptions, adamWStep } from '../../lib/ops/adamW.ts'
 import { gradientNorm } from '../../lib/ops/gradientNorm.ts'
+import { type OptimizerStepOptions, optimizerStep } from '../../lib/ops/optimizerStep.ts'
 import { blockCount } from '../../lib/ops/quantizeBlockwise.ts'
 import { full, tensor, zeros } from '../../lib/tensor/create.ts'
 import { cpuTargets, memory, setCpuTarget, setThreadCount } from '../../lib/tensor/runtime.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
+import { type AdamWHyperparameters, type AdamWSlot, adamWStep } from '../support/adamWStep.ts'
 import { fromBFloat16Bits, pseudoRandom, roundToBFloat16 } from '../support/float64.ts'
 
 beforeAll(() => addon.setMemoryGuards(true))
@@ -36,7 +37,7 @@ async function floats(x: Tensor | null): Promise<Float32Array> {
   return (await x!.read()) as Float32Array
 }
 
-describe.each(cpuTargets())('adamWStep on %s', (target) => {
+describe.each(cpuTargets())('optimizerStep by the rule of AdamW on %s', (target) => {
   it('follows published float32 steps', async () => {
     setCpuTarget(target)
     const param = tensor([0.5, -0.25, 1, -2, 0.125, 0.75], [2, 3])
@@ -122,7 +123,7 @@ describe.each(cpuTargets())('adamWStep on %s', (target) => {
     expect(memory().guardViolations).toBe(0)
   })
 
-  async function stepOnce(gradient: readonly number[], options: AdamWStepOptions, codes = false) {
+  async function stepOnce(gradient: readonly number[], options: OptimizerStepOptions, codes = false) {
     const s = slot(tensor([1, 2, 3], [3]), tensor(gradient, [3]), codes)
     adamWStep([s], [group], options)
     return { p: Array.from(await floats(s.param)), m: await s.state1.read() }
@@ -160,10 +161,40 @@ describe.each(cpuTargets())('adamWStep on %s', (target) => {
   })
 })
 
-describe('adamWStep', () => {
+describe.each(cpuTargets())('stochastic rounding on %s', (target) => {
+  const count = 100_003
+  const step = async (seed: bigint, threads: number): Promise<Float32Array> => {
+    setCpuTarget(target)
+    setThreadCount(threads)
+    // A change far below half a unit in the last place of bfloat16: rounding to nearest would lose it.
+    const param = full([count], 1, { dtype: 'bfloat16' })
+    const slot = { param, gradient: full([count], 1), states: [null], absmax: [null], copy: null, row: 0 }
+    optimizerStep('sgd', [slot], [{ mode: 2, constants: [0, 1, 0.001, 0] }], { roundingSeed: seed })
+    return fromBFloat16Bits((await param.read()) as Uint16Array)
+  }
+
+  it('keeps small changes on average, as a function of the seed', async () => {
+    const [first, again, other] = [await step(7n, 1), await step(7n, 2), await step(8n, 2)]
+    expect(again).toEqual(first)
+    expect(other).not.toEqual(first)
+    expect(new Set(first)).toEqual(new Set([1, 1 - 2 ** -8]))
+    const mean = first.reduce((sum, x) => sum + x, 0) / count
+    // One standard deviation of the mean is 2^-8 sqrt(p (1 - p) / n) = 5.4e-6.
+    expect(Math.abs(mean - 0.999)).toBeLessThan(3e-5)
+  })
+})
+
+describe('optimizerStep', () => {
   it('rejects a gradient of another shape', () => {
     expect(() => adamWStep([slot(full([3], 1), full([2], 1), false)], [group])).toThrow(
-      'adamW: gradient must be of shape [3], received [2]',
+      'optimizerStep: gradient must be of shape [3], received [2]',
+    )
+  })
+
+  it('rejects a slot with too few states', () => {
+    const slot = { param: full([3], 1), gradient: full([3], 1), states: [], absmax: [], copy: null, row: 0 }
+    expect(() => optimizerStep('lion', [slot], [{ constants: [] }])).toThrow(
+      'optimizerStep: states must be 1 for lion, received 0',
     )
   })
 })

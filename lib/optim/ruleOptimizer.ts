@@ -1,0 +1,206 @@
+import {
+  type OptimizerNumbers,
+  type OptimizerRule,
+  type OptimizerSlot,
+  optimizerStep,
+  ruleStates,
+} from '../ops/optimizerStep.ts'
+import { blockCount } from '../ops/quantizeBlockwise.ts'
+import { full } from '../tensor/create.ts'
+import { keep } from '../tensor/scope.ts'
+import { formatShape, sameShape } from '../tensor/shape.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { ArgumentError } from '../util/errors.ts'
+import {
+  expectLearningRates,
+  expectUniqueNames,
+  gradientOf,
+  type Optimizer,
+  type OptimizerParameter,
+  type OptimizerState,
+  type ParameterGroup,
+  type StepOptions,
+} from './optimizer.ts'
+import { expectStored, type MomentTensors, restoreMoment } from './optimizerState.ts'
+
+/** What every optimizer's settings have. */
+export interface OptimizerSettings {
+  readonly learningRate: number
+}
+
+/** An optimizer that treats every element alike, as data. */
+export interface RuleDefinition<Settings extends OptimizerSettings> {
+  /** In messages and state files. */
+  readonly name: string
+  readonly rule: OptimizerRule
+  readonly defaults: Settings
+  /** @throws ArgumentError for settings out of range */
+  check(op: string, settings: Settings): void
+  /** What each state of the rule starts from; null for one that these settings do without. Default: zero each. */
+  states?(settings: Settings): readonly (number | null)[]
+  /** The numbers of step `t`, counted from 1. */
+  numbers(settings: Settings, t: number): OptimizerNumbers
+}
+
+/** How states are kept, and the finer points of the step. */
+export interface RuleVariant {
+  /** Whether a parameter's states are 8-bit codes. Default: never. */
+  readonly codes?: (parameter: OptimizerParameter) => boolean
+  readonly decayAfter?: boolean
+  readonly skipInvalid?: boolean
+  /** Round bfloat16 masters up or down by chance, a function of this seed and the step. Default: to nearest. */
+  readonly stochasticRounding?: { readonly seed: number } | undefined
+}
+
+interface Slot {
+  readonly parameter: OptimizerParameter
+  readonly group: number
+  readonly moments: readonly (MomentTensors | null)[]
+  step: number
+}
+
+/** Steps every parameter by one rule, in one native call. The base of most optimizers. */
+export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimizer {
+  readonly name: string
+  readonly learningRates: readonly number[]
+  readonly #definition: RuleDefinition<Settings>
+  readonly #groups: readonly Settings[]
+  readonly #slots: readonly Slot[]
+  readonly #variant: RuleVariant
+
+  constructor(
+    definition: RuleDefinition<Settings>,
+    groups: readonly ParameterGroup<Settings>[],
+    settings: Partial<Settings> = {},
+    variant: RuleVariant = {},
+  ) {
+    this.name = definition.name
+    this.#definition = definition
+    this.#variant = variant
+    expectUniqueNames(this.name, groups)
+    this.#groups = groups.map(({ params: _, ...group }) => ({ ...definition.defaults, ...settings, ...group }))
+    for (const group of this.#groups) definition.check(this.name, group)
+    this.learningRates = this.#groups.map((group) => group.learningRate)
+    expectLearningRates(this.name, this.learningRates, groups.length)
+    for (const { params } of groups) for (const parameter of params) this.#check(parameter)
+    this.#slots = groups.flatMap(({ params }, group) => params.map((parameter) => this.#makeSlot(parameter, group)))
+  }
+
+  gradients(): readonly Tensor[] {
+    return this.#slots.flatMap(({ parameter }) => gradientOf(parameter) ?? [])
+  }
+
+  step({ learningRates = this.learningRates, clip = null }: StepOptions = {}): void {
+    expectLearningRates(this.name, learningRates, this.#groups.length)
+    const rows: OptimizerNumbers[] = []
+    const rowOf = new Map<string, number>()
+    const slots = this.#slots.flatMap((slot): OptimizerSlot[] => {
+      const gradient = gradientOf(slot.parameter)
+      if (gradient === null) return []
+      const step = ++slot.step
+      const key = `${slot.group} ${step}`
+      let row = rowOf.get(key)
+      if (row === undefined) {
+        row = rows.length
+        rowOf.set(key, row)
+        const settings = { ...this.#groups[slot.group]!, learningRate: learningRates[slot.group]! }
+        rows.push(this.#definition.numbers(settings, step))
+      }
+      const { master, copy = null } = slot.parameter
+      const states = slot.moments.map((moment) => moment?.state ?? null)
+      return [{ param: master, gradient, states, absmax: slot.moments.map((m) => m?.absmax ?? null), copy, row }]
+    })
+    if (slots.length === 0) return
+    const { stochasticRounding, decayAfter = false, skipInvalid = false } = this.#variant
+    optimizerStep(this.#definition.rule, slots, rows, {
+      clip,
+      decayAfter,
+      skipInvalid,
+      ...(stochasticRounding ? { roundingSeed: this.#roundingSeed(stochasticRounding.seed) } : {}),
+    })
+  }
+
+  zeroGrad(): void {
+    for (const { parameter } of this.#slots)
+      for (const tensor of [parameter.master, parameter.copy]) {
+        if (!tensor) continue
+        tensor.grad?.dispose()
+        tensor.grad = null
+      }
+  }
+
+  state(): OptimizerState {
+    const steps: Record<string, number> = {}
+    const tensors = new Map<string, Tensor>()
+    for (const { parameter, step, moments } of this.#slots) {
+      steps[parameter.name] = step
+      moments.forEach((moment, i) => {
+        if (moment === null) return
+        tensors.set(`${parameter.name}.state${i + 1}`, moment.state)
+        if (moment.absmax) tensors.set(`${parameter.name}.absmax${i + 1}`, moment.absmax)
+      })
+    }
+    return { optimizer: this.name, steps, tensors }
+  }
+
+  loadState({ optimizer, steps, tensors }: OptimizerState): void {
+    const family = (name: string): string => name.replace(/^paged|8bit$|32bit$/gi, '').toLowerCase()
+    if (family(optimizer) !== family(this.name))
+      throw new ArgumentError(this.name, 'state', `a state of ${this.name}`, `one of ${optimizer}`)
+    const known = new Set(this.#slots.map(({ parameter }) => parameter.name))
+    for (const name of Object.keys(steps))
+      if (!known.has(name)) throw new ArgumentError(this.name, 'state', 'of the same parameters', `one with "${name}"`)
+    const each = (visit: (name: string, moment: MomentTensors, index: number) => void): void => {
+      for (const { parameter, moments } of this.#slots)
+        moments.forEach((moment, i) => {
+          if (moment) visit(parameter.name, moment, i)
+        })
+    }
+    each((name, moment, i) => expectStored(this.name, tensors, `${name}.state${i + 1}`, moment.state))
+    each((name, moment, i) => {
+      const [state, absmax] = [tensors.get(`${name}.state${i + 1}`)!, tensors.get(`${name}.absmax${i + 1}`) ?? null]
+      restoreMoment(moment, { state, absmax }, ruleStates[this.#definition.rule][i]!)
+    })
+    for (const slot of this.#slots) slot.step = steps[slot.parameter.name] ?? 0
+  }
+
+  dispose(): void {
+    for (const { moments } of this.#slots)
+      for (const moment of moments) {
+        moment?.state.dispose()
+        moment?.absmax?.dispose()
+      }
+  }
+
+  /** Differs from step to step, and goes on where a resumed run left off. */
+  #roundingSeed(seed: number): bigint {
+    const step = this.#slots.reduce((most, slot) => Math.max(most, slot.step), 0)
+    return (BigInt(seed) << 32n) + BigInt(step)
+  }
+
+  #check({ name, master, copy }: OptimizerParameter): void {
+    const half = master.dtype === 'bfloat16' && this.#variant.stochasticRounding !== undefined
+    if ((master.dtype !== 'float32' && !half) || !master.contiguous)
+      throw new ArgumentError(
+        this.name,
+        name,
+        'a contiguous float32 tensor, or bfloat16 with stochastic rounding',
+        `${master}`,
+      )
+    if (copy && (copy.dtype !== 'bfloat16' || !sameShape(copy.shape, master.shape)))
+      throw new ArgumentError(this.name, `${name} (copy)`, `bfloat16 ${formatShape(master.shape)}`, `${copy}`)
+  }
+
+  #makeSlot(parameter: OptimizerParameter, group: number): Slot {
+    const { shape, size } = parameter.master
+    const { rule, states } = this.#definition
+    const codes = this.#variant.codes?.(parameter) ?? false
+    const starts = states?.(this.#groups[group]!) ?? ruleStates[rule].map(() => 0)
+    const moments = starts.map((start): MomentTensors | null => {
+      if (start === null) return null
+      const state = keep(full(shape, codes ? 0 : start, { dtype: codes ? 'uint8' : 'float32' }))
+      return { state, absmax: codes ? keep(full([blockCount(size)], 0)) : null }
+    })
+    return { parameter, group, moments, step: 0 }
+  }
+}
