@@ -53,13 +53,18 @@ export async function readStoredZip(
       const most = `at most ${Math.min(possible, maxEntries)} entries in a zip file of ${source.size} bytes`
       throw new CheckpointError(path, `expected ${most}, found ${zip.entryCount} announced; the file is damaged`)
     }
-    const entries: Placed[] = []
-    const names = new Set<string>()
+    // Two passes, since the directory and the headers lie far from each other: what was read ahead stays of use.
+    const directory = new Map<string, Entry>()
     for await (const entry of zip.eachEntry()) {
       const name = checkedName(path, entry.fileNameRaw)
-      if (names.has(name)) throw new CheckpointError(path, `the zip entry "${name}" occurs twice; the file is damaged`)
-      names.add(name)
+      if (directory.has(name)) {
+        throw new CheckpointError(path, `the zip entry "${name}" occurs twice; the file is damaged`)
+      }
       checkStored(path, name, entry, compressedAdvice)
+      directory.set(name, entry)
+    }
+    const entries: Placed[] = []
+    for (const [name, entry] of directory) {
       const local = await zip.readLocalFileHeaderPromise(entry)
       checkLocalHeader(path, name, entry, local)
       entries.push({

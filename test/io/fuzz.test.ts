@@ -1,10 +1,11 @@
+import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { fuzzTargets } from './fuzzTargets.ts'
 
 /** Twenty seconds for all parsers together; `npm run fuzz` takes as long as it is told. */
 const TOTAL_MS = 20_000
-const targets = await fuzzTargets()
+const targets = await fuzzTargets(fileURLToPath(new URL('../fixtures/torch_files', import.meta.url)))
 
 describe('parsers of foreign files, given mutated ones', () => {
   it.each(targets.map((target) => [target.name, target] as const))(

@@ -4,6 +4,7 @@
  * of at most 64 MiB (the bound of views that repeat elements).
  */
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { openNpz } from '../../lib/io/npz.ts'
 import { readPickle } from '../../lib/io/pickle.ts'
@@ -117,12 +118,9 @@ function mutated(seeds: readonly Uint8Array[], tokens: readonly string[]): fc.Ar
     )
 }
 
-const fixture = (name: string): Buffer => readFileSync(new URL(`../fixtures/torch_files/${name}`, import.meta.url))
-
-/** The entries of a fixture, with their data. */
-async function partsOf(name: string): Promise<readonly ZipPart[]> {
-  const bytes = fixture(name)
-  const entries = await readStoredZip(name, memorySource(bytes))
+/** The entries of an archive, with their data. */
+async function partsOf(bytes: Buffer): Promise<readonly ZipPart[]> {
+  const entries = await readStoredZip('fixture', memorySource(bytes))
   return [...entries.values()].map(({ name, byteOffset, byteLength }) => {
     return { name, data: bytes.subarray(byteOffset, byteOffset + byteLength) }
   })
@@ -201,14 +199,18 @@ const zipTokens = [
 ]
 const npyTokens = ["'descr': '<f4',", "'shape': (", ')', ',', '(', "'", '{', '}', 'True', '>', '|O', '9', ' ']
 
-export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
+/** @param folder `test/fixtures/torch_files`, from where the program runs */
+export async function fuzzTargets(folder: string): Promise<readonly FuzzTarget[]> {
+  const fixture = (name: string): Buffer => readFileSync(join(folder, name))
   const headers = ['dtypes.safetensors', 'views.safetensors', 'lightning.safetensors'].map(fixture)
   const torchFiles = await Promise.all(
-    ['dtypes.pt', 'views2.pt', 'views5.pt', 'lightning.ckpt', 'inversion.pt', 'hostile.pt'].map(partsOf),
+    ['dtypes.pt', 'views2.pt', 'views5.pt', 'lightning.ckpt', 'inversion.pt', 'hostile.pt'].map((name) =>
+      partsOf(fixture(name)),
+    ),
   )
   const torchPickles = torchFiles.map((parts) => Buffer.from(parts.find(isPickle)!.data))
   const pickles = [0, 1, 2, 3, 4, 5].map((protocol) => fixture(`protocol${protocol}.pkl`))
-  const arrays = (await partsOf('arrays.npz')).map(({ data }) => Buffer.from(data))
+  const arrays = (await partsOf(fixture('arrays.npz'))).map(({ data }) => Buffer.from(data))
   const torch = guarded(async (source) => readAll(await openTorchFile('f.pt', { openSource: async () => source })))
   const npz = guarded(async (source) => readAll(await openNpz('f.npz', { openSource: async () => source })))
   return [
