@@ -1,5 +1,6 @@
 /** What a file of tensors is, told from its keys, shapes and metadata alone: no tensor is read. */
 import type { FileDType } from '../io/tensorBytes.ts'
+import { TorchTensor } from '../io/torchTensor.ts'
 import type { ModelPart } from '../models/stableDiffusion/stableDiffusion.ts'
 import { isPositionIds } from './keys/ldmKeys.ts'
 import { repairKey, textEncoderPrefixes } from './keys/textEncoder.ts'
@@ -112,6 +113,7 @@ const loraKey =
 
 function classify(index: TensorIndex): Verdict {
   const { names } = index
+  if (index.outer?.has('string_to_param')) return pickledEmbedding(index.outer.get('string_to_param'))
   if (names.length === 0)
     return { kind: 'unknown', description: 'a file without tensors', refusal: 'it has no tensors' }
   if (names.some((name) => loraKey.test(name))) return { kind: 'lora', description: 'LoRA' }
@@ -195,4 +197,12 @@ function textualInversion(index: TensorIndex): Verdict | null {
   const width = shape.at(-1)
   if (key === undefined && (shape.length > 2 || (width !== 768 && width !== 1024))) return null
   return { kind, description: 'textual inversion', version: width === 768 ? 1 : width === 1024 ? 2 : null }
+}
+
+/** The form of the first tool: the vectors are one level down in the file. */
+function pickledEmbedding(vectors: unknown): Verdict {
+  const first: unknown = vectors instanceof Map ? [...vectors.values()][0] : undefined
+  const width = first instanceof TorchTensor ? first.shape.at(-1) : undefined
+  const version = width === 768 ? 1 : width === 1024 ? 2 : null
+  return { kind: 'textualInversion', description: 'textual inversion', version }
 }

@@ -2,7 +2,10 @@
 import type { TensorFile } from '../io/tensorFile.ts'
 
 /** What of a file is looked at: its index, never its data. */
-export type TensorIndex = Pick<TensorFile, 'path' | 'names' | 'has' | 'info' | 'metadata'>
+export type TensorIndex = Pick<TensorFile, 'path' | 'names' | 'has' | 'info' | 'metadata'> & {
+  /** What a PyTorch file holds beside its tensors. */
+  readonly outer?: ReadonlyMap<string, unknown>
+}
 
 interface Family {
   readonly name: string
