@@ -46,7 +46,7 @@ function quotedString(machine: PickleMachine): string {
 
 /** Python's "raw-unicode-escape": Latin-1, with `\uXXXX` and `\UXXXXXXXX` for the rest. */
 function escapedUnicode(machine: PickleMachine): string {
-  return text(machine).replace(/\\u([\da-f]{4})|\\U([\da-f]{8})/gi, (whole, short?: string, long?: string) => {
+  return text(machine).replace(/\\u([\da-fA-F]{4})|\\U([\da-fA-F]{8})/g, (whole, short?: string, long?: string) => {
     const code = Number.parseInt(short ?? long ?? '', 16)
     return code <= 0x10ffff ? String.fromCodePoint(code) : whole
   })
@@ -67,7 +67,7 @@ function instance(machine: PickleMachine, callable: PickleValue, args: readonly 
   machine.push(machine.construct(callable, args))
 }
 
-const bytesOf = (machine: PickleMachine, length: number): Uint8Array => machine.cursor.take(length).slice()
+const bytesOf = (machine: PickleMachine, length: number): Uint8Array => new Uint8Array(machine.cursor.take(length))
 
 const table: [code: string | number, name: string, run: (machine: PickleMachine) => void][] = [
   ['.', 'STOP', (m) => m.stop()],

@@ -1,4 +1,5 @@
 import { ArgumentError, CheckpointError } from '../util/errors.ts'
+import { scanJson } from './jsonScan.ts'
 import { type FileDType, fileDTypeBytes, isFileDType } from './tensorBytes.ts'
 
 /** Where one tensor lies in a safetensors file. */
@@ -20,6 +21,8 @@ export interface SafetensorsHeader {
 
 /** Longest JSON header accepted, the same limit as in the reference implementation. */
 export const MAX_HEADER_BYTES = 100_000_000
+/** A header is an object of objects with lists. Ten values describe a tensor; a checkpoint has a few thousand tensors. */
+const HEADER_LIMITS = { depth: 3, values: 4_000_000 }
 
 /**
  * Reads the JSON header of a safetensors file and checks everything a reader later relies on: known types, byte counts
@@ -44,9 +47,18 @@ export function parseSafetensorsHeader(path: string, text: Uint8Array, fileBytes
 
 function parseJson(path: string, text: Uint8Array): object {
   try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(text))
+    const json = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(text)
+    const problem = scanJson(json, HEADER_LIMITS)
+    if (problem !== undefined) {
+      throw new CheckpointError(
+        path,
+        `expected a header of tensors and metadata, found ${problem}; the file is damaged`,
+      )
+    }
+    const value: unknown = JSON.parse(json)
     if (isObject(value)) return value
   } catch (error) {
+    if (error instanceof CheckpointError) throw error
     const message = `the header is not JSON text; the file is damaged or not a safetensors file (${(error as Error).message})`
     throw new CheckpointError(path, message, { cause: error })
   }
@@ -79,7 +91,11 @@ function readEntry(path: string, name: string, entry: unknown, dataStart: number
   if (!isCountList(shape)) throw fail('a shape of whole numbers', shape)
   if (!isCountList(offsets) || offsets.length !== 2) throw fail('two data_offsets', offsets)
   const [begin, end] = offsets as [number, number]
-  const byteLength = shape.reduce((product, size) => product * size, fileDTypeBytes[dtype])
+  let byteLength: number = fileDTypeBytes[dtype]
+  for (const size of shape) {
+    byteLength *= size
+    if (!Number.isSafeInteger(byteLength)) throw fail('sizes whose product is below 2^53', shape)
+  }
   if (end - begin !== byteLength) {
     throw fail(`${byteLength} bytes for ${dtype} of shape [${shape.join(', ')}]`, `${end - begin} bytes`)
   }

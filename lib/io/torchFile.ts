@@ -2,15 +2,15 @@ import { CheckpointError, DisposedError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
 import { type ByteSource, openByteSource } from './byteSource.ts'
 import { fileContent } from './fileContent.ts'
+import { gatherElements } from './gatherElements.ts'
 import { readPickle } from './pickle.ts'
 import { describePickleValue, PickleOpaque, type PickleValue, walkPickle } from './pickleValues.ts'
 import { readStoredZip, type StoredZipEntry } from './storedZip.ts'
 import { bytesToFloat32, fileDTypeBytes } from './tensorBytes.ts'
 import type { TensorFile, TensorInfo } from './tensorFile.ts'
-import { gatherTensor } from './torchGather.ts'
 import { loadTorchStorage, storageElementBytes, TorchStorage, TorchTensor, torchConstructors } from './torchTensor.ts'
 
-export type { TorchStorage, TorchTensor } from './torchTensor.ts'
+export { TorchStorage, TorchTensor } from './torchTensor.ts'
 
 /** Longest description of tensors accepted; a Stable Diffusion checkpoint has about 150 KB. */
 const MAX_PICKLE_BYTES = 1 << 26
@@ -126,7 +126,7 @@ export class TorchFile implements TensorFile {
     const span = 1 + shape.reduce((sum, size, axis) => sum + (size - 1) * (strides[axis] as number), 0)
     const start = this.#start(tensor) + tensor.storageOffset * elementBytes
     const bytes = await source.read(start, span * elementBytes)
-    return tensor.contiguous ? bytes : gatherTensor(bytes, elementBytes, shape, strides)
+    return tensor.contiguous ? bytes : gatherElements(bytes, elementBytes, shape, strides)
   }
 
   /** The tensor's values as float32, whatever the type in the file (booleans are 0 and 1). */

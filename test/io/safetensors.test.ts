@@ -93,7 +93,7 @@ describe('openSafetensors', () => {
     ['an unknown dtype', { a: { dtype: 'F7', shape: [1], data_offsets: [0, 4] } }, 4, /dtype "F7"; this reader knows/],
     ['a shape that does not fit the bytes', { a: f32([3], [0, 8]) }, 8, /expected 12 bytes for F32.*found "8 bytes"/],
     ['a negative size', { a: f32([-1], [0, 4]) }, 4, /a shape of whole numbers, found \[-1\]/],
-    ['a huge shape', { a: f32([2 ** 52, 2 ** 52], [0, 4]) }, 4, /found "4 bytes"/],
+    ['a huge shape', { a: f32([2 ** 52, 2 ** 52], [0, 4]) }, 4, /product is below 2\^53/],
     ['a gap', { a: f32([1], [0, 4]), b: f32([1], [8, 12]) }, 12, /"b" leaves a gap after/],
     ['a gap at the start', { a: f32([1], [4, 8]) }, 8, /"a" leaves a gap/],
     ['an overlap', { a: f32([2], [0, 8]), b: f32([1], [4, 8]) }, 8, /"b" overlaps/],

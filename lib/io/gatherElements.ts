@@ -5,7 +5,7 @@
  * @param elementBytes 1, 2, 4 or 8
  * @param strides in elements
  */
-export function gatherTensor(
+export function gatherElements(
   span: Uint8Array,
   elementBytes: number,
   shape: readonly number[],
