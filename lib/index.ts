@@ -3,7 +3,14 @@ export { backward, backwardInTurns } from './autograd/backward.ts'
 export { recompute } from './autograd/recompute.ts'
 export { noGrad } from './autograd/tape.ts'
 export { type CheckpointKind, type CheckpointReport, detectCheckpoint, type PartReport } from './checkpoints/detect.ts'
-export { type LoadOptions, loadDiffusersFolder, saveDiffusersFolder } from './checkpoints/diffusersFolder.ts'
+export { type ReadDiffusersConfigOptions, readDiffusersConfig } from './checkpoints/diffusersConfig.ts'
+export {
+  findWeights,
+  type LoadOptions,
+  loadDiffusersFolder,
+  type SaveFolderOptions,
+  saveDiffusersFolder,
+} from './checkpoints/diffusersFolder.ts'
 export { ldmKeys } from './checkpoints/keys/ldmKeys.ts'
 export type { UnseenSizes } from './checkpoints/ldmConfig.ts'
 export {
@@ -12,8 +19,13 @@ export {
   loadLdmCheckpoint,
   type ModelOptions,
 } from './checkpoints/loadLdmCheckpoint.ts'
-export { type LoadedModel, loadStableDiffusion } from './checkpoints/loadStableDiffusion.ts'
+export {
+  type LoadedModel,
+  type LoadStableDiffusionOptions,
+  loadStableDiffusion,
+} from './checkpoints/loadStableDiffusion.ts'
 export { type LoadVaeOptions, loadVae } from './checkpoints/loadVae.ts'
+export type { PartWeights, WeightFormat } from './checkpoints/partWeights.ts'
 export { type SaveLdmOptions, saveLdmCheckpoint } from './checkpoints/saveLdmCheckpoint.ts'
 export {
   type DatasetConfig,
@@ -25,6 +37,13 @@ export { epochBatches, readBatches } from './data/batches.ts'
 export { type DatasetGroup, type DatasetSource, loadDatasetGroup } from './data/datasetGroup.ts'
 export { type DecodedImage, decodeImage } from './data/image.ts'
 export * from './diffusion/index.ts'
+export { isHubId } from './hub/hubId.ts'
+export {
+  type HubModel,
+  type HubProgress,
+  type ResolveHubModelOptions,
+  resolveHubModel,
+} from './hub/resolveHubModel.ts'
 export { openTensorFile } from './io/openTensorFile.ts'
 export { openSafetensors, type SafetensorsFile, type SafetensorsTensor, writeSafetensors } from './io/safetensors.ts'
 export type { TensorFile, TensorInfo } from './io/tensorFile.ts'
@@ -32,6 +51,7 @@ export { type ClipTextConfig, clipL, openClipH } from './models/clip/config.ts'
 export { ClipTextModel, type ClipTextOutput } from './models/clip/textModel.ts'
 export { ClipTokenizer, loadClipTokenizer } from './models/clip/tokenizer.ts'
 export {
+  type ModelOrigin,
   type PredictionType,
   type StableDiffusionConfig,
   sd1,
@@ -41,11 +61,26 @@ export {
   type UNetConfig,
   type VaeConfig,
 } from './models/stableDiffusion/config.ts'
+export { type LayerShape, layerShapes } from './models/stableDiffusion/layerShapes.ts'
 export { type ModelPart, StableDiffusion } from './models/stableDiffusion/stableDiffusion.ts'
 export { UNet } from './models/stableDiffusion/unet.ts'
 export { Vae } from './models/stableDiffusion/vae.ts'
+export { attachLoraFile, type LoraStrength } from './networks/attachLora.ts'
 export { type KohyaLoraModule, readKohyaLora, type SavePrecision, writeKohyaLora } from './networks/kohyaLora.ts'
 export { attachLora, LoraNetwork, type LoraOptions } from './networks/lora.ts'
+export { type LoraFile, type LoraFileModule, type LoraMatrix, readLora } from './networks/loraFile.ts'
+export type { LoraConfig, LoraStyle, WritableLoraStyle } from './networks/loraKeys/names.ts'
+export { type LoraDelta, loraDelta, mergeLora } from './networks/mergeLora.ts'
+export {
+  type EmbeddingRows,
+  readTextualInversion,
+  type TextualInversion,
+  type WriteTextualInversionOptions,
+  writeTextualInversion,
+  type XtiLayer,
+  xtiLayers,
+} from './networks/textualInversion.ts'
+export { type WriteLoraOptions, writeLora } from './networks/writeLora.ts'
 export { randomWeights } from './nn/init.ts'
 export { type WeightSource, Weights } from './nn/weights.ts'
 export * from './ops/index.ts'

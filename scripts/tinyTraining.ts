@@ -1,5 +1,6 @@
-/** One training of the tiny model, step by step: what the soak test repeats. */
-import { backward } from '../lib/autograd/backward.ts'
+/** One training of the tiny model, step by step: what the soak test and the benchmark of the event loop repeat. */
+import { setTimeout } from 'node:timers/promises'
+import { backward, backwardInTurns } from '../lib/autograd/backward.ts'
 import { noGrad } from '../lib/autograd/tape.ts'
 import { loadClipTokenizer } from '../lib/models/clip/tokenizer.ts'
 import { tinySd1 } from '../lib/models/stableDiffusion/config.ts'
@@ -29,8 +30,13 @@ function alphasCumprod(): Float32Array {
   })
 }
 
+export interface TinyTrainingOptions {
+  /** Let others have a turn after the forward pass and between parts of the backward pass. Default: false. */
+  readonly inTurns?: boolean
+}
+
 /** A LoRA on the tiny SD1 configuration with random weights, one latent of 16 x 16, AdamW. */
-export async function startTinyTraining(): Promise<TinyTraining> {
+export async function startTinyTraining({ inTurns = false }: TinyTrainingOptions = {}): Promise<TinyTraining> {
   const models = new StableDiffusion(tinySd1, () => randomWeights(1))
   const lora = new LoraNetwork({ unet: models.unet }, { rank: 4, alpha: 4, seed: 2 })
   const optimizer = new AdamW([{ params: lora.parameters() }], { learningRate: 1e-3 })
@@ -46,10 +52,13 @@ export async function startTinyTraining(): Promise<TinyTraining> {
       const loss = scope(() => {
         const noise = randomNormal([1, 16, 16, 4], { seed: 4, stream: count })
         const noisy = addNoise(latents, noise, tensor(Int32Array.of(time), [1]), alphas)
-        const loss = mseLoss(models.unet.forward(noisy, tensor([time], [1]), context), noise, null)
-        backward(loss)
-        return loss
+        return mseLoss(models.unet.forward(noisy, tensor([time], [1]), context), noise, null)
       })
+      if (inTurns) {
+        await setTimeout(0)
+        await backwardInTurns(loss, { turn: () => setTimeout(0) })
+        await setTimeout(0)
+      } else backward(loss)
       const clip = clipGradients(optimizer, 1)
       optimizer.step({ clip })
       optimizer.zeroGrad()

@@ -75,7 +75,7 @@ export function defineOp<Inputs extends OpInputs, Saved extends OpInputs, Option
 
     const recording = backward !== 'none' && gradientsEnabled() && inputs.some((input) => input?.tracked)
     const needs = inputs.map((input) => recording && (input?.tracked ?? false)) as unknown as Needs<Inputs>
-    markCall()
+    const site = markCall()
     let saved: (Tensor | null)[] = []
     const save = (...tensors: Saved): void => {
       if (recording) saved = tensors.map((tensor) => tensor && retain(tensor))
@@ -92,7 +92,7 @@ export function defineOp<Inputs extends OpInputs, Saved extends OpInputs, Option
       saved,
       backward: ([dy]) => {
         if (!dy) return inputs.map(() => null)
-        markCall()
+        markCall(site)
         if (typeof backward === 'function') return backward(dy, saved as unknown as Saved, options, needs)
         return referenceBackward(definition, saved as unknown as Inputs, options, needs, dy)
       },

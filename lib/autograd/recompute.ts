@@ -5,8 +5,8 @@ import { edgeTo, gradientsEnabled, noGrad, TapeNode, withGrad } from './tape.ts'
 
 /**
  * Activation checkpointing (Chen et al., "Training deep nets with sublinear memory cost", 2016): runs `body` without recording, keeps
- * only its inputs, and runs it again, recording, when its gradient is wanted. The result is the same bits; gradients that
- * several places share may be summed in another order.
+ * only its inputs, and runs it again, recording, when its gradient is wanted. Result and gradients are the same bits as those of
+ * {@link grouped}.
  * Parameters used inside `body` receive their gradients as usual. `body` must compute the same thing both times: its random
  * numbers must be functions of given keys.
  */
@@ -42,4 +42,20 @@ export function recompute(inputs: readonly (Tensor | null)[], body: (...inputs: 
   })
   y.origin = { node, output: 0 }
   return y
+}
+
+/**
+ * Runs `body`, recording: what {@link recompute} does, with activations kept. An input used several times inside collects its
+ * gradient inside first and passes the sum on, in the order of `recompute`, so that both give the same bits.
+ */
+export function grouped(inputs: readonly (Tensor | null)[], body: (...inputs: (Tensor | null)[]) => Tensor): Tensor {
+  return scope(() => body(...inputs.map((input) => (input?.tracked && gradientsEnabled() ? doorway(input) : input))))
+}
+
+/** The same values with a history of their own, through which every gradient of a group leaves it. */
+function doorway(input: Tensor): Tensor {
+  const inside = share(input)
+  const node = new TapeNode({ op: 'grouped', edges: [edgeTo(input)], saved: [], backward: ([dy]) => [dy ?? null] })
+  inside.origin = { node, output: 0 }
+  return inside
 }

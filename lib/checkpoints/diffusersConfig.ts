@@ -1,193 +1,237 @@
-/** The configuration files of a diffusers folder, to and from StableDiffusionConfig. */
-import { readFile } from 'node:fs/promises'
+/** The configuration files of a diffusers folder, read and checked. `diffusersConfigText.ts` writes them. */
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { toIoError } from '../io/systemError.ts'
+import { describeJson, type JsonObject } from '../io/jsonFile.ts'
 import type { ClipTextConfig } from '../models/clip/config.ts'
-import type { PredictionType, StableDiffusionConfig, UNetConfig, VaeConfig } from '../models/stableDiffusion/config.ts'
+import type {
+  ModelOrigin,
+  PredictionType,
+  StableDiffusionConfig,
+  UNetConfig,
+  VaeConfig,
+} from '../models/stableDiffusion/config.ts'
 import { CheckpointError } from '../util/errors.ts'
+import { ConfigReader } from './configReader.ts'
+import {
+  foreignFolders,
+  inputChannelMeanings,
+  pipelineClasses,
+  pipelineFamilies,
+  textSettings,
+  unetKeys,
+  unetSettings,
+  vaeSettings,
+} from './diffusersSettings.ts'
+import { readTokenizerFiles } from './tokenizerFiles.ts'
 
-type Json = Readonly<Record<string, unknown>>
+/** Bounds of sizes, far above those of any model: what is larger is a damaged or hostile file. */
+const most = { levels: 8, layers: 64, channels: 1 << 16, vocabulary: 1 << 22 } as const
 
-async function readJson(path: string): Promise<Json> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    throw toIoError(path, 'read', error)
-  }
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (error) {
-    throw new CheckpointError(path, `expected a JSON object (${(error as Error).message})`, { cause: error })
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new CheckpointError(path, `expected a JSON object, found ${text.slice(0, 40)}`)
-  return value as Json
+/** Files of the folder that {@link ModelOrigin} keeps, by their paths. */
+export const configPaths = {
+  unet: 'unet/config.json',
+  textEncoder: 'text_encoder/config.json',
+  vae: 'vae/config.json',
+  scheduler: 'scheduler/scheduler_config.json',
+} as const
+
+export interface ReadDiffusersConfigOptions {
+  /** What the U-Net predicts when the folder has no scheduler that says so; ignored where it has one. */
+  readonly predictionType?: PredictionType | undefined
 }
 
-/** Typed access to one file's values; every refusal names file and key. */
-class Reader {
-  constructor(
-    readonly path: string,
-    readonly values: Json,
-  ) {}
-
-  number(key: string, fallback?: number): number {
-    const value = this.values[key] ?? fallback
-    if (typeof value !== 'number') throw this.refuse(key, 'a number', value)
-    return value
-  }
-
-  numbers(key: string): number[] {
-    const value = this.values[key]
-    if (!Array.isArray(value) || !value.every((item) => typeof item === 'number'))
-      throw this.refuse(key, 'a list of numbers', value)
-    return value
-  }
-
-  refuse(key: string, expected: string, found: unknown): CheckpointError {
-    return new CheckpointError(this.path, `"${key}" must be ${expected}, found ${JSON.stringify(found)}`)
-  }
+/**
+ * Reads what a diffusers folder says about its model, and refuses what would compute something else than the code here:
+ * other families by their name, other settings by their key. No weights are read.
+ *
+ * A folder without `model_index.json` is taken for Stable Diffusion. Without a scheduler, 1.x models are taken to predict
+ * noise (`epsilon`), as all published ones do; of 2.x there are both kinds, so `predictionType` has to say which. What was
+ * assumed is in `origin.notes`, and `origin.predictionTypeFrom` tells whether the folder said it.
+ *
+ * @returns the configuration; its `origin` holds the files that {@link saveDiffusersFolder} writes back
+ * @throws IoError or CheckpointError naming the file and the key
+ */
+export async function readDiffusersConfig(
+  folder: string,
+  options: ReadDiffusersConfigOptions = {},
+): Promise<StableDiffusionConfig> {
+  await expectPipeline(folder)
+  const [unetReader, textReader, vaeReader, scheduler, tokenizer] = await Promise.all([
+    ConfigReader.open(join(folder, configPaths.unet)),
+    ConfigReader.open(join(folder, configPaths.textEncoder)),
+    ConfigReader.open(join(folder, configPaths.vae)),
+    openOptional(join(folder, configPaths.scheduler)),
+    readTokenizerFiles(join(folder, 'tokenizer')),
+  ])
+  const [unet, textEncoder, vae] = [readUNet(unetReader), readText(textReader), readVae(vaeReader)]
+  if (unet.inChannels !== vae.latentChannels || unet.outChannels !== vae.latentChannels)
+    throw refuseChannels(unetReader, unet, vae)
+  if (unet.crossAttentionDim !== textEncoder.hiddenSize)
+    throw unetReader.refuse(
+      'cross_attention_dim',
+      `the "hidden_size" of ${configPaths.textEncoder}, ${textEncoder.hiddenSize}`,
+    )
+  const version = textEncoder.activation === 'gelu' ? 2 : 1
+  const unknown = unetReader.unknownKeys(new Set([...unetKeys, ...Object.keys(unetSettings)]))
+  const notes = unknown.map((key) => `${unetReader.path}: "${key}" is not known here and was ignored`)
+  const predictionType =
+    scheduler === null
+      ? assumedPrediction(folder, version, options.predictionType, notes)
+      : readScheduler(scheduler, notes)
+  const configs = new Map<string, JsonObject>([
+    [configPaths.unet, unetReader.values],
+    [configPaths.textEncoder, textReader.values],
+    [configPaths.vae, vaeReader.values],
+  ])
+  if (scheduler !== null) configs.set(configPaths.scheduler, scheduler.values)
+  const predictionTypeFrom =
+    scheduler !== null ? 'scheduler' : options.predictionType === undefined ? 'assumed' : 'caller'
+  const origin: ModelOrigin = { folder, predictionTypeFrom, notes, configs, tokenizer }
+  return { name: folder, version, predictionType, unet, textEncoder, vae, origin }
 }
 
-function readUNet({ path, values }: Reader): UNetConfig {
-  const reader = new Reader(path, values)
-  const blockOutChannels = reader.numbers('block_out_channels')
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function openOptional(path: string): Promise<ConfigReader | null> {
+  return (await exists(path)) ? ConfigReader.open(path) : null
+}
+
+/** Refuses folders of other families, by their index or, without one, by the components they have. */
+async function expectPipeline(folder: string): Promise<void> {
+  const expected = 'expected Stable Diffusion 1.x or 2.x'
+  const index = await openOptional(join(folder, 'model_index.json'))
+  const name = index?.values.get('_class_name')
+  if (index !== null && typeof name === 'string' && !pipelineClasses.includes(name)) {
+    const family = pipelineFamilies.find(([prefix]) => name.startsWith(prefix))?.[1]
+    const found = family === undefined ? `a pipeline "${name}"` : `${family} ("${name}")`
+    throw new CheckpointError(index.path, `${expected}, found ${found}, which is not supported`)
+  }
+  if (index !== null && name !== undefined && typeof name !== 'string') throw index.refuse('_class_name', 'a text')
+  for (const [component, family] of Object.entries(foreignFolders))
+    if (await exists(join(folder, component)))
+      throw new CheckpointError(folder, `${expected}, found a folder "${component}": this is ${family}, not supported`)
+}
+
+function readUNet(reader: ConfigReader): UNetConfig {
+  reader.expectFixed(unetSettings)
+  const blockOutChannels = reader.counts('block_out_channels', most.levels, most.channels)
   const levels = blockOutChannels.length
-  const expected = [...Array<string>(levels - 1).fill('CrossAttnDownBlock2D'), 'DownBlock2D']
-  const types = values.down_block_types ?? expected
-  if (JSON.stringify(types) !== JSON.stringify(expected))
-    throw reader.refuse('down_block_types', expected.join(', '), types)
-  const heads = values.attention_head_dim // despite its name the number of heads
+  reader.expectList('down_block_types', unetBlockTypes(levels, 'Down'))
+  reader.expectList('up_block_types', unetBlockTypes(levels, 'Up'))
+  reader.boolean('upcast_attention', false)
+  // Despite its name the number of heads.
+  const heads = Array.isArray(reader.values.get('attention_head_dim'))
+    ? reader.counts('attention_head_dim', levels, most.channels)
+    : blockOutChannels.map(() => reader.count('attention_head_dim', most.channels, 8))
+  if (heads.length !== levels || heads.some((count, level) => blockOutChannels[level]! % count !== 0))
+    throw reader.refuse(
+      'attention_head_dim',
+      `the number of heads of each level, dividing its channels ${describeJson(blockOutChannels)}`,
+    )
+  const groups = groupsOf(reader, blockOutChannels)
   return {
-    inChannels: reader.number('in_channels', 4),
-    outChannels: reader.number('out_channels', 4),
+    inChannels: reader.count('in_channels', most.channels, 4),
+    outChannels: reader.count('out_channels', most.channels, 4),
     blockOutChannels,
-    layersPerBlock: reader.number('layers_per_block', 2),
-    heads: Array.isArray(heads)
-      ? reader.numbers('attention_head_dim')
-      : blockOutChannels.map(() => reader.number('attention_head_dim', 8)),
-    crossAttentionDim: reader.number('cross_attention_dim'),
-    groups: reader.number('norm_num_groups', 32),
-    linearProjection: values.use_linear_projection === true,
+    layersPerBlock: reader.count('layers_per_block', most.layers, 2),
+    heads,
+    crossAttentionDim: reader.count('cross_attention_dim', most.channels),
+    groups,
+    linearProjection: reader.boolean('use_linear_projection', false),
   }
 }
 
-function readText({ path, values }: Reader): ClipTextConfig {
-  const reader = new Reader(path, values)
-  const activation = values.hidden_act ?? 'quick_gelu'
-  if (activation !== 'quick_gelu' && activation !== 'gelu')
-    throw reader.refuse('hidden_act', 'quick_gelu or gelu', activation)
+/** The types of a U-Net's levels in the order of the file: all have attention but the innermost. */
+export function unetBlockTypes(levels: number, direction: 'Down' | 'Up'): string[] {
+  const types = [...Array<string>(levels - 1).fill(`CrossAttn${direction}Block2D`), `${direction}Block2D`]
+  return direction === 'Down' ? types : types.reverse()
+}
+
+function groupsOf(reader: ConfigReader, channels: readonly number[]): number {
+  const groups = reader.count('norm_num_groups', most.channels, 32)
+  if (channels.some((count) => count % groups !== 0))
+    throw reader.refuse('norm_num_groups', `a divisor of all channels ${describeJson(channels)}`)
+  return groups
+}
+
+function refuseChannels(reader: ConfigReader, unet: UNetConfig, vae: VaeConfig): CheckpointError {
+  const key = unet.inChannels !== vae.latentChannels ? 'in_channels' : 'out_channels'
+  const meaning = key === 'in_channels' ? inputChannelMeanings[unet.inChannels] : undefined
+  const expected = `${vae.latentChannels}, the channels of the latents`
+  return reader.refuse(key, meaning === undefined ? expected : `${expected} (${meaning}, which is not supported)`)
+}
+
+function readText(reader: ConfigReader): ClipTextConfig {
+  reader.expectFixed(textSettings)
+  const activation = reader.oneOf('hidden_act', ['quick_gelu', 'gelu'], 'quick_gelu')
+  const hiddenSize = reader.count('hidden_size', most.channels)
+  const heads = reader.count('num_attention_heads', most.channels)
+  if (hiddenSize % heads !== 0) throw reader.refuse('num_attention_heads', `a divisor of "hidden_size", ${hiddenSize}`)
   return {
-    vocabSize: reader.number('vocab_size', 49408),
-    hiddenSize: reader.number('hidden_size'),
-    intermediateSize: reader.number('intermediate_size'),
-    layers: reader.number('num_hidden_layers'),
-    heads: reader.number('num_attention_heads'),
-    positions: reader.number('max_position_embeddings', 77),
+    vocabSize: reader.count('vocab_size', most.vocabulary, 49408),
+    hiddenSize,
+    intermediateSize: reader.count('intermediate_size', most.channels),
+    layers: reader.count('num_hidden_layers', most.layers),
+    heads,
+    positions: reader.count('max_position_embeddings', most.channels, 77),
     activation: activation === 'gelu' ? 'gelu' : 'quickGelu',
   }
 }
 
-function readVae(reader: Reader): VaeConfig {
+function readVae(reader: ConfigReader): VaeConfig {
+  reader.expectFixed(vaeSettings)
+  const blockOutChannels = reader.counts('block_out_channels', most.levels, most.channels)
+  reader.expectList('down_block_types', Array(blockOutChannels.length).fill('DownEncoderBlock2D'))
+  reader.expectList('up_block_types', Array(blockOutChannels.length).fill('UpDecoderBlock2D'))
+  const scalingFactor = reader.number('scaling_factor', 0.18215)
+  if (!(scalingFactor > 0)) throw reader.refuse('scaling_factor', 'above 0')
   return {
-    blockOutChannels: reader.numbers('block_out_channels'),
-    layersPerBlock: reader.number('layers_per_block', 2),
-    latentChannels: reader.number('latent_channels', 4),
-    groups: reader.number('norm_num_groups', 32),
-    scalingFactor: reader.number('scaling_factor', 0.18215),
+    blockOutChannels,
+    layersPerBlock: reader.count('layers_per_block', most.layers, 2),
+    latentChannels: reader.count('latent_channels', most.channels, 4),
+    groups: groupsOf(reader, blockOutChannels),
+    scalingFactor,
   }
 }
 
-/** @throws IoError or CheckpointError naming the file and the key */
-export async function readDiffusersConfig(folder: string): Promise<StableDiffusionConfig> {
-  const open = async (...parts: string[]): Promise<Reader> => {
-    const path = join(folder, ...parts)
-    return new Reader(path, await readJson(path))
-  }
-  const [unet, text, vae, scheduler] = await Promise.all([
-    open('unet', 'config.json'),
-    open('text_encoder', 'config.json'),
-    open('vae', 'config.json'),
-    open('scheduler', 'scheduler_config.json'),
-  ])
-  const predictionType = (scheduler.values.prediction_type ?? 'epsilon') as PredictionType
-  if (predictionType !== 'epsilon' && predictionType !== 'v_prediction')
-    throw scheduler.refuse('prediction_type', 'epsilon or v_prediction', predictionType)
-  const textEncoder = readText(text)
-  const version = textEncoder.activation === 'gelu' ? 2 : 1
-  return { name: folder, version, predictionType, unet: readUNet(unet), textEncoder, vae: readVae(vae) }
+/** The noise schedule of trainings and previews; a scheduler that differs is kept, and noted. */
+const trainedSchedule: Readonly<Record<string, unknown>> = {
+  beta_start: 0.00085,
+  beta_end: 0.012,
+  beta_schedule: 'scaled_linear',
+  num_train_timesteps: 1000,
+  rescale_betas_zero_snr: false,
+  trained_betas: null,
 }
 
-/** The text of every configuration file of a folder, by its path inside it. */
-export function diffusersConfigFiles(config: StableDiffusionConfig): Readonly<Record<string, string>> {
-  const { unet, textEncoder, vae } = config
-  const levels = unet.blockOutChannels.length
-  const attention = (type: string, plain: string): string[] => [...Array<string>(levels - 1).fill(type), plain]
-  const files: Readonly<Record<string, Json>> = {
-    'unet/config.json': {
-      _class_name: 'UNet2DConditionModel',
-      act_fn: 'silu',
-      attention_head_dim: new Set(unet.heads).size === 1 ? unet.heads[0] : unet.heads,
-      block_out_channels: unet.blockOutChannels,
-      cross_attention_dim: unet.crossAttentionDim,
-      down_block_types: attention('CrossAttnDownBlock2D', 'DownBlock2D'),
-      flip_sin_to_cos: true,
-      freq_shift: 0,
-      in_channels: unet.inChannels,
-      layers_per_block: unet.layersPerBlock,
-      norm_eps: 1e-5,
-      norm_num_groups: unet.groups,
-      out_channels: unet.outChannels,
-      sample_size: 64,
-      up_block_types: attention('CrossAttnUpBlock2D', 'UpBlock2D').reverse(),
-      use_linear_projection: unet.linearProjection,
-    },
-    'text_encoder/config.json': {
-      architectures: ['CLIPTextModel'],
-      hidden_act: textEncoder.activation === 'gelu' ? 'gelu' : 'quick_gelu',
-      hidden_size: textEncoder.hiddenSize,
-      intermediate_size: textEncoder.intermediateSize,
-      layer_norm_eps: 1e-5,
-      max_position_embeddings: textEncoder.positions,
-      model_type: 'clip_text_model',
-      num_attention_heads: textEncoder.heads,
-      num_hidden_layers: textEncoder.layers,
-      vocab_size: textEncoder.vocabSize,
-    },
-    'vae/config.json': {
-      _class_name: 'AutoencoderKL',
-      act_fn: 'silu',
-      block_out_channels: vae.blockOutChannels,
-      down_block_types: vae.blockOutChannels.map(() => 'DownEncoderBlock2D'),
-      in_channels: 3,
-      latent_channels: vae.latentChannels,
-      layers_per_block: vae.layersPerBlock,
-      norm_num_groups: vae.groups,
-      out_channels: 3,
-      scaling_factor: vae.scalingFactor,
-      up_block_types: vae.blockOutChannels.map(() => 'UpDecoderBlock2D'),
-    },
-    'scheduler/scheduler_config.json': {
-      _class_name: 'DDIMScheduler',
-      beta_end: 0.012,
-      beta_schedule: 'scaled_linear',
-      beta_start: 0.00085,
-      clip_sample: false,
-      num_train_timesteps: 1000,
-      prediction_type: config.predictionType,
-      set_alpha_to_one: false,
-      steps_offset: 1,
-    },
-    'model_index.json': {
-      _class_name: 'StableDiffusionPipeline',
-      scheduler: ['diffusers', 'DDIMScheduler'],
-      text_encoder: ['transformers', 'CLIPTextModel'],
-      tokenizer: ['transformers', 'CLIPTokenizer'],
-      unet: ['diffusers', 'UNet2DConditionModel'],
-      vae: ['diffusers', 'AutoencoderKL'],
-    },
+function readScheduler(reader: ConfigReader, notes: string[]): PredictionType {
+  for (const [key, value] of Object.entries(trainedSchedule)) {
+    const found = reader.values.get(key)
+    if (found !== undefined && found !== value)
+      notes.push(`${reader.path}: "${key}" is ${describeJson(found)}; training uses ${describeJson(value)}`)
   }
-  return Object.fromEntries(Object.entries(files).map(([path, value]) => [path, `${JSON.stringify(value, null, 2)}\n`]))
+  return reader.oneOf('prediction_type', ['epsilon', 'v_prediction'], 'epsilon')
+}
+
+function assumedPrediction(
+  folder: string,
+  version: 1 | 2,
+  given: PredictionType | undefined,
+  notes: string[],
+): PredictionType {
+  if (given !== undefined) return given
+  const missing = `there is no ${configPaths.scheduler}`
+  if (version === 2)
+    throw new CheckpointError(
+      folder,
+      `${missing}, and Stable Diffusion 2.x has models that predict noise (epsilon) and models that predict velocity ` +
+        '(v_prediction); copy that file too, or say which one this is',
+    )
+  notes.push(`${folder}: ${missing}; the model is taken to predict noise (epsilon), as Stable Diffusion 1.x does`)
+  return 'epsilon'
 }

@@ -1,5 +1,8 @@
 /** The one way from what a user names to a model in memory. */
 import { stat } from 'node:fs/promises'
+import { isHubId } from '../hub/hubId.ts'
+import type { HubModelKind } from '../hub/modelFiles.ts'
+import { type ResolveHubModelOptions, resolveHubModel } from '../hub/resolveHubModel.ts'
 import { systemErrorCode, toIoError } from '../io/systemError.ts'
 import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
 import { CheckpointError } from '../util/errors.ts'
@@ -18,37 +21,63 @@ export interface LoadedModel {
   readonly notes: readonly string[]
 }
 
+export interface LoadStableDiffusionOptions extends ModelOptions {
+  /** Where and how models given by hub id are looked up. */
+  readonly hub?: Omit<ResolveHubModelOptions, 'kind'> | undefined
+}
+
 /**
- * Loads Stable Diffusion 1.x or 2.x from a file (a checkpoint in one file, by any name) or a folder (diffusers layout). Symbolic
- * links are followed first.
+ * Loads Stable Diffusion 1.x or 2.x from a file (a checkpoint in one file, by any name), a folder (diffusers layout), or a model's
+ * hub id (`org/name`, `org/name/path/to/file.safetensors`), which is downloaded into the cache first. Symbolic links are
+ * followed. The same holds for `options.vae`.
  *
- * @throws IoError or CheckpointError naming the file and what is wrong; nothing stays loaded then
+ * @throws IoError or CheckpointError naming the file and what is wrong, and what `resolveHubModel` throws; nothing stays loaded
  */
-export async function loadStableDiffusion(path: string, options: ModelOptions = {}): Promise<LoadedModel> {
-  const isFolder = await isExistingFolder(path)
-  if (isFolder) return loadFolder(path, options)
-  const { models, report } = await loadLdmCheckpoint(path, options)
+export async function loadStableDiffusion(
+  path: string,
+  options: LoadStableDiffusionOptions = {},
+): Promise<LoadedModel> {
+  const { hub, ...given } = options
+  const place = await placeOf(path, 'model', hub)
+  const vae = given.vae === undefined ? undefined : (await placeOf(given.vae, 'vae', hub)).path
+  const modelOptions = { ...given, vae }
+  if (place.isFolder) return loadFolder(place.path, modelOptions)
+  const { models, report } = await loadLdmCheckpoint(place.path, modelOptions)
   return { models, report, notes: report.notes }
 }
 
-/** Whether a user's words name a folder or a file, links followed. Ids of models on a hub (`org/name`) name neither. */
-async function isExistingFolder(path: string): Promise<boolean> {
+interface Place {
+  readonly path: string
+  readonly isFolder: boolean
+}
+
+/** The file or folder that a user's words name, links followed: what exists on this machine, or else a hub id. */
+async function placeOf(words: string, kind: HubModelKind, hub: LoadStableDiffusionOptions['hub'] = {}): Promise<Place> {
+  const isFolder = async (path: string): Promise<boolean> => (await stat(path)).isDirectory()
   try {
-    return (await stat(path)).isDirectory()
+    return { path: words, isFolder: await isFolder(words) }
   } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw toIoError(path, 'open', error)
-    const expected = 'a checkpoint file or a folder in the diffusers layout'
-    throw new CheckpointError(path, `no such file or folder; expected ${expected}`)
+    if (systemErrorCode(error) !== 'ENOENT') throw toIoError(words, 'open', error)
   }
+  if (!isHubId(words)) {
+    const what =
+      kind === 'vae' ? 'a VAE as a file or a folder' : 'a checkpoint file or a folder in the diffusers layout'
+    throw new CheckpointError(words, `no such file or folder; expected ${what}, or a hub id`)
+  }
+  const { path } = await resolveHubModel(words, { ...hub, kind })
+  return { path, isFolder: await isFolder(path) }
 }
 
 async function loadFolder(folder: string, options: ModelOptions): Promise<LoadedModel> {
-  const models = await loadDiffusersFolder(folder, options.dtypes === undefined ? {} : { dtypes: options.dtypes })
+  const { dtypes = {}, vParameterization } = options
+  // A folder with a scheduler says what it predicts; one without takes it from here.
+  const said = vParameterization === undefined ? undefined : vParameterization ? 'v_prediction' : 'epsilon'
+  const models = await loadDiffusersFolder(folder, { dtypes, predictionType: said })
   try {
     checkFolder(folder, models, options)
     if (options.vae !== undefined)
       models.replaceVae(await loadVae(options.vae, { dtype: options.dtypes?.vae, sizes: options.sizes }))
-    return { models, report: null, notes: [] }
+    return { models, report: null, notes: models.config.origin?.notes ?? [] }
   } catch (error) {
     models.dispose()
     throw error

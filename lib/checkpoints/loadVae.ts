@@ -16,6 +16,7 @@ import { oldVaeNames, vaePrefix } from './keys/vae.ts'
 import { sizesOfMetadata, type UnseenSizes, vaeConfigOf } from './ldmConfig.ts'
 import { parameterRequests } from './parameterList.ts'
 import { PartPlan, refuseProblems } from './partPlan.ts'
+import { findPartWeights, openPartWeights } from './partWeights.ts'
 
 export interface LoadVaeOptions {
   /** Type it is stored and computed in. Default float32. */
@@ -54,18 +55,19 @@ export async function loadVae(path: string, { dtype, sizes = {} }: LoadVaeOption
 export async function openVaeFile(path: string): Promise<TensorFile> {
   const found = await stat(path).catch(() => null)
   if (found === null) throw new IoError(path, 'no such file or folder; expected a VAE')
-  return openTensorFile(found.isDirectory() ? await weightsInFolder(path) : path)
+  return found.isDirectory() ? openFolder(path) : openTensorFile(path)
 }
 
 const weightNames = ['diffusion_pytorch_model.safetensors', 'diffusion_pytorch_model.bin'] as const
 
-async function weightsInFolder(folder: string): Promise<string> {
-  for (const place of [folder, join(folder, 'vae')]) {
-    for (const name of weightNames) {
-      const path = join(place, name)
-      if ((await stat(path).catch(() => null))?.isFile()) return path
-    }
+/** The folder of a VAE, or else the one of a model with `vae/` in it, which may have its weights in shards or variants. */
+async function openFolder(folder: string): Promise<TensorFile> {
+  for (const name of weightNames) {
+    const path = join(folder, name)
+    if ((await stat(path).catch(() => null))?.isFile()) return openTensorFile(path)
   }
+  if ((await stat(join(folder, 'vae')).catch(() => null))?.isDirectory())
+    return openPartWeights(await findPartWeights(folder, 'vae'))
   throw new CheckpointError(
     folder,
     `expected the weights of a VAE (${weightNames.join(' or ')}, or those in vae/), found none`,

@@ -1,6 +1,7 @@
 /** Between the layouts of files and those of memory. */
-import type { SafetensorsFile, SafetensorsTensor } from '../io/safetensors.ts'
+import type { SafetensorsTensor } from '../io/safetensors.ts'
 import { float32ToBytes } from '../io/tensorBytes.ts'
+import type { TensorFile } from '../io/tensorFile.ts'
 import { addon } from '../native/load.ts'
 import { fileShape, type ParameterRecord, type ParameterRequest, type WeightSource } from '../nn/weights.ts'
 import { cast } from '../ops/cast.ts'
@@ -8,6 +9,7 @@ import { contiguous } from '../ops/contiguous.ts'
 import { permute } from '../ops/permute.ts'
 import { reshape } from '../ops/reshape.ts'
 import { markCall } from '../tensor/callSite.ts'
+import { tensor } from '../tensor/create.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { scope } from '../tensor/scope.ts'
 import { formatShape, type Shape, sameShape } from '../tensor/shape.ts'
@@ -25,14 +27,32 @@ const dtypeOf: Readonly<Record<string, DType>> = {
   BOOL: 'bool',
 }
 
+/** Tensors that the device cannot read from the file itself, as float32, by name. */
+export type ReadAhead = ReadonlyMap<string, Float32Array>
+
+/**
+ * Reads what the device cannot: float64, and tensors that are not one run of bytes in the file (views in PyTorch files).
+ * @param names of the tensors that will be wanted
+ */
+export async function readAhead(file: TensorFile, names: Iterable<string> = file.names): Promise<ReadAhead> {
+  const values = new Map<string, Float32Array>()
+  for (const name of names) {
+    const { dtype, place } = file.info(name)
+    if (dtype === 'F64' || place === undefined) values.set(name, await file.readFloat32(name))
+  }
+  return values
+}
+
 /** A tensor of a file, in the file's shape and type. The bytes are read when the device gets to it. */
-export function fileTensor(file: SafetensorsFile, name: string): Tensor {
+export function fileTensor(file: TensorFile, name: string, ahead: ReadAhead = new Map()): Tensor {
   const info = file.info(name)
+  const values = ahead.get(name)
+  if (values !== undefined) return tensor(values, info.shape)
   const dtype = dtypeOf[info.dtype]
   if (dtype === undefined || info.place === undefined)
     throw new CheckpointError(
       file.path,
-      `tensor "${name}" has type ${info.dtype}; expected one of ${Object.keys(dtypeOf).join(', ')}`,
+      `tensor "${name}" has type ${info.dtype}; expected one of ${Object.keys(dtypeOf).join(', ')}, F64`,
     )
   markCall()
   return wrap(addon.fileTensor(info.place.descriptor, info.place.byteOffset, info.shape, dtype))
@@ -58,13 +78,15 @@ function fits(found: Shape, expected: Shape): boolean {
 }
 
 /**
- * Parameters from a safetensors file, read when they are asked for.
+ * Parameters from a file, read when they are asked for.
  * @param aliases other names a parameter may have in the file
+ * @param ahead from {@link readAhead}
  * @throws CheckpointError for a missing tensor or one of another shape
  */
 export function weightsFromFile(
-  file: SafetensorsFile,
+  file: TensorFile,
   aliases: (name: string) => readonly string[] = () => [],
+  ahead: ReadAhead = new Map(),
 ): WeightSource {
   return (request) =>
     scope(() => {
@@ -76,20 +98,26 @@ export function weightsFromFile(
           file.path,
           `tensor "${name}" has shape ${formatShape(found)}; expected ${formatShape(expected)}`,
         )
-      return cast(toMemoryLayout(fileTensor(file, name), request), { dtype: request.dtype })
+      return cast(toMemoryLayout(fileTensor(file, name, ahead), request), { dtype: request.dtype })
     })
 }
 
-/** A parameter as the safetensors writer takes it: float32 in the file's layout, read when its turn comes. */
-export function fileEntry(record: ParameterRecord): SafetensorsTensor {
+/** Types that parameters are written in. */
+export type ParameterFileDType = 'F32' | 'F16' | 'BF16'
+
+/**
+ * A parameter as the writers of files take it: in the file's layout, read when its turn comes.
+ * @param dtype type in the file, rounded to nearest. Default float32
+ */
+export function fileEntry(record: ParameterRecord, dtype: ParameterFileDType = 'F32'): SafetensorsTensor {
   return {
     name: record.name,
-    dtype: 'F32',
+    dtype,
     shape: fileShape(record.shape, record.layout),
     data: async () => {
       const packed = scope(() => cast(toFileLayout(record.tensor, record), { dtype: 'float32' }))
       try {
-        return float32ToBytes((await packed.read()) as Float32Array, 'F32')
+        return float32ToBytes((await packed.read()) as Float32Array, dtype)
       } finally {
         if (packed !== record.tensor) packed.dispose()
       }

@@ -6,6 +6,7 @@ import { describeTrainOptions } from '../config/describeTrainOptions.ts'
 import { exitCodes, NoisewrightError } from '../util/errors.ts'
 import { packageRoot } from '../util/packageRoot.ts'
 import { type CliHost, processHost } from './host.ts'
+import type { TrainNetworkCommandOptions } from './trainNetwork.ts'
 
 const exitCodesInWords = `
 Exit codes:
@@ -22,11 +23,16 @@ Exit codes:
  * Runs one command line and never throws: errors are shown on the host's stderr.
  *
  * @param args without the names of the interpreter and the script
+ * @param options passed to `train-network`
  * @returns the exit code, one of `exitCodes`
  */
-export async function run(args: readonly string[], host: CliHost = processHost): Promise<number> {
+export async function run(
+  args: readonly string[],
+  host: CliHost = processHost,
+  options: TrainNetworkCommandOptions = {},
+): Promise<number> {
   let exitCode: number = exitCodes.ok
-  const program = buildProgram(host, (code) => {
+  const program = buildProgram(host, options, (code) => {
     exitCode = code
   })
   try {
@@ -40,7 +46,11 @@ export async function run(args: readonly string[], host: CliHost = processHost):
   }
 }
 
-function buildProgram(host: CliHost, setExitCode: (code: number) => void): Command {
+function buildProgram(
+  host: CliHost,
+  options: TrainNetworkCommandOptions,
+  setExitCode: (code: number) => void,
+): Command {
   const { version, description } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as {
     version: string
     description: string
@@ -68,7 +78,7 @@ function buildProgram(host: CliHost, setExitCode: (code: number) => void): Comma
     .addHelpText('after', () => `\n${describeTrainOptions(Math.min(120, host.stdout.columns ?? 100))}\n`)
     .action(async (_options, command: Command) => {
       const { trainNetworkCommand } = await import('./trainNetwork.ts')
-      setExitCode(await trainNetworkCommand(command.args, host))
+      setExitCode(await trainNetworkCommand(command.args, host, options))
     })
 
   program

@@ -66,7 +66,7 @@ export const trainOptions = [
     ...text,
     name: 'pretrained_model_name_or_path',
     required: true,
-    help: 'Model to start from: a checkpoint file (.safetensors, .ckpt) or a folder in the diffusers layout.',
+    help: 'Model to start from: a checkpoint file (.safetensors, .ckpt), a folder in the diffusers layout, or a hub id.',
   },
   { ...model, ...flag, name: 'v2', help: 'The model must be Stable Diffusion 2.x; without it the files tell.' },
   {
@@ -79,7 +79,7 @@ export const trainOptions = [
     ...model,
     ...text,
     name: 'vae',
-    help: "VAE in place of the model's own: a folder, a .safetensors, .ckpt or .bin file, or another checkpoint.",
+    help: "VAE in place of the model's own: a folder, a .safetensors, .ckpt or .bin file, another checkpoint, or a hub id.",
   },
   {
     ...model,

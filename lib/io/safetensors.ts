@@ -144,7 +144,8 @@ export interface WriteSafetensorsOptions {
 
 /**
  * Writes a safetensors file atomically. The order of tensors is the canonical one whatever the order given, so equal
- * tensors make equal bytes. At most one tensor given as a function is in memory at a time.
+ * tensors make equal bytes. At most one tensor given as a function is in memory at a time. The file is parsed again before
+ * it takes the name.
  *
  * @returns the size of the file in bytes
  * @throws ArgumentError when names repeat or data has not the size that its shape and type demand
@@ -163,7 +164,13 @@ export async function writeSafetensors(
     yield header
     yield* safetensorsData(ordered)
   }
-  return atomicWrite(path, chunks(), { expectedBytes, ...(fileSystem === undefined ? {} : { fileSystem }) })
+  const verify = async (temporary: string): Promise<void> => {
+    const file = await openSafetensors(temporary)
+    await file.close()
+    if (file.names.length === ordered.length) return
+    throw new CheckpointError(temporary, `expected ${ordered.length} tensors, found ${file.names.length}`)
+  }
+  return atomicWrite(path, chunks(), { expectedBytes, verify, ...(fileSystem === undefined ? {} : { fileSystem }) })
 }
 
 /** The data part of a file: every tensor's bytes, in canonical order. */

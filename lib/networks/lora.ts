@@ -6,11 +6,13 @@ import type { ClipTextModel } from '../models/clip/textModel.ts'
 import type { UNet } from '../models/stableDiffusion/unet.ts'
 import { streamOf } from '../nn/init.ts'
 import type { Linear, LoraBranch } from '../nn/linear.ts'
-import { full, randomUniform, tensor } from '../tensor/create.ts'
+import { full, randomUniform } from '../tensor/create.ts'
 import { keep } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { type KohyaLoraModule, kohyaName } from './kohyaLora.ts'
+import { branchOf, downToFile, fileShapes, type LoraLayer, type LoraModels, layerFinder, layersOf } from './layers.ts'
+import type { LoraFile } from './loraFile.ts'
 
 export interface LoraOptions {
   /** Default 4. */
@@ -27,8 +29,9 @@ export interface LoraModule {
   /** In files: `lora_unet_down_blocks_0_attentions_0_proj_in`. */
   readonly name: string
   readonly part: 'textEncoder' | 'unet'
-  readonly layer: Linear
+  readonly layer: LoraLayer
   readonly branch: LoraBranch
+  readonly rank: number
   readonly alpha: number
 }
 
@@ -45,9 +48,8 @@ function unetTargets(model: UNet): [string, Linear][] {
 /** The low-rank branches of one training run. They are attached to the layers until `detach`. */
 export class LoraNetwork {
   readonly modules: readonly LoraModule[]
-  readonly rank: number
-  readonly alpha: number
   readonly dropout: number | null
+  readonly #seed: bigint
   #step = 0n
   #training = true
 
@@ -55,44 +57,63 @@ export class LoraNetwork {
    * @param models the parts to train; absent parts are left as they are
    * @throws ArgumentError for a rank below 1 or a dropout outside [0, 1)
    */
-  constructor(models: { readonly textEncoder?: ClipTextModel; readonly unet?: UNet }, options: LoraOptions) {
+  constructor(models: LoraModels, options: LoraOptions)
+  /** Use {@link LoraNetwork.fromFile}. */
+  constructor(models: readonly LoraModule[], options: Omit<LoraOptions, 'rank' | 'alpha'>)
+  constructor(models: LoraModels | readonly LoraModule[], options: LoraOptions) {
     const { rank = 4, alpha = 1, dropout = null, seed } = options
     if (!Number.isInteger(rank) || rank < 1)
       throw new ArgumentError('LoraNetwork', 'rank', 'a whole number of 1 or more', String(rank))
     if (dropout !== null && !(dropout >= 0 && dropout < 1))
       throw new ArgumentError('LoraNetwork', 'dropout', 'in [0, 1)', String(dropout))
-    this.rank = rank
-    this.alpha = alpha || rank
     this.dropout = dropout || null
-    const modules: LoraModule[] = []
-    const attach = (part: LoraModule['part'], prefix: 'lora_te' | 'lora_unet', targets: [string, Linear][]): void => {
-      for (const [path, layer] of targets) {
-        const name = kohyaName(prefix, path)
-        const branch = this.#branch(name, layer, seed)
-        layer.lora = branch
-        modules.push({ name, part, layer, branch, alpha: this.alpha })
-      }
+    this.#seed = BigInt.asUintN(64, BigInt(seed))
+    this.modules = isList(models) ? models : freshModules(models, { rank, alpha: alpha || rank, seed })
+    for (const { name, layer, branch } of this.modules) {
+      branch.down.requiresGrad = true
+      branch.up.requiresGrad = true
+      branch.dropout = this.#dropoutOf(name)
+      layer.lora = branch
     }
-    if (models.textEncoder) attach('textEncoder', 'lora_te', textEncoderTargets(models.textEncoder))
-    if (models.unet) attach('unet', 'lora_unet', unetTargets(models.unet))
-    this.modules = modules
   }
 
-  /** down: U(-1/sqrt(in), 1/sqrt(in)); up: zeros, so that training starts from the model as it is. */
-  #branch(name: string, layer: Linear, seed: number | bigint): LoraBranch {
-    const [out, inFeatures] = layer.weight.shape as readonly [number, number]
-    const bound = 1 / Math.sqrt(inFeatures)
-    const stream = streamOf(`${name}.lora_down.weight`)
-    const down = keep(randomUniform([this.rank, inFeatures], { seed, stream, low: -bound, high: bound }))
-    const up = keep(full([out, this.rank], 0))
-    down.requiresGrad = true
-    up.requiresGrad = true
-    const mask = streamOf(`${name}.dropout`)
-    const key = BigInt.asUintN(64, BigInt(seed))
+  /**
+   * A network that goes on from a file: its modules, each with its own rank and alpha, 3x3 convolutions too. The scale of every
+   * branch follows from the file's alpha, so what is trained is what will be saved. Modules that the file lacks are not made.
+   *
+   * @param models the parts to train; the file's modules for absent parts are left out
+   * @throws ArgumentError when the models are not those that the file was opened for
+   */
+  static async fromFile(
+    models: LoraModels,
+    lora: Pick<LoraFile, 'modules'>,
+    options: Omit<LoraOptions, 'rank' | 'alpha'>,
+  ): Promise<LoraNetwork> {
+    const find = layerFinder('LoraNetwork', models)
+    const modules: LoraModule[] = []
+    try {
+      for (const { layer: place, rank, alpha, down, up } of lora.modules) {
+        const layer = find(place)
+        if (layer === null) continue
+        const values = { rank, down: await down.read(), up: await up.read(), scale: alpha / rank }
+        const name = kohyaName(place.part === 'unet' ? 'lora_unet' : 'lora_te', place.path)
+        modules.push({ name, part: place.part, layer, branch: branchOf(layer, values), rank, alpha })
+      }
+      return new LoraNetwork(modules, options)
+    } catch (error) {
+      for (const { branch } of modules) {
+        branch.down.dispose()
+        branch.up.dispose()
+      }
+      throw error
+    }
+  }
+
+  #dropoutOf(name: string): LoraBranch['dropout'] {
     const p = this.dropout
-    const drop =
-      p === null ? null : () => (this.#training ? { p, seed: key, stream: mask ^ (this.#step << 20n) } : null)
-    return { down, up, scale: this.alpha / this.rank, dropout: drop }
+    if (p === null) return null
+    const mask = streamOf(`${name}.dropout`)
+    return () => (this.#training ? { p, seed: this.#seed, stream: mask ^ (this.#step << 20n) } : null)
   }
 
   /** Trainable tensors of one part, or of both, in module order, named as in files. */
@@ -117,14 +138,14 @@ export class LoraNetwork {
 
   /** The modules with their values, as the file writer takes them: weights of 1x1 convolutions are four-dimensional there. */
   async toKohya(): Promise<KohyaLoraModule[]> {
-    const reads = this.modules.map(async ({ name, layer, branch, alpha }): Promise<KohyaLoraModule> => {
-      const fileShape = (shape: readonly number[]) => (layer.conv1x1 ? [...shape, 1, 1] : shape)
-      const [down, up] = await Promise.all([branch.down.read(), branch.up.read()])
+    const reads = this.modules.map(async ({ name, layer, branch, rank, alpha }): Promise<KohyaLoraModule> => {
+      const shapes = fileShapes(layer, rank)
+      const [down, up] = await Promise.all([downToFile(branch.down, layer), branch.up.read()])
       return {
         name,
         alpha,
-        down: { shape: fileShape(branch.down.shape), values: down as Float32Array },
-        up: { shape: fileShape(branch.up.shape), values: up as Float32Array },
+        down: { shape: shapes.down, values: down },
+        up: { shape: shapes.up, values: up as Float32Array },
       }
     })
     return Promise.all(reads)
@@ -140,8 +161,33 @@ export class LoraNetwork {
   }
 }
 
+function isList(models: LoraModels | readonly LoraModule[]): models is readonly LoraModule[] {
+  return Array.isArray(models)
+}
+
+/** down: U(-1/sqrt(in), 1/sqrt(in)); up: zeros, so that training starts from the model as it is. */
+function freshModules(
+  models: LoraModels,
+  { rank, alpha, seed }: { readonly rank: number; readonly alpha: number; readonly seed: number | bigint },
+): LoraModule[] {
+  const module = (part: LoraModule['part'], path: string, layer: Linear): LoraModule => {
+    const name = kohyaName(part === 'unet' ? 'lora_unet' : 'lora_te', path)
+    const [out, inFeatures] = layer.weight.shape as readonly [number, number]
+    const bound = 1 / Math.sqrt(inFeatures)
+    const stream = streamOf(`${name}.lora_down.weight`)
+    const down = keep(randomUniform([rank, inFeatures], { seed, stream, low: -bound, high: bound }))
+    const up = keep(full([out, rank], 0))
+    return { name, part, layer, branch: { down, up, scale: alpha / rank, dropout: null }, rank, alpha }
+  }
+  const { textEncoder, unet } = models
+  return [
+    ...(textEncoder ? textEncoderTargets(textEncoder).map((target) => module('textEncoder', ...target)) : []),
+    ...(unet ? unetTargets(unet).map((target) => module('unet', ...target)) : []),
+  ]
+}
+
 /**
- * Attaches the modules of a file to models, for inference: previews are made from what was written.
+ * Attaches the modules of a kohya file in memory to models, for inference: previews are made from what was written.
  * @returns a function that takes them off again
  * @throws ArgumentError for a module whose layer does not exist or has another size
  */
@@ -150,10 +196,10 @@ export function attachLora(
   models: { readonly textEncoder: ClipTextModel; readonly unet: UNet },
   multiplier = 1,
 ): () => void {
-  const layers = new Map<string, Linear>()
-  for (const [path, layer] of textEncoderTargets(models.textEncoder)) layers.set(kohyaName('lora_te', path), layer)
-  for (const [path, layer] of unetTargets(models.unet)) layers.set(kohyaName('lora_unet', path), layer)
-  const before = new Map<Linear, LoraBranch | null>()
+  const layers = new Map<string, LoraLayer>()
+  for (const [path, layer] of layersOf(models.textEncoder)) layers.set(kohyaName('lora_te', path), layer)
+  for (const [path, layer] of layersOf(models.unet)) layers.set(kohyaName('lora_unet', path), layer)
+  const before = new Map<LoraLayer, LoraBranch | null>()
   const made: Tensor[] = []
   const detach = (): void => {
     for (const [layer, branch] of before) layer.lora = branch
@@ -162,21 +208,18 @@ export function attachLora(
   try {
     for (const { name, alpha, down, up } of modules) {
       const layer = layers.get(name)
-      const [out, inFeatures] = layer?.weight.shape ?? []
       const rank = down.shape[0]!
-      if (!layer || down.shape[1] !== inFeatures || up.shape[0] !== out)
+      const [out, inFeatures] = layer ? [layer.weight.dim(0), layer.weight.dim(-1)] : []
+      const elements = layer ? fileShapes(layer, rank).down.reduce((count, size) => count * size, 1) : 0
+      if (!layer || down.shape[1] !== inFeatures || up.shape[0] !== out || down.values.length !== elements)
         throw new ArgumentError(
           'attachLora',
           name,
           layer ? `for a layer [${out}, ${inFeatures}]` : 'the name of a layer of this model',
           `down [${down.shape.join(', ')}] and up [${up.shape.join(', ')}]`,
         )
-      const branch: LoraBranch = {
-        down: keep(tensor(down.values, [rank, inFeatures!])),
-        up: keep(tensor(up.values, [out!, rank])),
-        scale: (multiplier * alpha) / rank,
-        dropout: null,
-      }
+      const values = { rank, down: down.values, up: up.values, scale: (multiplier * alpha) / rank }
+      const branch = branchOf(layer, values)
       made.push(branch.down, branch.up)
       before.set(layer, layer.lora)
       layer.lora = branch

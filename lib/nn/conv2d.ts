@@ -1,5 +1,10 @@
 import { conv2d } from '../ops/conv2d.ts'
+import { dropout } from '../ops/dropout.ts'
+import { linear } from '../ops/linear.ts'
+import { scale } from '../ops/scale.ts'
+import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import type { LoraBranch } from './linear.ts'
 import type { Weights } from './weights.ts'
 
 /** Rows and columns of zeros: one number for all sides, or [top, bottom, left, right]. */
@@ -26,6 +31,8 @@ export interface Conv2dForward {
 export class Conv2d {
   readonly weight: Tensor
   readonly bias: Tensor
+  /** `down` is a convolution like this one, [rank, kh, kw, in]; `up` is [out, rank]. */
+  lora: LoraBranch | null = null
   readonly #options: { readonly stride: 1 | 2; readonly padding: Padding; readonly upsample: boolean }
 
   constructor(weights: Weights, inChannels: number, outChannels: number, config: Conv2dConfig = {}) {
@@ -33,10 +40,19 @@ export class Conv2d {
     this.weight = weights.parameter('weight', [outChannels, kernel, kernel, inChannels], 'kaimingUniform', 'conv')
     this.bias = weights.parameter('bias', [outChannels], 'zeros')
     this.#options = { stride, padding, upsample }
+    weights.registry.convs.set(weights.path, this)
   }
 
   forward(x: Tensor, { timeEmbedding = null, residual = null, upsample }: Conv2dForward = {}): Tensor {
     const options = upsample === undefined ? this.#options : { ...this.#options, upsample }
-    return conv2d(x, this.weight, this.bias, timeEmbedding, residual, options)
+    const { lora } = this
+    if (lora === null) return conv2d(x, this.weight, this.bias, timeEmbedding, residual, options)
+    return scope(() => {
+      const y = conv2d(x, this.weight, this.bias, timeEmbedding, residual, options)
+      const h = conv2d(x, lora.down, null, null, null, options)
+      const drop = lora.dropout?.() ?? null
+      const low = scale(drop === null ? h : dropout(h, drop), { factor: lora.scale })
+      return linear(low, lora.up, null, y, null, null)
+    })
   }
 }

@@ -6,6 +6,7 @@ import type { FloatDType } from '../tensor/dtype.ts'
 import { keep } from '../tensor/scope.ts'
 import type { Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import type { Conv2d } from './conv2d.ts'
 import type { Linear } from './linear.ts'
 
 /** How a parameter is laid out in files. In memory convolutions are [o, kh, kw, i] and projections [o, i]. */
@@ -45,11 +46,12 @@ export function fileShape(shape: Shape, layout: FileLayout): Shape {
   return shape
 }
 
-/** All parameters of a model, and its projections by name. */
+/** All parameters of a model, and its projections and convolutions by name. */
 export class Registry {
   readonly parameters = new Map<string, ParameterRecord>()
-  /** Linear layers in definition order: what LoRA can be attached to. */
+  /** Layers in definition order: what LoRA can be attached to. */
   readonly linears = new Map<string, Linear>()
+  readonly convs = new Map<string, Conv2d>()
 
   constructor(
     readonly source: WeightSource,

@@ -26,6 +26,10 @@ export interface SampleOptions {
   readonly clipSkip?: number
   /** Used when the prompt has no seed of its own. */
   readonly seed: number | bigint
+  /**
+   * Aborting it rejects with its reason before the next denoising step, or before the latents are decoded. A step under way
+   * and the decoding run to their end: the device takes nothing back.
+   */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -66,6 +70,7 @@ export async function samplePicture(
       await fence.read()
       fence.dispose()
     }
+    options.signal?.throwIfAborted()
     const pixels = noGrad(() =>
       scope(() => {
         const unscaled = cast(scale(latents, { factor: 1 / config.vae.scalingFactor }), { dtype: vae.registry.dtype })

@@ -1,4 +1,4 @@
-import { atomicWrite } from '../io/atomicWrite.ts'
+import { atomicWrite, type WritableFileSystem } from '../io/atomicWrite.ts'
 import { ArgumentError } from '../util/errors.ts'
 
 /** An 8-bit RGB picture. */
@@ -31,9 +31,16 @@ export async function encodePng({ width, height, pixels }: RgbImage): Promise<Ui
  *
  * @throws IoError when the file cannot be written
  */
-export async function writePng(path: string, image: RgbImage): Promise<void> {
+export async function writePng(
+  path: string,
+  image: RgbImage,
+  { fileSystem }: { readonly fileSystem?: WritableFileSystem | undefined } = {},
+): Promise<void> {
   const bytes = await encodePng(image)
-  await atomicWrite(path, bytes, { expectedBytes: bytes.byteLength })
+  await atomicWrite(path, bytes, {
+    expectedBytes: bytes.byteLength,
+    ...(fileSystem === undefined ? {} : { fileSystem }),
+  })
 }
 
 /** What a preview picture's file is named after. */

@@ -12,14 +12,26 @@ const rememberedFrames = 8
 const ring = new Array<{ sequence: number; site: Error } | undefined>(ringSize)
 let sequence = 0
 
-/** Called by every op before it enqueues. */
-export function markCall(): void {
+/**
+ * Called by every op before it enqueues.
+ *
+ * @param site of an earlier call, in whose name this one is made: a backward pass names the forward call, and saves the capture,
+ *   which is the dearest part of an op's JavaScript. Default: captured here
+ * @returns the call site
+ */
+export function markCall(site: Error = capture()): Error {
   sequence++
+  ring[sequence % ringSize] = { sequence, site }
+  addon.mark(sequence)
+  return site
+}
+
+function capture(): Error {
   const limit = Error.stackTraceLimit
   Error.stackTraceLimit = rememberedFrames
-  ring[sequence % ringSize] = { sequence, site: new Error() }
+  const site = new Error()
   Error.stackTraceLimit = limit
-  addon.mark(sequence)
+  return site
 }
 
 /** Where this library's own code is: the folders below the one that calls ops, or the bundle. */

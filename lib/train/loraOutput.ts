@@ -3,13 +3,14 @@ import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { datasetMetadata } from '../data/bookkeeping.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
+import type { WritableFileSystem } from '../io/atomicWrite.ts'
 import type { ClipTokenizer } from '../models/clip/tokenizer.ts'
 import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
 import { readKohyaLora, writeKohyaLora } from '../networks/kohyaLora.ts'
 import { attachLora, type LoraNetwork } from '../networks/lora.ts'
 import { loraMetadata, minimalLoraMetadata, type NetworkFacts, type TrainingFacts } from '../networks/metadata.ts'
 import { samplePicture } from '../preview/pipeline.ts'
-import { sampleFileName, writePng } from '../preview/png.ts'
+import { type RgbImage, sampleFileName, writePng } from '../preview/png.ts'
 import type { PromptSpec } from '../preview/promptSpec.ts'
 import type { PreviewEvent, SaveEvent } from './events.ts'
 import { outputName, type StepPlan } from './schedule.ts'
@@ -29,6 +30,10 @@ export interface LoraOutputParts {
   readonly described: DescribedModels | null
   readonly network: LoraNetwork
   readonly plan: StepPlan
+  /** Once aborted, no more pictures are drawn. */
+  readonly signal?: AbortSignal | undefined
+  /** See `TrainNetworkOptions`. */
+  readonly fileSystem?: WritableFileSystem | undefined
 }
 
 type Moment = { readonly epoch: number } | { readonly step: number }
@@ -75,7 +80,7 @@ export class LoraOutput {
   }
 
   async #save(at: Moment | 'end', step: number, epoch: number): Promise<SaveEvent> {
-    const { config, network } = this.#parts
+    const { config, network, fileSystem } = this.#parts
     const path = join(config.output.folder, outputName(config.output.name, at, '.safetensors'))
     const { dim, alpha, dropout, noMetadata } = config.network
     const facts: NetworkFacts = { module: 'networks.lora', dim, alpha, dropout }
@@ -85,6 +90,7 @@ export class LoraOutput {
     const bytes = await writeKohyaLora(path, await network.toKohya(), {
       metadata,
       integerAlpha: alpha === null,
+      ...(fileSystem === undefined ? {} : { fileSystem }),
       ...(savePrecision === null ? {} : { precision: savePrecision }),
     })
     return { type: 'save', path, step, epoch, bytes }
@@ -137,18 +143,17 @@ export class LoraOutput {
     }
   }
 
-  /** Previews from the file: what is drawn is what the user will load. */
+  /** Previews from the file: what is drawn is what the user will load. Ends early, without an error, when aborted. */
   async *#draw(path: string, at: Moment, step: number, epoch: number): AsyncGenerator<PreviewEvent> {
-    const { config, models, tokenizer, prompts, network, seed } = this.#parts
+    const { config, models, network, prompts, signal } = this.#parts
+    if (signal?.aborted) return
     const { modules } = await readKohyaLora(path)
     network.setTraining(false)
     const detach = attachLora([...modules.values()], models)
     try {
       for (const [index, prompt] of prompts.entries()) {
-        const picture = await samplePicture(models, tokenizer, prompt, {
-          clipSkip: config.model.clipSkip ?? 1,
-          seed: seed + index,
-        })
+        const picture = await this.#picture(prompt, index)
+        if (picture === null) return
         const name = sampleFileName({
           outputName: config.output.name ?? undefined,
           time: new Date(),
@@ -158,12 +163,24 @@ export class LoraOutput {
         })
         const file = join(config.output.folder, 'sample', name)
         await mkdir(dirname(file), { recursive: true })
-        await writePng(file, picture)
+        await writePng(file, picture, this.#parts)
         yield { type: 'preview', path: file, prompt: prompt.prompt, step, epoch }
       }
     } finally {
       detach()
       network.setTraining(true)
+    }
+  }
+
+  /** Null when drawing was aborted. */
+  async #picture(prompt: PromptSpec, index: number): Promise<RgbImage | null> {
+    const { config, models, tokenizer, seed, signal } = this.#parts
+    const options = { clipSkip: config.model.clipSkip ?? 1, seed: seed + index, signal }
+    try {
+      return await samplePicture(models, tokenizer, prompt, options)
+    } catch (error) {
+      if (signal?.aborted && error === signal.reason) return null
+      throw error
     }
   }
 }

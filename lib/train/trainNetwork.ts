@@ -5,6 +5,7 @@ import { epochBatches, readBatches } from '../data/batches.ts'
 import { type DatasetGroup, loadDatasetGroup } from '../data/datasetGroup.ts'
 import { describeDatasetGroup } from '../data/report.ts'
 import { noiseSchedule } from '../diffusion/noiseSchedule.ts'
+import type { WritableFileSystem } from '../io/atomicWrite.ts'
 import { toIoError } from '../io/systemError.ts'
 import { type ClipTokenizer, loadClipTokenizer } from '../models/clip/tokenizer.ts'
 import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
@@ -29,8 +30,13 @@ import { type TrainBatch, Trainer } from './trainer.ts'
 import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
 
 export interface TrainNetworkOptions {
-  /** Aborting it ends the training after the step under way, with a save. */
+  /**
+   * Aborting it ends the training after the step under way, with a save; pictures still to be drawn are left out, the one
+   * being drawn too, after its denoising step.
+   */
   readonly signal?: AbortSignal | undefined
+  /** How weights and previews are written. Default: `node:fs/promises`; a program may watch or limit the writes. */
+  readonly fileSystem?: WritableFileSystem | undefined
 }
 
 /**
@@ -39,17 +45,17 @@ export interface TrainNetworkOptions {
  */
 export async function* trainNetwork(
   config: TrainNetworkConfig,
-  { signal }: TrainNetworkOptions = {},
+  options: TrainNetworkOptions = {},
 ): AsyncGenerator<TrainEvent> {
-  const session = await openSession(config)
+  const session = await openSession(config, options)
   try {
-    yield* session.run(signal)
+    yield* session.run(options.signal)
   } finally {
     session.dispose()
   }
 }
 
-async function openSession(config: TrainNetworkConfig): Promise<TrainNetworkSession> {
+async function openSession(config: TrainNetworkConfig, options: TrainNetworkOptions): Promise<TrainNetworkSession> {
   const seed = config.training.seed ?? drawSeed()
   const { data, model, training, preview, output } = config
   const group = await loadDatasetGroup(data.source, {
@@ -87,6 +93,7 @@ async function openSession(config: TrainNetworkConfig): Promise<TrainNetworkSess
       prompts,
       described,
       warnings: [...notes, ...group.warnings, ...promptWarnings],
+      options,
     })
   } catch (error) {
     models.dispose()
@@ -120,6 +127,7 @@ interface SessionParts {
   readonly described: DescribedModels | null
   /** About the model, the data and the prompts. */
   readonly warnings: readonly string[]
+  readonly options: TrainNetworkOptions
 }
 
 class TrainNetworkSession {
@@ -200,6 +208,7 @@ class TrainNetworkSession {
       described,
       network: this.#method.network,
       plan: this.#plan,
+      ...parts.options,
     })
     this.#disposers.push(
       () => this.#cache?.dispose(),

@@ -22,6 +22,7 @@ export type ErrorCode =
   | 'ERR_DATA'
   | 'ERR_CHECKPOINT'
   | 'ERR_IO'
+  | 'ERR_HUB'
   | 'ERR_NATIVE'
   | 'ERR_OUT_OF_MEMORY'
 
@@ -106,17 +107,69 @@ export class CheckpointError extends NoisewrightError {
   }
 }
 
+/** How much room a file needs and how much its folder has, in bytes. */
+export interface SpaceShortage {
+  readonly folder: string
+  readonly neededBytes: number
+  readonly availableBytes: number
+}
+
 /** The operating system refused a file operation: disk full, no permission, no such folder. */
 export class IoError extends NoisewrightError {
   override readonly name = 'IoError'
   readonly code = 'ERR_IO' as const
   readonly exitCode = exitCodes.io
+  /** Set when a file was not begun because there is too little room for it. */
+  readonly space: SpaceShortage | undefined
   constructor(
     readonly path: string,
     message: string,
-    options?: ErrorOptions,
+    options?: ErrorOptions & { readonly space?: SpaceShortage },
   ) {
     super(`${path}: ${message}`, options)
+    this.space = options?.space
+  }
+}
+
+/** Why a model hub did not give what was asked for. */
+export type HubFailure =
+  /** No connection, or one that kept breaking off. */
+  | 'network'
+  /** 401 or 403: no token, a refused one, or one that may not read this. */
+  | 'access'
+  /** The repository's licence has to be accepted first. */
+  | 'gated'
+  /** No such repository, revision or file. */
+  | 'notFound'
+  /** 429, still after the retries. */
+  | 'rateLimited'
+  /** 5xx, still after the retries. */
+  | 'server'
+  /** An answer that breaks the protocol or that is not safe to act on. */
+  | 'answer'
+  /** Nothing may be downloaded, and the cache lacks something. */
+  | 'offline'
+
+export interface HubErrorDetails {
+  readonly reason: HubFailure
+  /** Without query and credentials. */
+  readonly url?: string | undefined
+  /** The HTTP status, if there was an answer. */
+  readonly status?: number | undefined
+}
+
+/** A model hub, or the way to it, refused; `id` is what was asked for. */
+export class HubError extends NoisewrightError {
+  override readonly name = 'HubError'
+  readonly code = 'ERR_HUB' as const
+  readonly exitCode = exitCodes.io
+  constructor(
+    readonly id: string,
+    message: string,
+    readonly details: HubErrorDetails,
+    options?: ErrorOptions,
+  ) {
+    super(`${id}: ${message}`, options)
   }
 }
 

@@ -79,9 +79,9 @@ describe('a diffusers folder', () => {
     const models = new StableDiffusion(config, () => randomWeights(3))
     const folder = await makeFolder()
     await saveDiffusersFolder(folder, models)
-    expect({ ...(await readDiffusersConfig(folder)), name: config.name }).toEqual(config)
+    expect({ ...(await readDiffusersConfig(folder)), name: config.name, origin: undefined }).toEqual(config)
     const loaded = await loadDiffusersFolder(folder)
-    expect({ ...loaded.config, name: config.name }).toEqual(config)
+    expect({ ...loaded.config, name: config.name, origin: undefined }).toEqual(config)
     await expectSameParameters(loaded, models)
     loaded.dispose()
     models.dispose()
@@ -176,11 +176,11 @@ describe('a damaged diffusers folder', () => {
     const error = await refusal(folder)
     expect(error).toBeInstanceOf(CheckpointError)
     expect((error as CheckpointError).path).toBe(path)
-    expect(error.message).toContain('cut short')
+    expect(error.message).toContain(share === 0 ? 'found an empty file' : 'cut short')
   })
 
   it('without a file or a configuration is refused with its path', async () => {
-    for (const name of [unetFile, 'scheduler/scheduler_config.json']) {
+    for (const name of [unetFile, 'vae/config.json']) {
       const folder = join(await makeFolder(), 'model')
       await cp(saved, folder, { recursive: true })
       await rm(join(folder, name))

@@ -5,7 +5,7 @@ import { loadLdmCheckpoint, type ModelOptions } from '../../lib/checkpoints/load
 import { loadStableDiffusion } from '../../lib/checkpoints/loadStableDiffusion.ts'
 import type { SafetensorsTensor } from '../../lib/io/safetensors.ts'
 import { writeTorchFile } from '../../lib/io/torchFileWriter.ts'
-import { CheckpointError } from '../../lib/util/errors.ts'
+import { CheckpointError, HubError } from '../../lib/util/errors.ts'
 import {
   type Changes,
   changedCopy,
@@ -185,6 +185,8 @@ describe('other files', () => {
   it('that do not exist are refused with what was expected', async () => {
     const message = await refusal(join(await makeFolder(), 'nowhere', 'model'))
     expect(message).toContain('no such file or folder; expected a checkpoint file or a folder in the diffusers layout')
+    const hub = { offline: true, cacheFolder: await makeFolder() }
+    await expect(loadStableDiffusion('org/nothing', { hub })).rejects.toThrow(HubError)
   })
 })
 

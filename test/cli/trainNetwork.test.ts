@@ -1,7 +1,16 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { run } from '../../lib/cli/run.ts'
 import type { Train } from '../../lib/cli/showTraining.ts'
 import { trainNetworkCommand } from '../../lib/cli/trainNetwork.ts'
+import { readKohyaLora } from '../../lib/networks/kohyaLora.ts'
+import { trainNetwork } from '../../lib/train/trainNetwork.ts'
 import { exitCodes } from '../../lib/util/errors.ts'
+import { baselineBuffers, liveBuffers } from '../support/device.ts'
+import { fillingDisk } from '../support/faultyDisk.ts'
+import { makeFolder } from '../support/pictures.ts'
+import { makeTinyData, saveTinyModel } from '../support/tinyTraining.ts'
 import { fakeEvents, fakeTrain } from './fakeTraining.ts'
 import { makeTestHost } from './testHost.ts'
 
@@ -98,5 +107,27 @@ describe('train-network', () => {
     expect(host.signals.listenerCount('SIGINT')).toBe(0)
     expect(host.stderr.text.endsWith('\n')).toBe(true)
     expect(cursorIsVisible(host.stderr.text)).toBe(true)
+  })
+
+  it('ends with the code for files when the disk is full, the last good file in place', async () => {
+    const folder = join(await makeFolder(), 'out')
+    const [model, data] = [await saveTinyModel(), await makeTinyData()]
+    const args = ['--pretrained_model_name_or_path', model, '--dataset_config', data, '--output_dir', folder]
+    const more = ['--output_name', 'frog', '--max_train_epochs', '3', '--save_every_n_epochs', '1', '--cache_latents']
+    const host = makeTestHost()
+    const baseline = await baselineBuffers()
+    const disk = fillingDisk()
+    const train: Train = async function* (config, { signal }) {
+      for await (const event of trainNetwork(config, { signal, fileSystem: disk.fileSystem })) {
+        yield event
+        if (event.type === 'save') disk.fill(1000)
+      }
+    }
+    const code = await run(['train-network', ...args, ...more], host, { train })
+    expect(code, host.stderr.text).toBe(exitCodes.io)
+    expect(host.stderr.text).toMatch(/^error: .*frog-000002\.safetensors: cannot write a file .*ENOSPC/m)
+    expect(await readdir(folder)).toEqual(['frog-000001.safetensors'])
+    expect((await readKohyaLora(join(folder, 'frog-000001.safetensors'))).modules.size).toBeGreaterThan(0)
+    expect(await liveBuffers()).toBe(baseline)
   })
 })

@@ -2,8 +2,10 @@ import * as fs from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { atomicWrite, type WritableFile, type WritableFileSystem } from '../../lib/io/atomicWrite.ts'
+import { atomicWrite } from '../../lib/io/atomicWrite.ts'
+import { temporaryName } from '../../lib/io/temporaryFiles.ts'
 import { IoError } from '../../lib/util/errors.ts'
+import { diskWith, diskWithRoomFor, systemError } from '../support/faultyDisk.ts'
 
 let folder: string
 beforeEach(async () => {
@@ -12,33 +14,6 @@ beforeEach(async () => {
 afterEach(async () => {
   await fs.rm(folder, { recursive: true, force: true })
 })
-
-function systemError(code: string): Error {
-  return Object.assign(new Error(`${code}: made by the test`), { code, syscall: 'write' })
-}
-
-/** The real file system, except that a file takes no more than `capacity` bytes: a full disk. */
-function fullDisk(capacity: number): WritableFileSystem {
-  return {
-    ...fs,
-    open: async (path, flags) => {
-      const file = await fs.open(path, flags)
-      let left = capacity
-      const limited: WritableFile = {
-        write: async (data, offset, length) => {
-          if (left === 0) throw systemError('ENOSPC')
-          const part = Math.min(left, length)
-          left -= part
-          return file.write(data, offset, part)
-        },
-        sync: () => file.sync(),
-        stat: () => file.stat(),
-        close: () => file.close(),
-      }
-      return limited
-    },
-  }
-}
 
 async function* produce(...pieces: string[]): AsyncGenerator<Uint8Array> {
   for (const piece of pieces) yield new TextEncoder().encode(piece)
@@ -60,18 +35,9 @@ describe('atomicWrite', () => {
 
   it('goes on after a short write', async () => {
     const path = join(folder, 'file.bin')
-    const short: WritableFileSystem = {
-      ...fs,
-      open: async (name, flags) => {
-        const file = await fs.open(name, flags)
-        return {
-          write: (data, offset, length) => file.write(data, offset, Math.min(3, length)),
-          sync: () => file.sync(),
-          stat: () => file.stat(),
-          close: () => file.close(),
-        }
-      },
-    }
+    const short = diskWith((file) => ({
+      write: (data, offset, length) => file.write(data, offset, Math.min(3, length)),
+    }))
     await atomicWrite(path, 'ten bytes!', { fileSystem: short })
     expect(await fs.readFile(path, 'utf8')).toBe('ten bytes!')
   })
@@ -79,7 +45,7 @@ describe('atomicWrite', () => {
   it('leaves the last good file and no temporary file when the disk is full', async () => {
     const path = join(folder, 'model.safetensors')
     await atomicWrite(path, 'the last good file')
-    const attempt = atomicWrite(path, 'a longer content', { expectedBytes: 16, fileSystem: fullDisk(7) })
+    const attempt = atomicWrite(path, 'a longer content', { expectedBytes: 16, fileSystem: diskWithRoomFor(7) })
     const error = await attempt.then(
       () => expect.fail('must not succeed'),
       (reason: unknown) => reason,
@@ -98,15 +64,7 @@ describe('atomicWrite', () => {
     await atomicWrite(path, 'good')
     const noRename = { ...fs, rename: () => Promise.reject(systemError('EACCES')) }
     await expect(atomicWrite(path, 'new', { fileSystem: noRename })).rejects.toThrow(/permission denied/)
-    const noSync: WritableFileSystem = {
-      ...fs,
-      open: async (name, flags) => {
-        const file = await fs.open(name, flags)
-        const write: WritableFile['write'] = (data, offset, length) => file.write(data, offset, length)
-        const sync = (): Promise<void> => Promise.reject(systemError('EIO'))
-        return { write, sync, stat: () => file.stat(), close: () => file.close() }
-      },
-    }
+    const noSync = diskWith(() => ({ sync: () => Promise.reject(systemError('EIO')) }))
     await expect(atomicWrite(path, 'new', { fileSystem: noSync })).rejects.toThrow(/input\/output error/)
     async function* broken(): AsyncGenerator<Uint8Array> {
       yield new Uint8Array(8)
@@ -140,5 +98,159 @@ describe('atomicWrite', () => {
     await atomicWrite(link, 'new')
     expect((await fs.lstat(link)).isSymbolicLink()).toBe(true)
     expect(await fs.readFile(join(folder, 'real'), 'utf8')).toBe('new')
+  })
+
+  it('writes pieces larger than one system call takes', async () => {
+    const path = join(folder, 'large.bin')
+    const bytes = Uint8Array.from({ length: 2 ** 24 + 12345 }, (_, i) => (i * 2654435761) >>> 11)
+    expect(await atomicWrite(path, [bytes, bytes.subarray(0, 9)], { expectedBytes: bytes.length + 9 })).toBe(
+      bytes.length + 9,
+    )
+    const found = await fs.readFile(path)
+    expect(found.subarray(0, bytes.length).equals(bytes)).toBe(true)
+    expect(found.subarray(bytes.length).equals(bytes.subarray(0, 9))).toBe(true)
+  })
+
+  it('notices a changed byte, a lost end and an unread one before the file takes its name', async () => {
+    const path = join(folder, 'model.safetensors')
+    await atomicWrite(path, 'good')
+    const flipped = diskWith((file) => ({
+      write: (data, offset, length) =>
+        file.write(
+          Uint8Array.from(data, (x) => x ^ 1),
+          offset,
+          length,
+        ),
+    }))
+    const lost = diskWith((file) => ({
+      write: async (data, offset, length) => {
+        await file.write(data, offset, length - 1)
+        return { bytesWritten: length }
+      },
+    }))
+    const unread = diskWith(() => ({ read: async () => ({ bytesRead: 0 }) }))
+    await expect(atomicWrite(path, 'new', { fileSystem: flipped })).rejects.toThrow(
+      /other bytes read back at 0 \(CRC-32 \w{8}/,
+    )
+    await expect(atomicWrite(path, 'new', { fileSystem: lost })).rejects.toThrow(/wrote 3 bytes, but .* holds 2/)
+    await expect(atomicWrite(path, 'new', { fileSystem: unread })).rejects.toThrow(/other bytes read back/)
+    expect(await fs.readFile(path, 'utf8')).toBe('good')
+    expect(await fs.readdir(folder)).toEqual(['model.safetensors'])
+  })
+
+  it('reads all of a small file again, and of a large one the beginning, samples and the end', async () => {
+    const path = join(folder, 'large.bin')
+    const piece = new Uint8Array(2 ** 22).fill(7)
+    let longest = 0
+    let read = 0
+    const damaging = (damaged: number) =>
+      diskWith((file, name) => {
+        let position = 0
+        return {
+          write: (data, offset, length) => {
+            const bytes = data.slice(offset, offset + length)
+            if (damaged >= position && damaged < position + length) bytes[damaged - position] = 8
+            position += length
+            return file.write(bytes, 0, length)
+          },
+          read: async (buffer, offset, length, at) => {
+            expect(name).toContain('.tmp')
+            read += length
+            longest = Math.max(longest, length)
+            return file.read(buffer, offset, length, at)
+          },
+        }
+      })
+    const expectedBytes = 36 * piece.length
+    const write = (damaged: number): Promise<number> =>
+      atomicWrite(path, new Array<Uint8Array>(36).fill(piece), { expectedBytes, fileSystem: damaging(damaged) })
+    for (const damaged of [0, 2 ** 26 - 1, 2 ** 27, expectedBytes - 1])
+      await expect(write(damaged), String(damaged)).rejects.toThrow(/other bytes read back/)
+    read = 0
+    await write(-1)
+    expect(read).toBe(2 ** 26 + 2 * piece.length)
+    expect(longest).toBe(2 ** 23)
+  })
+
+  it("asks the format's own check about the complete temporary file", async () => {
+    const path = join(folder, 'model.safetensors')
+    await atomicWrite(path, 'good')
+    const seen: string[] = []
+    const verify = async (temporary: string): Promise<void> => {
+      seen.push(await fs.readFile(temporary, 'utf8'))
+      expect(await fs.readFile(path, 'utf8')).toBe('good')
+      throw new RangeError('not a header')
+    }
+    const failure = atomicWrite(path, 'new', { verify })
+    await expect(failure).rejects.toThrow(IoError)
+    await expect(failure).rejects.toThrow(/does not read back: not a header/)
+    expect(seen).toEqual(['new'])
+    expect(await fs.readFile(path, 'utf8')).toBe('good')
+    expect(await fs.readdir(folder)).toEqual(['model.safetensors'])
+  })
+
+  it('refuses what is larger than the free space before it opens anything', async () => {
+    const path = join(folder, 'model.safetensors')
+    const small = {
+      ...fs,
+      statfs: async () => ({ blocks: 10, bavail: 3, bsize: 4 }),
+      open: () => expect.fail('must not open a file'),
+    }
+    const error = await atomicWrite(path, 'thirteen byte', { expectedBytes: 13, fileSystem: small }).catch((e) => e)
+    expect(error).toBeInstanceOf(IoError)
+    expect((error as IoError).space).toEqual({ folder, neededBytes: 13, availableBytes: 12 })
+    expect((error as IoError).message).toContain(`${folder} has room for 12 bytes (ENOSPC); nothing was written`)
+    expect(await fs.readdir(folder)).toEqual([])
+    const silent = { ...fs, statfs: async () => ({ blocks: 0, bavail: 0, bsize: 4096 }) }
+    await atomicWrite(path, 'thirteen byte', { expectedBytes: 13, fileSystem: silent })
+    const mute = { ...fs, statfs: () => Promise.reject(systemError('ENOSYS')) }
+    await atomicWrite(path, 'thirteen byte', { expectedBytes: 13, fileSystem: mute })
+    expect(await fs.readFile(path, 'utf8')).toBe('thirteen byte')
+  })
+})
+
+describe('temporary files that killed processes left', () => {
+  /** Above the largest number that Linux and macOS give to a process. */
+  const nobody = 4_300_000
+  const random = new Uint8Array(6)
+
+  /** Writes such a file, last touched so many hours ago. */
+  async function leave(name: string, hoursAgo = 0): Promise<string> {
+    await fs.writeFile(join(folder, name), 'half a file')
+    const time = new Date(Date.now() - hoursAgo * 3600_000)
+    await fs.utimes(join(folder, name), time, time)
+    return name
+  }
+  const elsewhere = (name: string): string => name.replace(/-[0-9a-f]{8}(?=[0-9a-f]{12})/, '-00000000')
+
+  it('are removed by the next write to their folder', async () => {
+    await leave(temporaryName(random, nobody))
+    await atomicWrite(join(folder, 'a.txt'), 'a')
+    expect(await fs.readdir(folder)).toEqual(['a.txt'])
+  })
+
+  it('are removed when they are older than this process and carry its number', async () => {
+    const own = temporaryName(random)
+    await leave(own, 20)
+    await atomicWrite(join(folder, 'a.txt'), 'a')
+    expect(await fs.readdir(folder)).toEqual(['a.txt'])
+  })
+
+  it('stay while their process runs, and other files always', async () => {
+    const kept = [
+      await leave(temporaryName(random)),
+      await leave(temporaryName(random, process.ppid)),
+      await leave(elsewhere(temporaryName(random, nobody))),
+      await leave('.noisewright-notes.tmp', 100),
+      await leave(`.other-${nobody}-00000000000000000000.tmp`, 100),
+    ]
+    await atomicWrite(join(folder, 'a.txt'), 'a')
+    expect((await fs.readdir(folder)).toSorted()).toEqual([...kept, 'a.txt'].toSorted())
+  })
+
+  it('are removed after a day when their process ran on another machine', async () => {
+    await leave(elsewhere(temporaryName(random, nobody)), 25)
+    await atomicWrite(join(folder, 'a.txt'), 'a')
+    expect(await fs.readdir(folder)).toEqual(['a.txt'])
   })
 })

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { backward } from '../../lib/autograd/backward.ts'
 import { defineOp } from '../../lib/autograd/defineOp.ts'
-import { recompute } from '../../lib/autograd/recompute.ts'
+import { grouped, recompute } from '../../lib/autograd/recompute.ts'
 import { gradientsEnabled, noGrad } from '../../lib/autograd/tape.ts'
 import { addon } from '../../lib/native/load.ts'
 import { add } from '../../lib/ops/add.ts'
@@ -218,6 +218,25 @@ describe('recompute', () => {
     const { saved: few, ...found } = await run(true)
     expect(found).toEqual(expected)
     expect(few).toBeLessThan(plain)
+  })
+
+  it('sums the gradients of shared inputs as grouped does, bit for bit', async () => {
+    const gradients = async (unit: typeof recompute): Promise<number[][]> => {
+      const [x, shared] = [leaf(0.3, -1.7, 1e-3), leaf(1.1, 0.9, 0.7)]
+      const y = scope(() => {
+        let h: Tensor = add(x, shared)
+        const skip = h
+        for (let i = 0; i < 5; i++)
+          h = unit([h, shared], (a, b) => add(times(add(a!, b!), times(a!, b!)), times(b!, b!)))
+        return unit([h, skip, shared], (a, b, c) => add(times(a!, b!), times(c!, a!)))
+      })
+      backward(y, ones(3))
+      made.push(x, shared, y)
+      return [await gradient(x), await gradient(shared)]
+    }
+    expect(await gradients(recompute)).toEqual(await gradients(grouped))
+    const ungrouped = await gradients((inputs, body) => scope(() => body(...inputs)))
+    expect(ungrouped).not.toEqual(await gradients(grouped))
   })
 
   it('works inside itself', async () => {

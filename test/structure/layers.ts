@@ -12,7 +12,7 @@ export const layers: readonly (readonly string[])[] = [
   ['autograd'],
   ['tensor'],
   ['native'],
-  ['io', 'config'],
+  ['hub', 'io', 'config'],
   ['util'],
 ]
 
@@ -21,6 +21,7 @@ export const sideways: readonly { readonly from: string; readonly to: string; re
   { from: 'demo', to: 'train', because: 'the demo is one training' },
   { from: 'preview', to: 'checkpoints', because: 'previews are drawn from the file that was just written' },
   { from: 'models', to: 'diffusion', because: 'a model states what its U-Net predicts' },
+  { from: 'hub', to: 'io', because: 'a download ends as a file' },
   { from: 'networks', to: 'models', because: 'a LoRA stands beside the layers of a model' },
 ]
 
@@ -28,6 +29,7 @@ export const sideways: readonly { readonly from: string; readonly to: string; re
 export const only: Readonly<Record<string, readonly string[]>> = {
   config: ['util'],
   io: ['util'],
+  hub: ['io', 'util'],
   data: ['config', 'io', 'util'],
 }
 

@@ -2,12 +2,12 @@ import * as nodeFileSystem from 'node:fs/promises'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { WritableFileSystem } from '../../lib/io/atomicWrite.ts'
 import { readKohyaLora, writeKohyaLora } from '../../lib/networks/kohyaLora.ts'
 import type { TrainEvent } from '../../lib/train/events.ts'
 import { trainNetwork } from '../../lib/train/trainNetwork.ts'
 import { CheckpointError, DataError, IoError } from '../../lib/util/errors.ts'
 import { baselineBuffers, liveBuffers } from '../support/device.ts'
+import { diskWithRoomFor, fillingDisk } from '../support/faultyDisk.ts'
 import { addFiles, encodePicture, makeFolder } from '../support/pictures.ts'
 import { eventsOf, makeTinyData, only, saveTinyModel, tinyTraining } from '../support/tinyTraining.ts'
 
@@ -65,6 +65,49 @@ describe('an aborted training', () => {
   })
 })
 
+describe('a training that is aborted while it draws', () => {
+  const line = 'sks frog --w 64 --h 64 --s 20 --d 1\n'
+
+  it('leaves out the pictures still to be drawn, saves, and ends', async () => {
+    const prompts = await makeFolder({ 'prompts.txt': line.repeat(3) })
+    const preview = { promptFile: join(prompts, 'prompts.txt'), everySteps: 1 }
+    const config = await tinyTraining(model, data, { training: { maxSteps: 6 }, preview })
+    const controller = new AbortController()
+    const events: TrainEvent[] = []
+    for await (const event of trainNetwork(config, { signal: controller.signal })) {
+      events.push(event)
+      if (event.type === 'preview') controller.abort()
+    }
+    const path = join(config.output.folder, 'frog.safetensors')
+    expect(only(events, 'preview')).toHaveLength(1)
+    expect(only(events, 'step')).toHaveLength(1)
+    expect(events.at(-1)).toEqual({ type: 'end', reason: 'interrupted', step: 1, path })
+    expect((await readKohyaLora(path)).modules.size).toBeGreaterThan(0)
+  })
+
+  it('gives up the picture under way after its denoising step', async () => {
+    const prompts = await makeFolder({ 'prompts.txt': 'sks frog --w 64 --h 64 --s 900 --d 1\n' })
+    const preview = { promptFile: join(prompts, 'prompts.txt'), everySteps: 1 }
+    const config = await tinyTraining(model, data, { training: { maxSteps: 6 }, preview })
+    const controller = new AbortController()
+    const events: TrainEvent[] = []
+    let abortedAt = 0
+    for await (const event of trainNetwork(config, { signal: controller.signal })) {
+      events.push(event)
+      if (event.type === 'save' && abortedAt === 0)
+        setTimeout(() => {
+          abortedAt = performance.now()
+          controller.abort()
+        }, 200)
+    }
+    // All 900 steps would take many times as long.
+    expect(performance.now() - abortedAt).toBeLessThan(5000)
+    expect(only(events, 'preview')).toEqual([])
+    expect(events.at(-1)).toMatchObject({ type: 'end', reason: 'interrupted', step: 1 })
+    expect(await readdir(config.output.folder)).not.toContain('sample')
+  })
+})
+
 describe('a training that fails', () => {
   it('frees everything when a picture breaks between two micro-batches', async () => {
     const whole = await encodePicture('.png', 64, 64)
@@ -98,7 +141,30 @@ describe('a training that fails', () => {
     await expect(eventsOf(trainNetwork(config))).rejects.toThrow(CheckpointError)
   })
 
-  it('keeps the last good file when the disk fills up while saving', async () => {
+  it.each([0, 5000])('keeps the last good file when the disk is full %s bytes into the second save', async (room) => {
+    const config = await tinyTraining(model, data, {
+      output: { saveEveryEpochs: 1 },
+      training: { maxSteps: 0, maxEpochs: 3 },
+    })
+    const disk = fillingDisk()
+    const events: TrainEvent[] = []
+    const run = async (): Promise<void> => {
+      for await (const event of trainNetwork(config, { fileSystem: disk.fileSystem })) {
+        events.push(event)
+        if (event.type === 'save') disk.fill(room)
+      }
+    }
+    const error = await run().catch((error: unknown) => error)
+    expect(error).toBeInstanceOf(IoError)
+    expect((error as IoError).path).toBe(join(config.output.folder, 'frog-000002.safetensors'))
+    expect((error as IoError).message).toContain('the disk is full')
+    const saves = only(events, 'save')
+    expect(saves.map(({ path }) => path)).toEqual([join(config.output.folder, 'frog-000001.safetensors')])
+    expect((await readKohyaLora(saves[0]!.path)).modules.size).toBeGreaterThan(0)
+    expect(await readdir(config.output.folder)).toEqual(['frog-000001.safetensors'])
+  })
+
+  it('keeps the last good file when the disk fills up while the same name is written again', async () => {
     const config = await tinyTraining(model, data, { training: { maxSteps: 1 } })
     const events = await eventsOf(trainNetwork(config))
     const path = only(events, 'end')[0]!.path!
@@ -116,26 +182,3 @@ describe('a training that fails', () => {
     }
   })
 })
-
-/** The real file system, full after so many bytes. */
-function diskWithRoomFor(bytes: number): WritableFileSystem {
-  let left = bytes
-  return {
-    ...nodeFileSystem,
-    open: async (path, flags) => {
-      const file = await nodeFileSystem.open(path, flags)
-      return {
-        sync: () => file.sync(),
-        stat: () => file.stat(),
-        close: () => file.close(),
-        write: async (data, offset, length) => {
-          if (left === 0)
-            throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC', errno: -28, syscall: 'write' })
-          const fitting = Math.min(left, length)
-          left -= fitting
-          return file.write(data, offset, fitting)
-        },
-      }
-    },
-  }
-}

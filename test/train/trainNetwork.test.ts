@@ -218,16 +218,12 @@ describe('the same seed', () => {
     expect(drawn.equals(plain)).toBe(true)
   })
 
-  it('gives the same losses with gradient checkpointing, dropout masks included', async () => {
-    const losses = async (gradientCheckpointing: boolean): Promise<number[]> => {
-      const { events } = await train({ network: { dropout: 0.2 }, training: { maxSteps: 3, gradientCheckpointing } })
-      return only(events, 'step').map(({ loss }) => loss)
-    }
-    const [plain, checkpointed] = [await losses(false), await losses(true)]
-    // Gradients of one tensor from several layers are added in another order, hence not bitwise.
-    plain.forEach((loss, i) => {
-      expect(Math.abs(checkpointed[i]! / loss - 1)).toBeLessThan(1e-5)
-    })
+  it('gives the same bytes with gradient checkpointing, dropout masks included', async () => {
+    const trained = (gradientCheckpointing: boolean): Promise<{ tensors: Buffer }> =>
+      train({ network: { dropout: 0.2 }, training: { maxSteps: 3, gradientCheckpointing } })
+    const { tensors: plain } = await trained(false)
+    const { tensors: checkpointed } = await trained(true)
+    expect(checkpointed.equals(plain)).toBe(true)
   })
 })
 

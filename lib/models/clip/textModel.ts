@@ -1,4 +1,4 @@
-import { recompute } from '../../autograd/recompute.ts'
+import { grouped, recompute } from '../../autograd/recompute.ts'
 import { LayerNorm } from '../../nn/layerNorm.ts'
 import { Linear } from '../../nn/linear.ts'
 import { type Model, Registry, type WeightSource, Weights } from '../../nn/weights.ts'
@@ -97,9 +97,9 @@ export class ClipTextModel implements Model {
     return scope(() => {
       let x = add(embedding(ids, this.tokenEmbedding), this.positionEmbedding)
       const hiddenStates = [x]
+      const run = this.gradientCheckpointing ? recompute : grouped
       for (const layer of this.layers) {
-        const before = x
-        x = this.gradientCheckpointing ? recompute([before], (h) => layer.forward(h as Tensor)) : layer.forward(before)
+        x = run([x], (h) => layer.forward(h!))
         hiddenStates.push(x)
       }
       return { hiddenStates, lastHiddenState: this.finalLayerNorm.forward(x) }

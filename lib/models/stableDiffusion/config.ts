@@ -36,6 +36,21 @@ export interface StableDiffusionConfig {
   readonly unet: UNetConfig
   readonly textEncoder: ClipTextConfig
   readonly vae: VaeConfig
+  /** Absent where the model did not come from a diffusers folder. */
+  readonly origin?: ModelOrigin | undefined
+}
+
+/** What stood beside the weights in a diffusers folder. It changes no computation here; saving writes it back. */
+export interface ModelOrigin {
+  readonly folder: string
+  /** Who said what the U-Net predicts: the folder's scheduler, the caller of the loader, or nobody (noise is assumed). */
+  readonly predictionTypeFrom: 'scheduler' | 'caller' | 'assumed'
+  /** What a user should know about the folder: assumptions, settings that were ignored. */
+  readonly notes: readonly string[]
+  /** Parsed configuration files by their paths in the folder. */
+  readonly configs: ReadonlyMap<string, ReadonlyMap<string, unknown>>
+  /** Files of the tokenizer by name; empty where the folder has none. */
+  readonly tokenizer: ReadonlyMap<string, Uint8Array>
 }
 
 const vae: VaeConfig = {

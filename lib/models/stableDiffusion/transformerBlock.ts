@@ -8,7 +8,11 @@ import { reshape } from '../../ops/reshape.ts'
 import { scope } from '../../tensor/scope.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 
-/** Multi-head attention with projections; queries from x, keys and values from the context (x itself in self-attention). */
+/**
+ * Multi-head attention with projections; queries from x, keys and values from the context (x itself in self-attention). What
+ * configurations call `upcast_attention` (Stable Diffusion 2.1, whose scores overflow float16) always holds: the kernels
+ * keep scores and their softmax in float32 whatever the type of their inputs.
+ */
 class Attention {
   readonly toQ: Linear
   readonly toK: Linear

@@ -1,4 +1,4 @@
-import { recompute } from '../../autograd/recompute.ts'
+import { grouped, recompute } from '../../autograd/recompute.ts'
 import { Conv2d } from '../../nn/conv2d.ts'
 import { GroupNorm } from '../../nn/groupNorm.ts'
 import { Linear } from '../../nn/linear.ts'
@@ -89,8 +89,7 @@ export class UNet implements Model {
    */
   forward(latents: Tensor, timesteps: Tensor, context: Tensor): Tensor {
     this.#check(latents, context)
-    const run: Runner = (inputs, body) =>
-      this.gradientCheckpointing ? recompute(inputs, body) : scope(() => body(...inputs))
+    const run: Runner = this.gradientCheckpointing ? recompute : grouped
     return scope(() => {
       const time = this.#embedTime(timesteps)
       let x = this.convIn.forward(latents)

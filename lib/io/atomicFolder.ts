@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { IoError } from '../util/errors.ts'
+import { systemErrorCode, toIoError } from './systemError.ts'
+
+export interface AtomicFolderOptions {
+  /** A file that a folder must have to be replaced: one without it holds something else. Empty folders may be replaced. */
+  readonly marker: string
+}
+
+/**
+ * Writes a folder so that its name holds either the previous content or all of the new one, never a mixture.
+ *
+ * `write` fills a temporary folder beside the target. Then the previous folder, if there is one, is renamed aside, the
+ * temporary one takes the name, and the previous one is removed; what it held at its top level and the new one lacks (a
+ * README, pictures) moves over. Whatever fails before that, the temporary folder is removed and the previous one stays
+ * or comes back. No call of the operating system exchanges two folders portably: a process that is killed between the two
+ * renames leaves the previous folder whole under the name `.noisewright-<process>-<random>.old` beside the target.
+ *
+ * A symbolic link is followed. Missing folders above the target are made.
+ *
+ * @throws IoError when the operating system refuses, or the target is a file or a folder of something else. What `write`
+ *   throws passes through.
+ */
+export async function atomicFolder(
+  path: string,
+  write: (temporary: string) => Promise<void>,
+  options: AtomicFolderOptions,
+): Promise<void> {
+  const target = await realpath(path).catch(() => path)
+  const hasPrevious = await expectReplaceable(target, options.marker)
+  const parent = dirname(target)
+  const stem = join(parent, `.noisewright-${process.pid}-${randomBytes(6).toString('hex')}`)
+  const [temporary, previous] = [`${stem}.tmp`, `${stem}.old`]
+  try {
+    await mkdir(parent, { recursive: true })
+    await mkdir(temporary)
+    await write(temporary)
+    await syncFolders(temporary)
+    if (hasPrevious) await rename(target, previous)
+    try {
+      await rename(temporary, target)
+    } catch (error) {
+      if (hasPrevious) await rename(previous, target)
+      throw error
+    }
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true }).catch(() => {})
+    const state = `nothing was changed: a previous folder of that name is still there`
+    throw toIoError(path, 'write the folder', error, state)
+  }
+  if (hasPrevious) await removePrevious(path, previous, target)
+  await syncFolder(parent)
+}
+
+/** @returns whether there is a folder of that name */
+async function expectReplaceable(target: string, marker: string): Promise<boolean> {
+  const status = await stat(target).catch((error: unknown) => {
+    if (systemErrorCode(error) === 'ENOENT') return null
+    throw toIoError(target, 'write the folder', error)
+  })
+  if (status === null) return false
+  if (!status.isDirectory())
+    throw new IoError(target, 'cannot write the folder: there is a file of that name; choose another name')
+  const present = await readdir(target)
+  if (present.length > 0 && !present.includes(marker))
+    throw new IoError(
+      target,
+      `cannot replace this folder: it is not empty and has no ${marker}, so it holds something else; choose another name`,
+    )
+  return true
+}
+
+/** The new folder has its name by now; what fails here leaves the rest of the previous one beside it. */
+async function removePrevious(path: string, previous: string, target: string): Promise<void> {
+  try {
+    const made = new Set(await readdir(target))
+    for (const name of await readdir(previous))
+      if (!made.has(name)) await rename(join(previous, name), join(target, name))
+    await rm(previous, { recursive: true, force: true })
+  } catch (error) {
+    throw toIoError(
+      path,
+      'remove the previous folder',
+      error,
+      `the new folder is whole; what is left is in ${previous}`,
+    )
+  }
+}
+
+/** Flushes the names in a folder and below it; the files have been flushed by who wrote them. */
+async function syncFolders(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true }))
+    if (entry.isDirectory()) await syncFolders(join(folder, entry.name))
+  await syncFolder(folder)
+}
+
+/** Some systems cannot flush a folder; its files have been flushed by then. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r').catch(() => null)
+  await handle?.sync().catch(() => {})
+  await handle?.close().catch(() => {})
+}

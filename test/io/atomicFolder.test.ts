@@ -1,0 +1,69 @@
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { atomicFolder } from '../../lib/io/atomicFolder.ts'
+import { IoError } from '../../lib/util/errors.ts'
+import { addFiles, makeFolder } from '../support/pictures.ts'
+
+const marker = { marker: 'index' }
+const fill = (text: string) => async (folder: string) => addFiles(folder, { index: text, 'part/data': text })
+
+describe('a folder written atomically', () => {
+  it('is made with the folders above it', async () => {
+    const path = join(await makeFolder(), 'a', 'b')
+    await atomicFolder(path, fill('new'), marker)
+    expect(await readFile(join(path, 'part', 'data'), 'utf8')).toBe('new')
+    expect(await readdir(join(path, '..'))).toEqual(['b'])
+  })
+
+  it('does not show before it is whole', async () => {
+    const parent = await makeFolder({ 'm/index': 'old' })
+    await atomicFolder(
+      join(parent, 'm'),
+      async (folder) => {
+        await fill('new')(folder)
+        expect(await readFile(join(parent, 'm', 'index'), 'utf8')).toBe('old')
+      },
+      marker,
+    )
+    expect(await readFile(join(parent, 'm', 'index'), 'utf8')).toBe('new')
+  })
+
+  it('stays as it was when the writer fails', async () => {
+    const parent = await makeFolder({ 'm/index': 'old', 'm/part/old': 'old' })
+    const writer = async (folder: string): Promise<void> => {
+      await writeFile(join(folder, 'index'), 'half')
+      throw new RangeError('no more')
+    }
+    await expect(atomicFolder(join(parent, 'm'), writer, marker)).rejects.toThrow(RangeError)
+    expect(await readdir(parent)).toEqual(['m'])
+    expect((await readdir(join(parent, 'm'))).sort()).toEqual(['index', 'part'])
+  })
+
+  it('comes back when the new one cannot take its name', async () => {
+    const parent = await makeFolder({ 'm/index': 'old' })
+    const writer = async (folder: string): Promise<void> => {
+      // Somebody removes the new folder between writing and renaming.
+      await fill('new')(folder)
+      await rm(folder, { recursive: true })
+    }
+    await expect(atomicFolder(join(parent, 'm'), writer, marker)).rejects.toThrow(IoError)
+    expect(await readdir(parent)).toEqual(['m'])
+    expect(await readFile(join(parent, 'm', 'index'), 'utf8')).toBe('old')
+  })
+
+  it('replaces an empty folder, and no other without the marker', async () => {
+    const parent = await makeFolder({ 'mine/letter': 'dear', 'empty/x': '' })
+    await rm(join(parent, 'empty', 'x'))
+    await atomicFolder(join(parent, 'empty'), fill('new'), marker)
+    await expect(atomicFolder(join(parent, 'mine'), fill('new'), marker)).rejects.toThrow('holds something else')
+    expect(await readdir(join(parent, 'mine'))).toEqual(['letter'])
+  })
+
+  it('says what the system refused', async () => {
+    const parent = await makeFolder({ file: '' })
+    const error = await atomicFolder(join(parent, 'file', 'm'), fill('new'), marker).catch((e: unknown) => e)
+    expect(error).toBeInstanceOf(IoError)
+    expect((error as IoError).message).toContain('ENOTDIR')
+  })
+})
