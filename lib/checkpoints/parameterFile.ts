@@ -1,12 +1,15 @@
 /** Between the layouts of files and those of memory. */
 import type { SafetensorsFile, SafetensorsTensor } from '../io/safetensors.ts'
 import { float32ToBytes } from '../io/tensorBytes.ts'
+import type { TensorInfo } from '../io/tensorFile.ts'
 import { addon } from '../native/load.ts'
 import { fileShape, type ParameterRecord, type ParameterRequest, type WeightSource } from '../nn/weights.ts'
 import { cast } from '../ops/cast.ts'
 import { contiguous } from '../ops/contiguous.ts'
+import { loadableTypes, loadParameter } from '../ops/loadParameter.ts'
 import { permute } from '../ops/permute.ts'
 import { reshape } from '../ops/reshape.ts'
+import { storeParameter } from '../ops/storeParameter.ts'
 import { markCall } from '../tensor/callSite.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { scope } from '../tensor/scope.ts'
@@ -57,6 +60,18 @@ function fits(found: Shape, expected: Shape): boolean {
   return sameShape(trim(found), trim(expected))
 }
 
+/** The usual case, where the bytes lie on the disk in a float type: read, converted and laid out at once. */
+function loadOnePass({ dtype: fileDType, place }: TensorInfo, request: ParameterRequest): Tensor | null {
+  const { shape, layout, dtype } = request
+  const known = loadableTypes.find((type) => type === fileDType)
+  if (known === undefined || place === undefined || dtype === 'float16') return null
+  return loadParameter(place, { fileDType: known, shape, layout: layout === 'conv' ? 'conv' : 'same', dtype })
+}
+
+function composed(file: SafetensorsFile, name: string, request: ParameterRequest): Tensor {
+  return cast(toMemoryLayout(fileTensor(file, name), request), { dtype: request.dtype })
+}
+
 /**
  * Parameters from a safetensors file, read when they are asked for.
  * @param aliases other names a parameter may have in the file
@@ -76,7 +91,7 @@ export function weightsFromFile(
           file.path,
           `tensor "${name}" has shape ${formatShape(found)}; expected ${formatShape(expected)}`,
         )
-      return cast(toMemoryLayout(fileTensor(file, name), request), { dtype: request.dtype })
+      return loadOnePass(file.info(name), request) ?? composed(file, name, request)
     })
 }
 
@@ -87,11 +102,16 @@ export function fileEntry(record: ParameterRecord): SafetensorsTensor {
     dtype: 'F32',
     shape: fileShape(record.shape, record.layout),
     data: async () => {
-      const packed = scope(() => cast(toFileLayout(record.tensor, record), { dtype: 'float32' }))
+      const layout = record.layout === 'conv' ? 'conv' : 'same'
+      const packed = scope(() => {
+        const { tensor } = record
+        const computed = tensor.dtype === 'float16' ? cast(tensor, { dtype: 'float32' }) : tensor
+        return storeParameter(computed, { layout, dtype: 'float32' })
+      })
       try {
         return float32ToBytes((await packed.read()) as Float32Array, 'F32')
       } finally {
-        if (packed !== record.tensor) packed.dispose()
+        packed.dispose()
       }
     },
   }
