@@ -1,5 +1,6 @@
 import { conv2d } from '../ops/conv2d.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import type { TransformedWeights } from './transformedWeights.ts'
 import type { Weights } from './weights.ts'
 
 /** Rows and columns of zeros: one number for all sides, or [top, bottom, left, right]. */
@@ -26,17 +27,27 @@ export interface Conv2dForward {
 export class Conv2d {
   readonly weight: Tensor
   readonly bias: Tensor
+  readonly #transformed: TransformedWeights
   readonly #options: { readonly stride: 1 | 2; readonly padding: Padding; readonly upsample: boolean }
 
   constructor(weights: Weights, inChannels: number, outChannels: number, config: Conv2dConfig = {}) {
     const { kernel = 3, stride = 1, padding = kernel === 3 ? 1 : 0, upsample = false } = config
     this.weight = weights.parameter('weight', [outChannels, kernel, kernel, inChannels], 'kaimingUniform', 'conv')
     this.bias = weights.parameter('bias', [outChannels], 'zeros')
+    this.#transformed = weights.registry.transformedWeights
     this.#options = { stride, padding, upsample }
   }
 
   forward(x: Tensor, { timeEmbedding = null, residual = null, upsample }: Conv2dForward = {}): Tensor {
     const options = upsample === undefined ? this.#options : { ...this.#options, upsample }
-    return conv2d(x, this.weight, this.bias, timeEmbedding, residual, options)
+    const keepTransformed = !this.weight.tracked && this.#keepsTransformed(x, options.upsample)
+    return conv2d(x, this.weight, this.bias, timeEmbedding, residual, { ...options, keepTransformed })
+  }
+
+  #keepsTransformed(x: Tensor, upsample: boolean): boolean {
+    if (this.#options.stride !== 1 || this.weight.dim(1) !== 3 || x.rank !== 4) return false
+    const factor = upsample ? 2 : 1
+    const tiles = (pixels: number): number => Math.ceil((pixels * factor) / 4)
+    return this.#transformed.keeps(this.weight, x.dim(0) * tiles(x.dim(1)) * tiles(x.dim(2)))
   }
 }

@@ -7,6 +7,7 @@ import { keep } from '../tensor/scope.ts'
 import type { Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Linear } from './linear.ts'
+import { TransformedWeights } from './transformedWeights.ts'
 
 /** How a parameter is laid out in files. In memory convolutions are [o, kh, kw, i] and projections [o, i]. */
 export type FileLayout =
@@ -50,6 +51,8 @@ export class Registry {
   readonly parameters = new Map<string, ParameterRecord>()
   /** Linear layers in definition order: what LoRA can be attached to. */
   readonly linears = new Map<string, Linear>()
+  /** Which frozen 3x3 convolutions trade memory for time; `budget` sets how much memory. */
+  readonly transformedWeights = new TransformedWeights()
 
   constructor(
     readonly source: WeightSource,
