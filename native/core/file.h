@@ -24,8 +24,8 @@ class File {
  private:
   int fd_;
   std::mutex mutex_;
-  int error_ = 0;            // of the operating system
-  int64_t failed_at_ = -1;   // the lowest byte that could not be read
+  int error_ = 0;           // of the operating system
+  int64_t failed_at_ = -1;  // the lowest byte that could not be read
 };
 
 }  // namespace noisewright

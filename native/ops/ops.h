@@ -160,8 +160,8 @@ Tensor contiguous_forward(const Tensor& x);
 Tensor slice_backward(const Tensor& dy, const Shape& shape, int64_t axis, int64_t start);
 Tensor concat_channels_forward(const Tensor& a, const Tensor& b);
 
-// load_parameter: elements of type F64, F32, F16 or BF16 from byte `offset` of an open file, [co, ci, kh, kw] there where
-// channels_last; store_parameter: back to that layout. `shape` is memory's
+// load_parameter: elements of type F64, F32, F16 or BF16 from byte `offset` of an open file, [co, ci, kh, kw] there
+// where channels_last; store_parameter: back to that layout. `shape` is memory's
 Tensor load_parameter(int64_t descriptor, int64_t offset, const std::string& file_type, const Shape& shape,
                       bool channels_last, DType dtype);
 Tensor store_parameter(const Tensor& x, bool channels_last, DType dtype);
