@@ -1,6 +1,7 @@
 /** What a benchmark file exports, and how one is timed. `npm run bench -- ops [filter words]` runs them. */
 import { tensor } from '../lib/tensor/create.ts'
 import { memory, resetPeak } from '../lib/tensor/runtime.ts'
+import { Scope } from '../lib/tensor/scope.ts'
 import type { Tensor } from '../lib/tensor/tensor.ts'
 
 export interface Bench {
@@ -10,8 +11,11 @@ export interface Bench {
   readonly flops?: number
   /** Bytes that must move between memory and the kernel: inputs read once, outputs written once. */
   readonly bytes?: number
-  /** Makes the inputs. `run` enqueues the work once; its result is disposed. `error` is rms(error) / rms(reference) of a result. */
-  setup(): { run(): Tensor | readonly Tensor[]; error?(): Promise<number> }
+  /**
+   * Makes the inputs, which are disposed after the measurement. `run` enqueues the work once; its result is disposed. `error` is
+   * rms(error) / rms(reference) of a result. `release` frees what no scope does: the parameters of a model.
+   */
+  setup(): { run(): Tensor | readonly Tensor[]; error?(): Promise<number>; release?(): void }
 }
 
 export interface Measurement {
@@ -38,7 +42,24 @@ function disposeAll(result: Tensor | readonly Tensor[]): void {
 
 /** Runs a benchmark until `budgetMs` is used or 50 repetitions are done, after a warm-up, and reports minimum and median. */
 export async function measure(bench: Bench, budgetMs = 1500): Promise<Measurement> {
-  const { run, error } = bench.setup()
+  // Nothing else makes tensors meanwhile, so that the scope may stay open while the device is waited for.
+  const opened = new Scope()
+  const { run, error, release } = bench.setup()
+  try {
+    return await timed(bench, run, error, budgetMs)
+  } finally {
+    release?.()
+    opened.close()
+    await settle()
+  }
+}
+
+async function timed(
+  bench: Bench,
+  run: () => Tensor | readonly Tensor[],
+  error: (() => Promise<number>) | undefined,
+  budgetMs: number,
+): Promise<Measurement> {
   disposeAll(run())
   await settle()
   resetPeak()

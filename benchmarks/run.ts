@@ -10,6 +10,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { cpuTarget, threadCount } from '../lib/tensor/runtime.ts'
 import { packageRoot } from '../lib/util/packageRoot.ts'
 import { type Bench, type Measurement, measure } from './harness.ts'
+import { type LoadMeasurement, loadTask, runLoad } from './load.ts'
 import { measurePeaks, type Peaks } from './peaks.ts'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
@@ -17,6 +18,7 @@ const here = fileURLToPath(new URL('.', import.meta.url))
 interface Message {
   readonly measurement?: Measurement
   readonly peaks?: Peaks
+  readonly load?: LoadMeasurement
   readonly failed?: string
 }
 
@@ -127,8 +129,21 @@ async function runAll(group: string, words: readonly string[], save: boolean): P
 const args = process.argv.slice(2)
 if (args[0] === '--child') {
   if (args[1] === '--peaks') report({ peaks: await measurePeaks() })
-  else await runFile(args[1]!, args.slice(2))
+  else if (args[1] === '--load') {
+    const [task, path, type] = args.slice(2) as Parameters<typeof loadTask>
+    report({ load: await loadTask(task, path, type) })
+  } else await runFile(args[1]!, args.slice(2))
   process.disconnect?.()
+} else if (args[0] === 'load') {
+  await runLoad(async (...task) => {
+    let measured: LoadMeasurement | undefined
+    await child(['--load', ...task], ({ load, failed }) => {
+      if (failed) throw new Error(failed)
+      measured = load
+    })
+    if (!measured) throw new Error(`${task[0]} was not measured`)
+    return measured
+  })
 } else {
   const [group, ...words] = args.filter((word) => word !== '--save')
   process.exitCode = await runAll(group ?? 'ops', words, args.includes('--save'))

@@ -1,5 +1,6 @@
 import { accumulate } from '../../lib/ops/accumulate.ts'
 import { randomNormal } from '../../lib/tensor/create.ts'
+import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
 
 const count = 16_000_000
@@ -11,12 +12,15 @@ export const benches: readonly Bench[] = [
     setup() {
       const y = randomNormal([count], { seed: 1 })
       const x = randomNormal([count], { seed: 2 })
-      return {
-        run() {
-          accumulate(y, x)
-          return []
-        },
+      const run = () => {
+        accumulate(y, x)
+        return []
       }
+      const sum = () => {
+        accumulate(y, x)
+        return y
+      }
+      return { run, error: () => sampledError(sum, [y, x], (y, x) => (i) => y[i]! + x[i]!) }
     },
   },
 ]

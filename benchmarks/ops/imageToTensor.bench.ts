@@ -1,14 +1,28 @@
+import { cast } from '../../lib/ops/cast.ts'
 import { imageToTensor } from '../../lib/ops/imageToTensor.ts'
-import { zeros } from '../../lib/tensor/create.ts'
+import { randomUniform } from '../../lib/tensor/create.ts'
+import { scope } from '../../lib/tensor/scope.ts'
+import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+
+const [imageHeight, imageWidth] = [520, 768]
+const [left, top, width, height] = [128, 4, 512, 512]
 
 export const benches: readonly Bench[] = [
   {
-    name: 'imageToTensor 512x512 of 520x768, mirrored',
-    bytes: 15 * 512 * 512,
+    name: `imageToTensor ${height}x${width} of ${imageHeight}x${imageWidth}, mirrored`,
+    bytes: 15 * width * height,
     setup() {
-      const image = zeros([520, 768, 3], { dtype: 'uint8' })
-      return { run: () => imageToTensor(image, { left: 128, top: 4, width: 512, height: 512, flip: true }) }
+      const size = [imageHeight, imageWidth, 3]
+      const image = scope(() => cast(randomUniform(size, { seed: 1, high: 256 }), { dtype: 'uint8' }))
+      const run = () => imageToTensor(image, { left, top, width, height, flip: true })
+      const expected = (image: Float32Array) => (i: number) => {
+        const [pixel, colour] = [Math.floor(i / 3), i % 3]
+        const x = left + width - 1 - (pixel % width)
+        const y = top + Math.floor(pixel / width)
+        return image[(y * imageWidth + x) * 3 + colour]! / 127.5 - 1
+      }
+      return { run, error: () => sampledError(run, [image], expected) }
     },
   },
 ]

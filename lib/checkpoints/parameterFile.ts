@@ -1,13 +1,15 @@
 /** Between the layouts of files and those of memory. */
 import type { SafetensorsTensor } from '../io/safetensors.ts'
-import { float32ToBytes } from '../io/tensorBytes.ts'
-import type { TensorFile } from '../io/tensorFile.ts'
+import { bytesOf } from '../io/tensorBytes.ts'
+import type { TensorFile, TensorInfo } from '../io/tensorFile.ts'
 import { addon } from '../native/load.ts'
 import { fileShape, type ParameterRecord, type ParameterRequest, type WeightSource } from '../nn/weights.ts'
 import { cast } from '../ops/cast.ts'
 import { contiguous } from '../ops/contiguous.ts'
+import { loadableTypes, loadParameter } from '../ops/loadParameter.ts'
 import { permute } from '../ops/permute.ts'
 import { reshape } from '../ops/reshape.ts'
+import { storeParameter } from '../ops/storeParameter.ts'
 import { markCall } from '../tensor/callSite.ts'
 import { tensor } from '../tensor/create.ts'
 import type { DType } from '../tensor/dtype.ts'
@@ -77,6 +79,14 @@ function fits(found: Shape, expected: Shape): boolean {
   return sameShape(trim(found), trim(expected))
 }
 
+/** The usual case, where the bytes lie on the disk in a float type: read, converted and laid out at once. */
+function loadOnePass({ dtype: fileDType, place }: TensorInfo, request: ParameterRequest): Tensor | null {
+  const { shape, layout, dtype } = request
+  const known = loadableTypes.find((type) => type === fileDType)
+  if (known === undefined || place === undefined || dtype === 'float16') return null
+  return loadParameter(place, { fileDType: known, shape, layout: layout === 'conv' ? 'conv' : 'same', dtype })
+}
+
 /**
  * Parameters from a file, read when they are asked for.
  * @param aliases other names a parameter may have in the file
@@ -92,18 +102,21 @@ export function weightsFromFile(
     scope(() => {
       const name = [request.name, ...aliases(request.name)].find((candidate) => file.has(candidate)) ?? request.name
       const expected = fileShape(request.shape, request.layout)
-      const found = file.info(name).shape
-      if (!fits(found, expected))
+      const info = file.info(name)
+      if (!fits(info.shape, expected))
         throw new CheckpointError(
           file.path,
-          `tensor "${name}" has shape ${formatShape(found)}; expected ${formatShape(expected)}`,
+          `tensor "${name}" has shape ${formatShape(info.shape)}; expected ${formatShape(expected)}`,
         )
-      return cast(toMemoryLayout(fileTensor(file, name, ahead), request), { dtype: request.dtype })
+      const loaded = ahead.has(name) ? null : loadOnePass(info, request)
+      return loaded ?? cast(toMemoryLayout(fileTensor(file, name, ahead), request), { dtype: request.dtype })
     })
 }
 
+const storedAs = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const
+
 /** Types that parameters are written in. */
-export type ParameterFileDType = 'F32' | 'F16' | 'BF16'
+export type ParameterFileDType = keyof typeof storedAs
 
 /**
  * A parameter as the writers of files take it: in the file's layout, read when its turn comes.
@@ -115,11 +128,16 @@ export function fileEntry(record: ParameterRecord, dtype: ParameterFileDType = '
     dtype,
     shape: fileShape(record.shape, record.layout),
     data: async () => {
-      const packed = scope(() => cast(toFileLayout(record.tensor, record), { dtype: 'float32' }))
+      const layout = record.layout === 'conv' ? 'conv' : 'same'
+      const packed = scope(() => {
+        const { tensor } = record
+        const computed = tensor.dtype === 'float16' ? cast(tensor, { dtype: 'float32' }) : tensor
+        return storeParameter(computed, { layout, dtype: storedAs[dtype] })
+      })
       try {
-        return float32ToBytes((await packed.read()) as Float32Array, dtype)
+        return bytesOf(await packed.read())
       } finally {
-        if (packed !== record.tensor) packed.dispose()
+        packed.dispose()
       }
     },
   }

@@ -271,4 +271,15 @@ export interface Addon {
   ): void
   resizeImage(image: Handle, height: number, width: number, method: string): Handle
   imageToTensor(image: Handle, left: number, top: number, width: number, height: number, flip: boolean): Handle
+  /** Read, converted and laid out as `shape` when the op runs; the descriptor may be closed after the call. */
+  loadParameter(
+    descriptor: number,
+    offset: number,
+    fileDType: string,
+    shape: readonly number[],
+    channelsLast: boolean,
+    dtype: DType,
+  ): Handle
+  /** x in the file's element type; where channelsLast [co, kh, kw, ci] becomes [co, ci, kh, kw]. */
+  storeParameter(x: Handle, channelsLast: boolean, dtype: DType): Handle
 }

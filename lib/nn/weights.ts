@@ -8,6 +8,7 @@ import type { Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Conv2d } from './conv2d.ts'
 import type { Linear } from './linear.ts'
+import { TransformedWeights } from './transformedWeights.ts'
 
 /** How a parameter is laid out in files. In memory convolutions are [o, kh, kw, i] and projections [o, i]. */
 export type FileLayout =
@@ -52,6 +53,8 @@ export class Registry {
   /** Layers in definition order: what LoRA can be attached to. */
   readonly linears = new Map<string, Linear>()
   readonly convs = new Map<string, Conv2d>()
+  /** Which frozen 3x3 convolutions trade memory for time; `budget` sets how much memory. */
+  readonly transformedWeights = new TransformedWeights()
 
   constructor(
     readonly source: WeightSource,

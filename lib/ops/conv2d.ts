@@ -21,7 +21,8 @@ export interface Conv2dOptions {
   /**
    * Keep the transformed weights of fast convolutions beside `weight`, at four times its size in float32 and as much again
    * for the gradient of `x`; they are made again when `weight` changes. Default: where `weight` takes no gradient and the
-   * batch has 1024 output pixels or more. True keeps them for 256 pixels too, where they are large and the gain is small.
+   * batch has 1024 output pixels or more. True keeps them from 256 pixels on, where a
+   * call takes less than half the time but the weights are large; `nn/Conv2d` chooses within a budget.
    */
   readonly keepTransformed?: boolean
 }

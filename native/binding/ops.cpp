@@ -59,6 +59,8 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "optimizerStep", &optimizer_step);
   def(env, exports, "resizeImage", &resize_image);
   def(env, exports, "imageToTensor", &image_to_tensor);
+  def(env, exports, "loadParameter", &load_parameter);
+  def(env, exports, "storeParameter", &store_parameter);
 }
 
 }  // namespace noisewright::binding

@@ -1,60 +1,14 @@
-#include "emulation/scheduler.h"
-
-#include <signal.h>
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <deque>
-#include <exception>
-#include <memory>
 #include <utility>
+
+#include "emulation/fibers.h"
 
 namespace noisewright::emulation {
 
 namespace {
-
-constexpr size_t kStackBytes = 64 << 10;
-constexpr size_t kPageBytes = 4096;
-constexpr unsigned kMaxThreads = 1024;
-constexpr size_t kStaticBytes = 48 << 10;    // what ptxas allows
-constexpr size_t kDynamicBytes = 227 << 10;  // what the largest GPUs allow
-constexpr size_t kRedZone = 128;             // unused bytes round every shared array
-constexpr unsigned char kUnwritten = 0xFF;   // as floats: NaN
-
-enum class Waiting { kNothing, kBarrier, kWarp };
-
-struct Copy {
-  void* to;
-  const void* from;
-  size_t bytes;
-};
-
-struct Fiber {
-  void* stack_pointer;
-  uint3 thread;
-  unsigned index;  // in the block
-  Waiting waiting;
-  bool ended;
-  Place place;                            // where it waits
-  std::vector<std::vector<Copy>> copies;  // committed groups, oldest first, and the open one
-};
-
-// One warp operation that lanes are arriving at, or whose results they are reading.
-struct Group {
-  uint32_t mask = 0;
-  uint32_t arrived = 0;
-  uint32_t unread = 0;  // lanes that have yet to read; the group is free again when there are none
-  Place place;
-  alignas(16) unsigned char slots[32 * Slots::kSize];
-};
-
-struct SharedZone {
-  const char* name = nullptr;
-  size_t offset = 0, bytes = 0;
-  bool used = false;
-};
 
 std::string text(const Place& place) {
   const char* file = place.file_name();
@@ -67,72 +21,13 @@ bool same(const Place& a, const Place& b) {
   return a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0;
 }
 
-// The scheduler of one OS thread: it owns the stacks and runs one block after the other.
-class Scheduler {
- public:
-  Scheduler();
+}  // namespace
 
-  void launch(Call call, dim3 grid, dim3 block, size_t shared_bytes, void** arguments, const Schedule& schedule);
-
-  void barrier(const Place& place);
-  Slots exchange(uint32_t mask, const void* value, size_t bytes, const Place& place);
-  void finish_exchange(Group& group) { group.unread &= ~(1u << lane(*current_)); }
-  void* shared_zone(unsigned site, const char* name, size_t bytes);
-  void* dynamic_shared() { return shared_ + kStaticBytes + kRedZone; }
-
-  [[noreturn]] void fiber_main();
-  [[noreturn]] void abandon(std::exception_ptr error);
-  bool is_stack_guard(const void* address) const;
-  std::string describe(const Fiber& fiber) const;
-
-  bool running = false;
-  Indices indices;
-  Fiber* current_ = nullptr;
-  alignas(64) unsigned char emergency_stack_[32 << 10];
-  alignas(64) unsigned char signal_stack_[64 << 10];
-
- private:
-  static unsigned lane(const Fiber& fiber) { return fiber.index % 32; }
-  void run_block();
-  void wait(Waiting what, const Place& place);
-  void wake(Fiber& fiber);
-  Fiber* next_ready();
-  void release_barrier_if_complete();
-  void check_deadlock() const;
-  void check_red_zones() const;
-  void check_mask_alive(const Group& group) const;
-  Fiber& fiber_of(unsigned warp, unsigned lane) { return fibers_[warp * 32 + lane]; }
-  uint64_t random();
-  std::vector<unsigned> order_of(size_t count);
-
-  unsigned char* stacks_;
-  void* home_ = nullptr;
-  std::unique_ptr<Fiber[]> fibers_{new Fiber[kMaxThreads]};
-  unsigned count_ = 0;  // threads of the block
-  unsigned ended_ = 0;
-  unsigned arrived_ = 0;  // at the barrier
-  Place barrier_place_;
-  std::vector<Fiber*> ready_;  // a ring; a fiber stands in it at most once
-  size_t ready_head_ = 0, ready_count_ = 0;
-  std::deque<Group> groups_[kMaxThreads / 32];  // of each warp
-  std::vector<SharedZone> zones_;               // by site
-  size_t static_used_ = 0, dynamic_used_ = 0;
-  alignas(64) unsigned char shared_[kStaticBytes + kDynamicBytes + 3 * kRedZone];
-  Call call_ = nullptr;
-  void** arguments_ = nullptr;
-  std::exception_ptr error_;
-  Schedule schedule_;
-  uint64_t random_state_ = 1;
-};
-
-// One for each OS thread that launches, for as long as the process lives.
 Scheduler& scheduler() {
   thread_local Scheduler* mine __attribute__((tls_model("initial-exec"))) = nullptr;
   if (!mine) mine = new Scheduler();
   return *mine;
 }
-
-}  // namespace
 
 // Saves what a function call must preserve, changes stacks, restores. A fiber's first entry finds the address of
 // enter_fiber where the return address will be looked for, over six dummy registers.
@@ -159,9 +54,7 @@ noisewright_switch_stacks:
 .size noisewright_switch_stacks, . - noisewright_switch_stacks
 )");
 
-namespace {
-
-[[noreturn]] void enter_fiber() { scheduler().fiber_main(); }
+[[noreturn]] static void enter_fiber() { scheduler().fiber_main(); }
 
 Scheduler::Scheduler() {
   void* memory = mmap(nullptr, kMaxThreads * kStackBytes, PROT_READ | PROT_WRITE,
@@ -431,72 +324,6 @@ void Scheduler::check_red_zones() const {
     if (zone.used) check(zone.offset + zone.bytes, kRedZone, std::string("the shared array ") + zone.name);
   check(kStaticBytes, kRedZone, "its dynamic shared memory");
   check(kStaticBytes + kRedZone + dynamic_used_, kRedZone, "its dynamic shared memory");
-}
-
-}  // namespace
-
-// ---- The functions of the header
-
-Schedule Schedule::parse(const std::string& text) {
-  if (text.empty() || text == "forward") return {Order::kForward, 0};
-  if (text == "reverse") return {Order::kReverse, 0};
-  if (text.rfind("random:", 0) == 0) return {Order::kRandom, std::strtoull(text.c_str() + 7, nullptr, 10)};
-  throw KernelError("the order of emulated threads is forward, reverse or random:<seed>, not " + text);
-}
-
-void launch(Call call, dim3 grid, dim3 block, size_t shared_bytes, void** arguments, const Schedule& schedule) {
-  scheduler().launch(call, grid, block, shared_bytes, arguments, schedule);
-}
-void abandon_launch(const std::string& message) { scheduler().abandon(std::make_exception_ptr(KernelError(message))); }
-bool launch_is_running() { return scheduler().running; }
-std::string running_thread() { return scheduler().describe(*scheduler().current_); }
-bool is_stack_guard(const void* address) { return scheduler().is_stack_guard(address); }
-void use_signal_stack() {
-  stack_t s{};
-  s.ss_sp = scheduler().signal_stack_;
-  s.ss_size = sizeof scheduler().signal_stack_;
-  sigaltstack(&s, nullptr);
-}
-void* emergency_stack() { return scheduler().emergency_stack_ + sizeof scheduler().emergency_stack_; }
-
-const uint3& thread_index() { return scheduler().current_->thread; }
-const uint3& block_index() { return scheduler().indices.block; }
-const dim3& block_size() { return scheduler().indices.block_size; }
-const dim3& grid_size() { return scheduler().indices.grid_size; }
-unsigned lane_index() { return scheduler().current_->index % 32; }
-
-void barrier(Place place) { scheduler().barrier(place); }
-Slots exchange(uint32_t mask, const void* value, size_t bytes, Place place) {
-  return scheduler().exchange(mask, value, bytes, place);
-}
-void finish_exchange(const Slots& slots) { scheduler().finish_exchange(*static_cast<Group*>(slots.group)); }
-
-unsigned new_shared_site() {
-  static unsigned next = 0;
-  return next++;
-}
-void* shared_zone(unsigned site, const char* name, size_t bytes) { return scheduler().shared_zone(site, name, bytes); }
-void* dynamic_shared() { return scheduler().dynamic_shared(); }
-
-// Copies really happen in wait_for_copies, so that a forgotten wait reads what was there before.
-void postpone_copy(void* to, const void* from, size_t bytes) {
-  auto& groups = scheduler().current_->copies;
-  if (reinterpret_cast<uintptr_t>(to) % bytes || reinterpret_cast<uintptr_t>(from) % bytes)
-    throw KernelError("an asynchronous copy of " + std::to_string(bytes) +
-                      " bytes has an address not divisible by that, in " + running_thread());
-  if (groups.empty()) groups.emplace_back();
-  groups.back().push_back({to, from, bytes});
-}
-void commit_copies() {
-  auto& groups = scheduler().current_->copies;
-  groups.resize(groups.empty() ? 2 : groups.size() + 1);
-}
-void wait_for_copies(size_t pending) {
-  auto& groups = scheduler().current_->copies;
-  while (groups.size() > pending + 1) {
-    for (const Copy& copy : groups.front()) std::memcpy(copy.to, copy.from, copy.bytes);
-    groups.erase(groups.begin());
-  }
 }
 
 }  // namespace noisewright::emulation

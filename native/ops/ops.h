@@ -160,6 +160,12 @@ Tensor contiguous_forward(const Tensor& x);
 Tensor slice_backward(const Tensor& dy, const Shape& shape, int64_t axis, int64_t start);
 Tensor concat_channels_forward(const Tensor& a, const Tensor& b);
 
+// load_parameter: elements of type F64, F32, F16 or BF16 from byte `offset` of an open file, [co, ci, kh, kw] there
+// where channels_last; store_parameter: back to that layout. `shape` is memory's
+Tensor load_parameter(int64_t descriptor, int64_t offset, const std::string& file_type, const Shape& shape,
+                      bool channels_last, DType dtype);
+Tensor store_parameter(const Tensor& x, bool channels_last, DType dtype);
+
 // dropout: the mask is a function of (seed, stream, element); backward is the same call on dy
 Tensor dropout_forward(const Tensor& x, double probability, uint64_t seed, uint64_t stream);
 

@@ -37,7 +37,7 @@ struct GemmSegment {
   int64_t k = 0;
 };
 
-// v = alpha * sum + bias; pre = v; v = activation(v); c = (accumulate ? c : 0) + v + residual.
+// v = alpha * sum + bias; pre = v; v = activation(v); c = v + residual.
 struct Gemm {
   int64_t m = 0, n = 0, batch = 1;
   int segments = 1;  // products that are added
@@ -50,7 +50,6 @@ struct Gemm {
   DType c_dtype = DType::kFloat32;  // float32 or bfloat16
   RowMap rows;                      // of c, residual and pre
   int64_t c_batch_stride = 0;
-  bool accumulate = false;
   const void* residual = nullptr;  // dtype of c
   void* pre = nullptr;             // dtype of c
 };

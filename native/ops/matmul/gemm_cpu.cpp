@@ -129,7 +129,7 @@ void pack_a(const Plan& p, int segment, int64_t batch, int64_t row, int64_t rows
 }
 
 NW_INLINE bool is_plain(const Gemm& g) {
-  return g.alpha == 1 && !g.bias && g.activation == Activation::kNone && !g.accumulate && !g.residual && !g.pre;
+  return g.alpha == 1 && !g.bias && g.activation == Activation::kNone && !g.residual && !g.pre;
 }
 
 // Finishes `rows` x `columns` sums (row stride sum_stride) that stand at (row, column) of the result.
@@ -156,7 +156,6 @@ void finish(const Gemm& g, int64_t batch, int64_t row, int64_t rows, int64_t col
       if (pre) store_up_to(pre + j, v, n);
       if (g.activation != Activation::kNone) v = activate(g.activation, v);
       if (residual) v = v + load_up_to(residual + j, n);
-      if (g.accumulate) v = v + load_up_to(to + j, n);
       store_up_to(to + j, v, n);
     }
   }

@@ -1,0 +1,37 @@
+#include "ops/store_parameter/store_parameter.h"
+
+#include "core/launch.h"
+#include "ops/ops.h"
+
+namespace noisewright {
+
+Tensor store_parameter(const Tensor& x, bool channels_last, DType dtype) {
+  CHECK("storeParameter", x.contiguous(), "x must be contiguous");
+  CHECK("storeParameter", x.dtype == DType::kFloat32 || x.dtype == DType::kBFloat16, "x must be float32 or bfloat16");
+  CHECK("storeParameter", dtype == DType::kFloat32 || dtype == DType::kBFloat16 || dtype == DType::kFloat16,
+        "dtype must be float32, bfloat16 or float16");
+  StoreParameterParams p{};
+  p.from = x.dtype;
+  p.rows = 1;
+  p.channels = x.count();
+  p.taps = 1;
+  Shape shape = x.shape;
+  if (channels_last) {
+    CHECK("storeParameter", x.rank() == 4, "a convolution's weight has the shape [co, kh, kw, ci]");
+    p.rows = x.size(0);
+    p.taps = x.size(1) * x.size(2);
+    p.channels = x.size(3);
+    CHECK("storeParameter", p.taps <= 4096, "kernels are at most 64 wide");
+    shape = {x.size(0), x.size(3), x.size(1), x.size(2)};
+  }
+  p.to = dtype;
+  Tensor y = empty(x, shape, dtype);
+  launch("storeParameter", {x}, {y}, [=]() mutable {
+    p.x = x.data();
+    p.y = y.data();
+    run_kernel("storeParameter", {cpu::store_parameter}, p);
+  });
+  return y;
+}
+
+}  // namespace noisewright

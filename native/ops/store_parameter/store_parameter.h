@@ -1,0 +1,19 @@
+// A parameter as files hold it: in their layout and element type, in one pass.
+#pragma once
+#include "core/cpu_target.h"
+#include "core/dtype.h"
+
+namespace noisewright {
+
+// In memory [rows, taps, channels], in the file [rows, channels, taps].
+struct StoreParameterParams {
+  const void* x;
+  DType from;  // float32 or bfloat16
+  int64_t rows, channels, taps;
+  void* y;
+  DType to;  // float32, bfloat16 or float16
+};
+
+CPU_KERNEL(store_parameter, StoreParameterParams)
+
+}  // namespace noisewright
