@@ -1,4 +1,4 @@
-/** Files for scripts/reference/checkLdm.py, kept where the environment says so; without it, read back here. */
+/** Files for scripts/reference/check_ldm.py, kept where the environment says so; without it, read back here. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'

@@ -1,6 +1,6 @@
 """Opens single-file checkpoints of the tiny models, written by this library, the way Python tools do. Writes nothing.
 
-    python checkLdm.py FOLDER     # tinySd1.safetensors, tinySd1.ckpt, tinySd2.safetensors, tinySd2.ckpt of formula weights
+    python check_ldm.py FOLDER     # tinySd1.safetensors, tinySd1.ckpt, tinySd2.safetensors, tinySd2.ckpt of formula weights
 
 Each file goes through torch.load(weights_only=True) or safetensors, then through the conversion functions of diffusers, into
 diffusers and transformers modules, strictly. Every parameter must be the formula's, bit for bit, and the U-Net's output that of
