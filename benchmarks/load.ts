@@ -5,10 +5,13 @@
 import { closeSync, fstatSync, fsyncSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { weightsFromFile } from '../lib/checkpoints/parameterFile.ts'
+import { KeyedFile } from '../lib/checkpoints/keyedFile.ts'
+import { PartPlan } from '../lib/checkpoints/partPlan.ts'
+import { readPlan } from '../lib/checkpoints/readPlan.ts'
 import { openSafetensors, type SafetensorsTensor, writeSafetensors } from '../lib/io/safetensors.ts'
 import { ClipTextModel } from '../lib/models/clip/textModel.ts'
 import { sd1 } from '../lib/models/stableDiffusion/config.ts'
+import { parameterShapes } from '../lib/models/stableDiffusion/parameterShapes.ts'
 import { UNet } from '../lib/models/stableDiffusion/unet.ts'
 import { Vae } from '../lib/models/stableDiffusion/vae.ts'
 import { fileShape, type Model, type ParameterRecord, type WeightSource } from '../lib/nn/weights.ts'
@@ -87,7 +90,13 @@ export async function loadTask(task: Task, path: string, type: FileType): Promis
     bytes = await writeSafetensors(path, entries)
   } else if (task === 'load') {
     const file = await openSafetensors(path)
-    models(weightsFromFile(file))
+    const requests = parts.flatMap((part) =>
+      parameterShapes(part, sd1).map((parameter) => ({ ...parameter, name: `${part}.${parameter.name}` })),
+    )
+    const problems: string[] = []
+    const plan = new PartPlan(new KeyedFile(file), requests, (key) => [{ key, third: null }], problems)
+    if (problems.length > 0) throw new Error(problems.join('; '))
+    models(await readPlan(plan))
     await settle()
     await file.close()
   } else if (task === 'write') {

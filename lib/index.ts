@@ -5,26 +5,23 @@ export { noGrad } from './autograd/tape.ts'
 export { type CheckpointKind, type CheckpointReport, detectCheckpoint, type PartReport } from './checkpoints/detect.ts'
 export { type ReadDiffusersConfigOptions, readDiffusersConfig } from './checkpoints/diffusersConfig.ts'
 export {
-  findWeights,
   type LoadOptions,
   loadDiffusersFolder,
   type SaveFolderOptions,
   saveDiffusersFolder,
 } from './checkpoints/diffusersFolder.ts'
+export { findWeights } from './checkpoints/folderSource.ts'
 export { ldmKeys } from './checkpoints/keys/ldmKeys.ts'
 export type { UnseenSizes } from './checkpoints/ldmConfig.ts'
-export {
-  type LoadedCheckpoint,
-  type LoadReport,
-  loadLdmCheckpoint,
-  type ModelOptions,
-} from './checkpoints/loadLdmCheckpoint.ts'
+export type { LoadReport } from './checkpoints/ldmSource.ts'
+export { type LoadedCheckpoint, type LoadLdmOptions, loadLdmCheckpoint } from './checkpoints/loadLdmCheckpoint.ts'
 export {
   type LoadedModel,
   type LoadStableDiffusionOptions,
   loadStableDiffusion,
 } from './checkpoints/loadStableDiffusion.ts'
 export { type LoadVaeOptions, loadVae } from './checkpoints/loadVae.ts'
+export type { ModelOptions, OpenModelOptions } from './checkpoints/modelSource.ts'
 export type { PartWeights, WeightFormat } from './checkpoints/partWeights.ts'
 export { type SaveLdmOptions, saveLdmCheckpoint } from './checkpoints/saveLdmCheckpoint.ts'
 export {

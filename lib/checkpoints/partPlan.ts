@@ -1,38 +1,30 @@
-/**
- * Loading one network from a file, in two steps: every parameter is found and checked in the index, before the first byte is read;
- * then the tensors are read one by one as the network asks for them.
- */
-import { bytesOf } from '../io/tensorBytes.ts'
+/** Where each parameter of one network lies in a file: found and checked in its index, before the first byte is read. */
+import type { SafetensorsTensor } from '../io/safetensors.ts'
+import type { FileDType } from '../io/tensorBytes.ts'
 import type { TensorInfo } from '../io/tensorFile.ts'
-import { addon } from '../native/load.ts'
-import type { ParameterRequest, WeightSource } from '../nn/weights.ts'
-import { cast } from '../ops/cast.ts'
-import { markCall } from '../tensor/callSite.ts'
-import { tensor } from '../tensor/create.ts'
-import type { DType } from '../tensor/dtype.ts'
-import { scope } from '../tensor/scope.ts'
+import type { ParameterShape } from '../models/stableDiffusion/parameterShapes.ts'
+import { fileShape } from '../nn/weights.ts'
 import { formatShape, type Shape, sameShape } from '../tensor/shape.ts'
-import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { CheckpointError } from '../util/errors.ts'
 import { nearest } from '../util/nearest.ts'
 import type { KeyedFile } from './keyedFile.ts'
 import type { LdmSlot } from './keys/ldmKeys.ts'
 import { ldmShape } from './ldmShape.ts'
-import { toMemoryLayout } from './parameterFile.ts'
 
-/** Types that the device reads from the file itself. float64 is converted on the way. */
-const deviceTypes: Readonly<Record<string, DType>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }
+/** Types that parameters may have in files. */
+const floatTypes: readonly FileDType[] = ['F32', 'F16', 'BF16', 'F64']
 
-interface Place extends LdmSlot {
+/** A parameter, and the tensor that holds it. */
+export interface Place extends LdmSlot {
+  readonly parameter: ParameterShape
   readonly info: TensorInfo
 }
 
 /** Where each parameter of one network lies in a file. */
 export class PartPlan {
   readonly file: KeyedFile
-  readonly #places = new Map<string, Place>()
-  /** What had to be read ahead, by key; a tensor leaves when its last parameter has it. */
-  readonly #readAhead = new Map<string, { readonly bytes: Uint8Array; readonly dtype: DType; left: number }>()
+  /** By the parameter's name, in the order of the network. */
+  readonly places: ReadonlyMap<string, Place>
 
   /**
    * Finds and checks every parameter.
@@ -42,13 +34,15 @@ export class PartPlan {
    */
   constructor(
     file: KeyedFile,
-    requests: readonly ParameterRequest[],
+    parameters: readonly ParameterShape[],
     slots: (name: string) => readonly LdmSlot[],
     problems: string[],
   ) {
     this.file = file
-    for (const request of requests) {
-      const candidates = slots(request.name)
+    const places = new Map<string, Place>()
+    this.places = places
+    for (const parameter of parameters) {
+      const candidates = slots(parameter.name)
       const slot = candidates.find(({ key }) => file.has(key)) ?? candidates[0]!
       if (!file.has(slot.key)) {
         const near = nearest(slot.key, file.names)
@@ -57,63 +51,44 @@ export class PartPlan {
         continue
       }
       const info = file.info(slot.key)
-      const expected = ldmShape(request, slot)
+      const expected = ldmShape(parameter, slot)
       if (!sameMatrix(info.shape, expected))
         problems.push(`"${slot.key}" has shape ${formatShape(info.shape)}, expected ${formatShape(expected)}`)
-      else if (deviceTypes[info.dtype] === undefined && info.dtype !== 'F64')
+      else if (!floatTypes.includes(info.dtype))
         problems.push(`"${slot.key}" has type ${info.dtype}, expected F32, F16, BF16 or F64`)
-      else this.#places.set(request.name, { ...slot, info })
+      else places.set(parameter.name, { ...slot, parameter, info })
     }
   }
 
   /** Keys that hold parameters. */
   get used(): ReadonlySet<string> {
-    return new Set([...this.#places.values()].map(({ key }) => key))
+    return new Set([...this.places.values()].map(({ key }) => key))
   }
 
-  /** Reads what the device cannot read itself: tensors that are not one run of bytes in the file, and float64. */
-  async readAhead(): Promise<void> {
-    const { file } = this.file
-    for (const { key, info } of this.#places.values()) {
-      const dtype = deviceTypes[info.dtype]
-      if (dtype !== undefined && info.place !== undefined) continue
-      const known = this.#readAhead.get(key)
-      if (known !== undefined) {
-        known.left++
-        continue
-      }
-      const name = this.file.nameInFile(key)
-      const bytes = dtype === undefined ? bytesOf(await file.readFloat32(name)) : await file.read(name)
-      this.#readAhead.set(key, { bytes, dtype: dtype ?? 'float32', left: 1 })
-    }
+  /** Where a parameter lies. */
+  place(name: string): Place {
+    const place = this.places.get(name)
+    if (place === undefined)
+      throw new CheckpointError(this.file.path, `no tensor was found for the parameter "${name}"`)
+    return place
   }
 
-  /** Gives the parameters, each read when it is asked for. Call {@link readAhead} first. */
-  readonly source: WeightSource = (request) =>
-    scope(() => {
-      const place = this.#places.get(request.name)
-      if (place === undefined)
-        throw new CheckpointError(this.file.path, `no tensor was found for the parameter "${request.name}"`)
-      const stored = toMemoryLayout(this.#tensor(place, request), request)
-      return cast(stored, { dtype: request.dtype })
-    })
-
-  /** The parameter in the axes of files, without the unit axes that matrices may have there. */
-  #tensor({ key, third, info }: Place, request: ParameterRequest): Tensor {
-    const shape = third === null ? info.shape : [info.shape[0]! / 3, ...info.shape.slice(1)]
-    const inFile = request.layout === 'conv' ? shape : request.shape
-    const ahead = this.#readAhead.get(key)
-    if (ahead !== undefined) {
-      const { bytes, dtype } = ahead
-      if (--ahead.left === 0) this.#readAhead.delete(key)
-      const length = third === null ? bytes.length : bytes.length / 3
-      const start = (third ?? 0) * length
-      return tensor(bytes.subarray(start, start + length), inFile, { dtype })
-    }
-    const { descriptor, byteOffset } = info.place!
-    const offset = byteOffset + (third ?? 0) * (info.byteLength / 3)
-    markCall()
-    return wrap(addon.fileTensor(descriptor, offset, inFile, deviceTypes[info.dtype]!))
+  /**
+   * The parameters as the writers of files take them: in the names and shapes of diffusers and the type of the file, their bytes
+   * read when their turn comes.
+   */
+  entries(): SafetensorsTensor[] {
+    return [...this.places.values()].map(({ parameter, key, third, info }) => ({
+      name: parameter.name,
+      dtype: info.dtype,
+      shape: fileShape(parameter.shape, parameter.layout),
+      data: async () => {
+        const bytes = await this.file.file.read(this.file.nameInFile(key))
+        if (third === null) return bytes
+        const length = bytes.byteLength / 3
+        return bytes.subarray(third * length, (third + 1) * length)
+      },
+    }))
   }
 }
 

@@ -4,11 +4,11 @@ import { detectCheckpoint } from '../../lib/checkpoints/detect.ts'
 import { ldmKeys } from '../../lib/checkpoints/keys/ldmKeys.ts'
 import { ldmShape } from '../../lib/checkpoints/ldmShape.ts'
 import type { TensorIndex } from '../../lib/checkpoints/modelFamilies.ts'
-import { parameterRequests } from '../../lib/checkpoints/parameterList.ts'
 import { openTensorFile } from '../../lib/io/openTensorFile.ts'
 import type { FileDType } from '../../lib/io/tensorBytes.ts'
 import { writeTorchFile } from '../../lib/io/torchFileWriter.ts'
 import { sd2 } from '../../lib/models/stableDiffusion/config.ts'
+import { parameterShapes } from '../../lib/models/stableDiffusion/parameterShapes.ts'
 import { zerosOf } from '../support/checkpoints.ts'
 import { makeFolder } from '../support/pictures.ts'
 
@@ -34,7 +34,7 @@ describe('detectCheckpoint', () => {
   it('tells a full-size 2.x checkpoint from its index, with the types of each part', () => {
     const types = { unet: 'F16', textEncoder: 'F32', vae: 'BF16' } as const
     const entries = (['unet', 'textEncoder', 'vae'] as const).flatMap((part) =>
-      parameterRequests(part, sd2).map((request): Entry => {
+      parameterShapes(part, sd2).map((request): Entry => {
         const slot = ldmKeys(part, sd2).toLdm(request.name)!
         return [slot.key, ldmShape(request, slot), types[part]]
       }),

@@ -165,7 +165,8 @@ describe('a damaged diffusers folder', () => {
     )
     const error = await refusal(folder)
     expect(error).toBeInstanceOf(CheckpointError)
-    expect(error.message).toBe(`${path}: tensor "conv_in.weight" has shape [32, 3, 3, 4]; expected [32, 4, 3, 3]`)
+    expect(error.message).toContain('"conv_in.weight" has shape [32, 3, 3, 4], expected [32, 4, 3, 3]')
+    expect((error as CheckpointError).path).toBe(path)
   })
 
   it.each([0.999, 0.3, 0.0001, 0])('with a file cut to %d of its length is refused with the file', async (share) => {

@@ -4,7 +4,8 @@ import { basename, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { readDiffusersConfig } from '../../lib/checkpoints/diffusersConfig.ts'
-import { findWeights, type LoadOptions, loadDiffusersFolder } from '../../lib/checkpoints/diffusersFolder.ts'
+import { type LoadOptions, loadDiffusersFolder } from '../../lib/checkpoints/diffusersFolder.ts'
+import { findWeights } from '../../lib/checkpoints/folderSource.ts'
 import { toFileLayout } from '../../lib/checkpoints/parameterFile.ts'
 import { partFolders } from '../../lib/checkpoints/partWeights.ts'
 import { openSafetensors, type SafetensorsTensor, writeSafetensors } from '../../lib/io/safetensors.ts'
@@ -181,7 +182,7 @@ describe('weights beyond the ordinary', () => {
     const error = await refusal(folder)
     expect(error).toBeInstanceOf(CheckpointError)
     expect(error.message).toBe(
-      `${join(folder, file)}: expected only the weights that the configuration describes, found also encoder.adapter.weight`,
+      `${join(folder, file)}: a tensor is not as the model described by the configuration has them: "encoder.adapter.weight" is a tensor that it does not have`,
     )
     expect(await liveBuffers()).toBe(baseline)
   })

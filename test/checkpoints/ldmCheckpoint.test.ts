@@ -5,8 +5,8 @@ import { loadDiffusersFolder, saveDiffusersFolder } from '../../lib/checkpoints/
 import { KeyedFile } from '../../lib/checkpoints/keyedFile.ts'
 import { ldmKeys } from '../../lib/checkpoints/keys/ldmKeys.ts'
 import { loadLdmCheckpoint } from '../../lib/checkpoints/loadLdmCheckpoint.ts'
-import { parameterRequests } from '../../lib/checkpoints/parameterList.ts'
 import { PartPlan } from '../../lib/checkpoints/partPlan.ts'
+import { readPlan } from '../../lib/checkpoints/readPlan.ts'
 import { saveLdmCheckpoint } from '../../lib/checkpoints/saveLdmCheckpoint.ts'
 import { openTensorFile } from '../../lib/io/openTensorFile.ts'
 import { bytesOf, bytesToFloat32, float32ToBytes } from '../../lib/io/tensorBytes.ts'
@@ -14,6 +14,7 @@ import type { TensorFile } from '../../lib/io/tensorFile.ts'
 import { openTorchFile } from '../../lib/io/torchFile.ts'
 import { ClipTextModel } from '../../lib/models/clip/textModel.ts'
 import type { StableDiffusionConfig } from '../../lib/models/stableDiffusion/config.ts'
+import { parameterShapes } from '../../lib/models/stableDiffusion/parameterShapes.ts'
 import { StableDiffusion } from '../../lib/models/stableDiffusion/stableDiffusion.ts'
 import { randomWeights } from '../../lib/nn/init.ts'
 import {
@@ -306,13 +307,13 @@ describe('variations of single-file checkpoints', () => {
     }
     const problems: string[] = []
     const keys = ldmKeys('textEncoder', small2)
-    const requests = parameterRequests('textEncoder', small2)
+    const requests = parameterShapes('textEncoder', small2)
     const plan = new PartPlan(new KeyedFile(scattered), requests, (name) => [keys.toLdm(name)!], problems)
     expect(problems).toEqual([])
-    await plan.readAhead()
+    const source = await readPlan(plan)
     await file.close()
     const expected = new StableDiffusion(small2, () => randomWeights(5))
-    const text = new ClipTextModel(small2.textEncoder, plan.source)
+    const text = new ClipTextModel(small2.textEncoder, source)
     expect(await valuesOf(text.registry)).toEqual(await valuesOf(expected.textEncoder.registry))
     text.dispose()
     expected.dispose()

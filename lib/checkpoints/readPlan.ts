@@ -1,0 +1,110 @@
+/** From what a plan found in a file to tensors on the device, one by one as a network asks for them. */
+import { bytesOf } from '../io/tensorBytes.ts'
+import type { StableDiffusionConfig } from '../models/stableDiffusion/config.ts'
+import { type ModelPart, StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
+import type { ParameterRequest, WeightSource } from '../nn/weights.ts'
+import { cast } from '../ops/cast.ts'
+import { type LoadableType, loadParameter } from '../ops/loadParameter.ts'
+import { tensor } from '../tensor/create.ts'
+import type { DType, FloatDType } from '../tensor/dtype.ts'
+import { scope } from '../tensor/scope.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { toMemoryLayout } from './parameterFile.ts'
+import type { PartPlan, Place } from './partPlan.ts'
+
+const deviceTypes: Readonly<Record<string, DType>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }
+
+/** The bytes of a tensor that is no one run in its file; they leave when its last parameter has them. */
+interface Gathered {
+  readonly bytes: Uint8Array
+  readonly dtype: DType
+  left: number
+}
+
+/**
+ * Gives a network its parameters, each read from the file when it is asked for, converted and laid out on the way. Tensors that are not one
+ * run of bytes in the file (views in PyTorch files) are gathered before.
+ */
+export async function readPlan(plan: PartPlan): Promise<WeightSource> {
+  const { file } = plan.file
+  const gathered = new Map<string, Gathered>()
+  for (const { key, info } of plan.places.values()) {
+    if (info.place !== undefined) continue
+    const known = gathered.get(key)
+    if (known !== undefined) {
+      known.left++
+      continue
+    }
+    const name = plan.file.nameInFile(key)
+    const dtype = deviceTypes[info.dtype]
+    const bytes = dtype === undefined ? bytesOf(await file.readFloat32(name)) : await file.read(name)
+    gathered.set(key, { bytes, dtype: dtype ?? 'float32', left: 1 })
+  }
+  return (request) =>
+    scope(() => {
+      const place = plan.place(request.name)
+      const whole = gathered.get(place.key)
+      if (whole === undefined) return fromDisk(place, request)
+      if (--whole.left === 0) gathered.delete(place.key)
+      return fromMemory(place, whole, request)
+    })
+}
+
+/** Read by the device when it gets there: converted and laid out in one pass. */
+function fromDisk({ third, info }: Place, { shape, layout, dtype }: ParameterRequest): Tensor {
+  const { descriptor, byteOffset } = info.place!
+  const offset = byteOffset + (third ?? 0) * (info.byteLength / 3)
+  const loaded = loadParameter(
+    { descriptor, byteOffset: offset },
+    {
+      fileDType: info.dtype as LoadableType,
+      shape,
+      layout: layout === 'conv' ? 'conv' : 'same',
+      dtype: dtype === 'bfloat16' ? 'bfloat16' : 'float32',
+    },
+  )
+  return dtype === 'float16' ? cast(loaded, { dtype }) : loaded
+}
+
+function fromMemory({ third, info }: Place, { bytes, dtype }: Gathered, request: ParameterRequest): Tensor {
+  const shape = third === null ? info.shape : [info.shape[0]! / 3, ...info.shape.slice(1)]
+  const length = third === null ? bytes.length : bytes.length / 3
+  const start = (third ?? 0) * length
+  const inFile = tensor(bytes.subarray(start, start + length), request.layout === 'conv' ? shape : request.shape, {
+    dtype,
+  })
+  return cast(toMemoryLayout(inFile, request), { dtype: request.dtype })
+}
+
+/**
+ * Makes something whose tensors are read from files, and waits for the reads: failures of the device show at the next wait, and
+ * the files may be closed after it.
+ * @throws what the reads threw; what was made is disposed
+ */
+export async function finishReads<Made extends { dispose(): void }>(make: () => Made): Promise<Made> {
+  const made = make()
+  const fence = tensor([0], [1])
+  try {
+    await fence.read()
+    return made
+  } catch (error) {
+    made.dispose()
+    throw error
+  } finally {
+    fence.dispose()
+  }
+}
+
+/** A whole model whose parts have been found. @param dtypes what each part is stored and computed in. Default float32 */
+export async function readModel(
+  config: StableDiffusionConfig,
+  parts: Readonly<Record<ModelPart, PartPlan>>,
+  dtypes: Readonly<Partial<Record<ModelPart, FloatDType>>> = {},
+): Promise<StableDiffusion> {
+  const sources: Readonly<Record<ModelPart, WeightSource>> = {
+    unet: await readPlan(parts.unet),
+    textEncoder: await readPlan(parts.textEncoder),
+    vae: await readPlan(parts.vae),
+  }
+  return finishReads(() => new StableDiffusion(config, (part) => sources[part], dtypes))
+}
