@@ -87,7 +87,8 @@ export function detectCheckpoint(index: TensorIndex): CheckpointReport {
   }
 }
 
-function summarize(index: TensorIndex, names: readonly string[]): PartReport | null {
+/** Counts the tensors of those names; null for none. */
+export function summarize(index: TensorIndex, names: readonly string[]): PartReport | null {
   if (names.length === 0) return null
   const counts = new Map<FileDType, number>()
   let [parameterCount, bytes] = [0, 0]
