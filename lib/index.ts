@@ -2,6 +2,12 @@
 export { backward, backwardInTurns } from './autograd/backward.ts'
 export { recompute } from './autograd/recompute.ts'
 export { noGrad } from './autograd/tape.ts'
+export {
+  type ConversionReport,
+  convertCheckpoint,
+  type WriteTargetOptions,
+} from './checkpoints/convertCheckpoint.ts'
+export { type ConvertedFile, type ConvertFileOptions, convertFile } from './checkpoints/convertFile.ts'
 export { type CheckpointKind, type CheckpointReport, detectCheckpoint, type PartReport } from './checkpoints/detect.ts'
 export { type ReadDiffusersConfigOptions, readDiffusersConfig } from './checkpoints/diffusersConfig.ts'
 export {
@@ -11,6 +17,8 @@ export {
   saveDiffusersFolder,
 } from './checkpoints/diffusersFolder.ts'
 export { findWeights } from './checkpoints/folderSource.ts'
+export { type FileReport, type InspectedFormat, inspectFile } from './checkpoints/inspect.ts'
+export type { EmbeddingReport, LoraReport } from './checkpoints/inspectNetworks.ts'
 export { ldmKeys } from './checkpoints/keys/ldmKeys.ts'
 export type { UnseenSizes } from './checkpoints/ldmConfig.ts'
 export type { LoadReport } from './checkpoints/ldmSource.ts'
@@ -21,9 +29,13 @@ export {
   loadStableDiffusion,
 } from './checkpoints/loadStableDiffusion.ts'
 export { type LoadVaeOptions, loadVae } from './checkpoints/loadVae.ts'
+export { type LoraToMerge, type MergeReport, mergeLoraIntoCheckpoint } from './checkpoints/mergeLoraFile.ts'
+export type { EntryProgress } from './checkpoints/modelEntries.ts'
 export type { ModelOptions, OpenModelOptions } from './checkpoints/modelSource.ts'
 export type { PartWeights, WeightFormat } from './checkpoints/partWeights.ts'
 export { type SaveLdmOptions, saveLdmCheckpoint } from './checkpoints/saveLdmCheckpoint.ts'
+export type { Suspicion } from './checkpoints/suspicion.ts'
+export type { SaveModelAs } from './checkpoints/writeModel.ts'
 export {
   type DatasetConfig,
   type DatasetGroupConfig,
@@ -63,6 +75,12 @@ export { type ModelPart, StableDiffusion } from './models/stableDiffusion/stable
 export { UNet } from './models/stableDiffusion/unet.ts'
 export { Vae } from './models/stableDiffusion/vae.ts'
 export { attachLoraFile, type LoraStrength } from './networks/attachLora.ts'
+export {
+  type ConvertLoraOptions,
+  type ConvertNetworkOptions,
+  convertLora,
+  convertTextualInversion,
+} from './networks/convertLora.ts'
 export { type KohyaLoraModule, readKohyaLora, type SavePrecision, writeKohyaLora } from './networks/kohyaLora.ts'
 export { attachLora, LoraNetwork, type LoraOptions } from './networks/lora.ts'
 export { type LoraFile, type LoraFileModule, type LoraMatrix, readLora } from './networks/loraFile.ts'

@@ -38,3 +38,10 @@ export function formatLearningRates(rates: Readonly<Record<string, number>>): st
 export function formatCount(count: number, noun: string): string {
   return `${count.toLocaleString('en-US')} ${noun}${count === 1 ? '' : 's'}`
 }
+
+/** A text from a file on one line: characters that steer a terminal are shown by their numbers. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (character) =>
+    character === '\n' ? '\\n' : `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  )
+}

@@ -5,6 +5,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { describeTrainOptions } from '../config/describeTrainOptions.ts'
 import { exitCodes, NoisewrightError } from '../util/errors.ts'
 import { packageRoot } from '../util/packageRoot.ts'
+import { addFileCommands } from './fileCommands.ts'
 import { type CliHost, processHost } from './host.ts'
 import type { TrainNetworkCommandOptions } from './trainNetwork.ts'
 
@@ -91,6 +92,8 @@ function buildProgram(
       const { demoCommand } = await import('./demo.ts')
       setExitCode(await demoCommand(options, host))
     })
+
+  addFileCommands(program, host, setExitCode)
   return program
 }
 
