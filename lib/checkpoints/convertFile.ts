@@ -71,13 +71,11 @@ export async function convertFile(
     style: loraStyle,
     config: loraConfig,
   })
-  return { description: `LoRA of ${modules} modules in the style ${style}`, notes: [] }
+  return { description: `LoRA of ${modules} ${modules === 1 ? 'module' : 'modules'} in the style ${style}`, notes: [] }
 }
 
 /** What is no model: found in the index of a file on this machine; null for everything else. */
-async function smallNetwork(
-  path: string,
-): Promise<{
+async function smallNetwork(path: string): Promise<{
   readonly kind: 'lora' | 'textualInversion'
   readonly description: string
   readonly width: number

@@ -72,7 +72,7 @@ export async function inspectFile(path: string): Promise<FileReport> {
     if (status.isDirectory()) return await inspectFolder(path)
     return await inspectTensors(path, status.size)
   } catch (error) {
-    if (error instanceof CheckpointError) return unreadable(withoutPath(error))
+    if (error instanceof CheckpointError) return unreadable(error.path === path ? withoutPath(error) : error.message)
     // A folder that lacks a file, a shard that is gone: the model is what is damaged.
     if (error instanceof IoError && error.path !== path) return unreadable(error.message)
     throw error

@@ -49,7 +49,7 @@ export function addFileCommands(program: Command, host: CliHost, setExitCode: (c
     .command('merge-lora')
     .description('Merge LoRA files into the weights of a model, for good.')
     .argument('<model>', 'a file, a diffusers folder or a hub id')
-    .requiredOption('--lora <file[:multiplier]...>', 'LoRA files, each with its strength (default 1)')
+    .requiredOption('--lora <file...>', 'LoRA files, each with its strength after a colon or not: frog.safetensors:0.8')
     .requiredOption('--output <target>', 'a file or a folder to be written')
   addModelOptions(merge).action(async (model: string, options: MergeLoraCommandOptions) => {
     const { mergeLoraCommand } = await import('./mergeLora.ts')
