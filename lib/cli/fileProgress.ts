@@ -47,6 +47,16 @@ export async function runFileWork(host: CliHost, work: (options: FileWork) => Pr
   }
 }
 
+/** Lines about the download of a model: on a terminal the last one ends when its file is whole. */
+export function downloadLines(host: CliHost): (progress: HubProgress) => void {
+  const report = reporter(host)
+  return ({ file, receivedBytes, totalBytes }) => {
+    const isWhole = receivedBytes >= totalBytes
+    report(`downloading ${file}: ${formatBytes(receivedBytes)} of ${formatBytes(totalBytes)}`, isWhole)
+    if (isWhole && host.stderr.isTTY) host.stderr.write('\n')
+  }
+}
+
 function reporter({ stderr }: CliHost): (line: string, due: boolean) => void {
   let last = Number.NEGATIVE_INFINITY
   return (line, due) => {

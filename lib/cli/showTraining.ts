@@ -1,15 +1,20 @@
 /** Runs a training and shows it. */
+import type { HubProgress } from '../hub/resolveHubModel.ts'
 import type { TrainEvent } from '../train/events.ts'
 import { logEvents } from '../train/logEvents.ts'
 import type { TrainNetworkConfig } from '../train/trainNetworkConfig.ts'
 import { exitCodes } from '../util/errors.ts'
+import { downloadLines } from './fileProgress.ts'
 import type { CliHost } from './host.ts'
 import { listenForInterrupts } from './interrupts.ts'
 import { createProgress } from './progress.ts'
 import { describeEvent, isRemark } from './report.ts'
 
 /** Starts a training. */
-export type Train = (config: TrainNetworkConfig, options: { readonly signal: AbortSignal }) => AsyncIterable<TrainEvent>
+export type Train = (
+  config: TrainNetworkConfig,
+  options: { readonly signal: AbortSignal; readonly onDownload: (progress: HubProgress) => void },
+) => AsyncIterable<TrainEvent>
 
 export interface ShowTrainingOptions {
   /** Default: `trainNetwork`. */
@@ -35,7 +40,10 @@ export async function showTraining(
   })
   let interrupted = false
   try {
-    for await (const event of logEvents(start(config, { signal: interrupts.signal }), config.logging)) {
+    for await (const event of logEvents(
+      start(config, { signal: interrupts.signal, onDownload: downloadLines(host) }),
+      config.logging,
+    )) {
       onEvent(event)
       if (event.type === 'end') {
         progress.stop()

@@ -5,6 +5,7 @@ import { epochBatches, readBatches } from '../data/batches.ts'
 import { type DatasetGroup, loadDatasetGroup } from '../data/datasetGroup.ts'
 import { describeDatasetGroup } from '../data/report.ts'
 import { noiseSchedule } from '../diffusion/noiseSchedule.ts'
+import type { HubProgress } from '../hub/resolveHubModel.ts'
 import type { WritableFileSystem } from '../io/atomicWrite.ts'
 import { toIoError } from '../io/systemError.ts'
 import { type ClipTokenizer, loadClipTokenizer } from '../models/clip/tokenizer.ts'
@@ -37,6 +38,8 @@ export interface TrainNetworkOptions {
   readonly signal?: AbortSignal | undefined
   /** How weights and previews are written. Default: `node:fs/promises`; a program may watch or limit the writes. */
   readonly fileSystem?: WritableFileSystem | undefined
+  /** How the download of a model given by hub id goes. */
+  readonly onDownload?: ((progress: HubProgress) => void) | undefined
 }
 
 /**
@@ -80,6 +83,7 @@ async function openSession(config: TrainNetworkConfig, options: TrainNetworkOpti
     vParameterization: model.vParameterization || undefined,
     vae: model.vae ?? undefined,
     dtypes: { unet: dtype, vae: dtype },
+    hub: { signal: options.signal, onProgress: options.onDownload },
   })
   try {
     const described = config.network.noMetadata ? null : await describeModels(config)
