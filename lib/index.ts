@@ -2,6 +2,7 @@
 export { backward, backwardInTurns } from './autograd/backward.ts'
 export { recompute } from './autograd/recompute.ts'
 export { noGrad } from './autograd/tape.ts'
+export { type CheckpointKind, type CheckpointReport, detectCheckpoint, type PartReport } from './checkpoints/detect.ts'
 export { type ReadDiffusersConfigOptions, readDiffusersConfig } from './checkpoints/diffusersConfig.ts'
 export {
   findWeights,
@@ -10,7 +11,22 @@ export {
   type SaveFolderOptions,
   saveDiffusersFolder,
 } from './checkpoints/diffusersFolder.ts'
+export { ldmKeys } from './checkpoints/keys/ldmKeys.ts'
+export type { UnseenSizes } from './checkpoints/ldmConfig.ts'
+export {
+  type LoadedCheckpoint,
+  type LoadReport,
+  loadLdmCheckpoint,
+  type ModelOptions,
+} from './checkpoints/loadLdmCheckpoint.ts'
+export {
+  type LoadedModel,
+  type LoadStableDiffusionOptions,
+  loadStableDiffusion,
+} from './checkpoints/loadStableDiffusion.ts'
+export { type LoadVaeOptions, loadVae } from './checkpoints/loadVae.ts'
 export type { PartWeights, WeightFormat } from './checkpoints/partWeights.ts'
+export { type SaveLdmOptions, saveLdmCheckpoint } from './checkpoints/saveLdmCheckpoint.ts'
 export {
   type DatasetConfig,
   type DatasetGroupConfig,
@@ -28,7 +44,9 @@ export {
   type ResolveHubModelOptions,
   resolveHubModel,
 } from './hub/resolveHubModel.ts'
+export { openTensorFile } from './io/openTensorFile.ts'
 export { openSafetensors, type SafetensorsFile, type SafetensorsTensor, writeSafetensors } from './io/safetensors.ts'
+export type { TensorFile, TensorInfo } from './io/tensorFile.ts'
 export { type ClipTextConfig, clipL, openClipH } from './models/clip/config.ts'
 export { ClipTextModel, type ClipTextOutput } from './models/clip/textModel.ts'
 export { ClipTokenizer, loadClipTokenizer } from './models/clip/tokenizer.ts'

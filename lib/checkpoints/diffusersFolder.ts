@@ -15,6 +15,7 @@ import { ArgumentError, CheckpointError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
 import { readDiffusersConfig } from './diffusersConfig.ts'
 import { diffusersConfigFiles } from './diffusersConfigText.ts'
+import { oldVaeNames } from './keys/vae.ts'
 import { fileEntry, type ParameterFileDType, type ReadAhead, readAhead, weightsFromFile } from './parameterFile.ts'
 import {
   findPartWeights,
@@ -28,21 +29,12 @@ import { makeTokenizerFiles, readTokenizerFiles } from './tokenizerFiles.ts'
 
 const modelParts = ['unet', 'textEncoder', 'vae'] as const satisfies readonly ModelPart[]
 
-/** Older libraries named the attention of the VAE differently. */
-const oldVaeNames: readonly (readonly [string, string])[] = [
-  ['.to_q.', '.query.'],
-  ['.to_k.', '.key.'],
-  ['.to_v.', '.value.'],
-  ['.to_out.0.', '.proj_attn.'],
-]
-
 /** Other names that a parameter may have in the files of a part. */
 const aliases: Readonly<Record<ModelPart, (name: string) => readonly string[]>> = {
   unet: () => [],
   // transformers 5 writes the text encoder without the outer module's name.
   textEncoder: (name) => [name.replace(/^text_model\./, '')],
-  vae: (name) =>
-    oldVaeNames.filter(([current]) => name.includes(current)).map(([current, old]) => name.replace(current, old)),
+  vae: oldVaeNames,
 }
 
 export interface LoadOptions {
@@ -92,7 +84,7 @@ export async function loadDiffusersFolder(folder: string, options: LoadOptions =
     throw new CheckpointError(
       folder,
       found
-        ? 'is a file; expected a folder in the diffusers layout (unet/, text_encoder/, vae/, scheduler/). Checkpoint files come with a later version'
+        ? 'is a file; expected a folder in the diffusers layout (unet/, text_encoder/, vae/, scheduler/). Use loadStableDiffusion for checkpoint files'
         : 'no such folder; expected a model in the diffusers layout (unet/, text_encoder/, vae/, scheduler/)',
     )
   const config = await readDiffusersConfig(folder, { predictionType })

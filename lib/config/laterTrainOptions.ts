@@ -3,15 +3,7 @@ import type { TrainOptionType } from './trainOptionTable.ts'
 /** Options of sd-scripts' train_network.py that this version refuses by name, so that none is ignored in silence. */
 export const laterTrainOptions: Readonly<Record<string, TrainOptionType>> = {
   ...typed('flag', [
-    ...[
-      'v2',
-      'v_parameterization',
-      'color_aug',
-      'random_crop',
-      'debug_dataset',
-      'cache_latents_to_disk',
-      'weighted_captions',
-    ],
+    ...['color_aug', 'random_crop', 'debug_dataset', 'cache_latents_to_disk', 'weighted_captions'],
     ...[
       'save_state',
       'save_state_on_train_end',
@@ -81,7 +73,7 @@ export const laterTrainOptions: Readonly<Record<string, TrainOptionType>> = {
     ],
   ]),
   ...typed('text', [
-    ...['tokenizer_cache_dir', 'face_crop_aug_range', 'dataset_class', 'in_json', 'resume', 'vae', 'wandb_api_key'],
+    ...['tokenizer_cache_dir', 'face_crop_aug_range', 'dataset_class', 'in_json', 'resume', 'wandb_api_key'],
     ...['wandb_run_name', 'log_tracker_config', 'console_log_level', 'console_log_file', 'huggingface_repo_id'],
     ...['huggingface_repo_type', 'huggingface_path_in_repo', 'huggingface_token', 'huggingface_repo_visibility'],
     ...[

@@ -66,7 +66,20 @@ export const trainOptions = [
     ...text,
     name: 'pretrained_model_name_or_path',
     required: true,
-    help: 'Folder of the model to start from, in the diffusers layout.',
+    help: 'Model to start from: a checkpoint file (.safetensors, .ckpt), a folder in the diffusers layout, or a hub id.',
+  },
+  { ...model, ...flag, name: 'v2', help: 'The model must be Stable Diffusion 2.x; without it the files tell.' },
+  {
+    ...model,
+    ...flag,
+    name: 'v_parameterization',
+    help: 'The model predicts velocity. Needed for 2.x files that do not store it; without it the files tell, else noise.',
+  },
+  {
+    ...model,
+    ...text,
+    name: 'vae',
+    help: "VAE in place of the model's own: a folder, a .safetensors, .ckpt or .bin file, another checkpoint, or a hub id.",
   },
   {
     ...model,

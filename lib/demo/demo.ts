@@ -35,7 +35,7 @@ export async function prepareDemo(folder: string, options: DemoOptions = {}): Pr
     models.dispose()
   }
   return {
-    model: { path: modelFolder, clipSkip: null, maxTokenLength: null },
+    model: { path: modelFolder, v2: false, vParameterization: false, vae: null, clipSkip: null, maxTokenLength: null },
     data: {
       source: { configFile: data.datasetFile },
       fallbacks: {},

@@ -1,6 +1,6 @@
 /** What a LoRA training writes: the file, every so often and at the end, and previews made from the file just written. */
 import { mkdir } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { datasetMetadata } from '../data/bookkeeping.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
 import type { WritableFileSystem } from '../io/atomicWrite.ts'
@@ -16,6 +16,9 @@ import type { PreviewEvent, SaveEvent } from './events.ts'
 import { outputName, type StepPlan } from './schedule.ts'
 import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
 
+/** The model that is trained on, and the VAE that was given in place of its own. */
+export type DescribedModels = Required<Pick<TrainingFacts, 'model'>> & Pick<TrainingFacts, 'vae'>
+
 export interface LoraOutputParts {
   readonly config: TrainNetworkConfig
   readonly seed: number
@@ -23,6 +26,8 @@ export interface LoraOutputParts {
   readonly models: StableDiffusion
   readonly tokenizer: ClipTokenizer
   readonly prompts: readonly PromptSpec[]
+  /** Null: the files get no metadata that needs it. */
+  readonly described: DescribedModels | null
   readonly network: LoraNetwork
   readonly plan: StepPlan
   /** Once aborted, no more pictures are drawn. */
@@ -92,7 +97,7 @@ export class LoraOutput {
   }
 
   #facts(network: NetworkFacts): TrainingFacts {
-    const { config, seed, group, plan, models } = this.#parts
+    const { config, seed, group, plan, models, described } = this.#parts
     const { model, data, optimizer, training, output } = config
     return {
       sessionId: this.#sessionId,
@@ -133,7 +138,7 @@ export class LoraOutput {
       priorLossWeight: data.priorLossWeight,
       minSnrGamma: training.minSnrGamma,
       scaleWeightNorms: null,
-      model: { name: basename(model.path) },
+      ...described,
       data: datasetMetadata(group),
     }
   }

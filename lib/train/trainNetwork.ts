@@ -1,6 +1,6 @@
 /** A LoRA training from configuration to files, as an async iterator of events. */
 import { mkdir } from 'node:fs/promises'
-import { loadDiffusersFolder } from '../checkpoints/diffusersFolder.ts'
+import { loadStableDiffusion } from '../checkpoints/loadStableDiffusion.ts'
 import { epochBatches, readBatches } from '../data/batches.ts'
 import { type DatasetGroup, loadDatasetGroup } from '../data/datasetGroup.ts'
 import { describeDatasetGroup } from '../data/report.ts'
@@ -22,8 +22,9 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { DataError } from '../util/errors.ts'
 import type { TrainEvent } from './events.ts'
 import { encodePictures, LatentCache, pictureTensor } from './latents.ts'
-import { LoraOutput } from './loraOutput.ts'
+import { type DescribedModels, LoraOutput } from './loraOutput.ts'
 import { LoraMethod } from './methods/lora.ts'
+import { modelFacts } from './modelFacts.ts'
 import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
 import { type TrainBatch, Trainer } from './trainer.ts'
 import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
@@ -74,8 +75,14 @@ async function openSession(config: TrainNetworkConfig, options: TrainNetworkOpti
     throw toIoError(output.folder, 'create the output folder', error)
   })
   const dtype = training.mixedPrecision === 'bf16' ? 'bfloat16' : 'float32'
-  const models = await loadDiffusersFolder(model.path, { dtypes: { unet: dtype, vae: dtype } })
+  const { models, notes } = await loadStableDiffusion(model.path, {
+    v2: model.v2 || undefined,
+    vParameterization: model.vParameterization || undefined,
+    vae: model.vae ?? undefined,
+    dtypes: { unet: dtype, vae: dtype },
+  })
   try {
+    const described = config.network.noMetadata ? null : await describeModels(config)
     const tokenizer = await loadClipTokenizer({ variant: models.config.version === 2 ? 'sd2' : 'sd1' })
     return new TrainNetworkSession({
       config,
@@ -84,13 +91,22 @@ async function openSession(config: TrainNetworkConfig, options: TrainNetworkOpti
       models,
       tokenizer,
       prompts,
-      warnings: [...group.warnings, ...promptWarnings],
+      described,
+      warnings: [...notes, ...group.warnings, ...promptWarnings],
       options,
     })
   } catch (error) {
     models.dispose()
     throw error
   }
+}
+
+async function describeModels({ model }: TrainNetworkConfig): Promise<DescribedModels> {
+  const [base, vae] = await Promise.all([
+    modelFacts(model.path),
+    model.vae === null ? undefined : modelFacts(model.vae),
+  ])
+  return { model: base, ...(vae === undefined ? {} : { vae }) }
 }
 
 /** A seed for a run that was given none: a whole number below 2^32. */
@@ -108,7 +124,8 @@ interface SessionParts {
   readonly models: StableDiffusion
   readonly tokenizer: ClipTokenizer
   readonly prompts: readonly PromptSpec[]
-  /** About the data and the prompts. */
+  readonly described: DescribedModels | null
+  /** About the model, the data and the prompts. */
   readonly warnings: readonly string[]
   readonly options: TrainNetworkOptions
 }
@@ -130,7 +147,7 @@ class TrainNetworkSession {
   readonly #disposers: (() => void)[] = []
 
   constructor(parts: SessionParts) {
-    const { config, seed, group, models, tokenizer, prompts, warnings } = parts
+    const { config, seed, group, models, tokenizer, prompts, described, warnings } = parts
     const { model, network, training, optimizer } = config
     this.#config = config
     this.#seed = seed
@@ -188,6 +205,7 @@ class TrainNetworkSession {
       models,
       tokenizer,
       prompts,
+      described,
       network: this.#method.network,
       plan: this.#plan,
       ...parts.options,

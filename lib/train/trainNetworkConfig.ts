@@ -14,8 +14,14 @@ export type SchedulerName =
 
 export interface TrainNetworkConfig {
   readonly model: {
-    /** A folder in the diffusers layout. */
+    /** A checkpoint file, or a folder in the diffusers layout. */
     readonly path: string
+    /** The model must be 2.x. False: the files tell. */
+    readonly v2: boolean
+    /** The model predicts velocity. False: the files tell; noise where they do not. */
+    readonly vParameterization: boolean
+    /** VAE in place of the model's own, in any form that `loadVae` takes. */
+    readonly vae: string | null
     /** Hidden state that conditions the U-Net, counted from the end. Null: the last. */
     readonly clipSkip: number | null
     /** 75 (null), 150 or 225 caption tokens. */

@@ -68,6 +68,9 @@ function configOf(given: GivenTrainOptions, adam: AdamSettings): TrainNetworkCon
   return {
     model: {
       path: values.pretrained_model_name_or_path!,
+      v2: values.v2,
+      vParameterization: values.v_parameterization,
+      vae: values.vae ?? null,
       clipSkip: values.clip_skip ?? null,
       maxTokenLength: maxTokenLength === undefined ? null : maxTokenLength === '150' ? 150 : 225,
     },

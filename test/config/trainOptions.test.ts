@@ -94,7 +94,7 @@ describe('arguments', () => {
     [['--network_dimm', '8'], 'unknown option "--network_dimm". Did you mean "--network_dim"?'],
     [['--caption_ext', 'txt'], 'unknown option "--caption_ext".'],
     [['--network_al', '1'], 'unknown option "--network_al". Did you mean "--network_alpha"?'],
-    [['--v2'], '--v2 comes with a later version of noisewright; leave it out to use this one'],
+    [['--color_aug'], '--color_aug comes with a later version of noisewright; leave it out to use this one'],
     [['--network-args', 'a=1', 'b=2'], '--network-args comes with a later version of noisewright'],
     [['--token_string', 'x'], '--token_string is an option of train_textual_inversion, not of train-network'],
     [['--seed', 'x'], '--seed must be a whole number from 0 to 4294967296, found "x"'],
@@ -131,9 +131,9 @@ describe('arguments', () => {
 
 describe('rules between options', () => {
   it('report all problems of one command line together', async () => {
-    expect(await problemsOf('--network_dim', 'x', '--v2', '--sede', '1', '--output_dir', 'out')).toEqual([
+    expect(await problemsOf('--network_dim', 'x', '--color_aug', '--sede', '1', '--output_dir', 'out')).toEqual([
       '--network_dim must be a whole number of at least 1, found "x"',
-      expect.stringContaining('--v2 comes with a later version'),
+      expect.stringContaining('--color_aug comes with a later version'),
       'unknown option "--sede". Did you mean "--seed"?',
       expect.stringContaining('--pretrained_model_name_or_path is missing'),
       'there is no training data: give --dataset_config or --train_data_dir',
@@ -173,7 +173,7 @@ describe('the configuration', () => {
     const { config, notes } = await parseTrainNetwork(needed)
     expect(notes).toEqual([])
     expect(config).toEqual({
-      model: { path: 'model', clipSkip: null, maxTokenLength: null },
+      model: { path: 'model', v2: false, vParameterization: false, vae: null, clipSkip: null, maxTokenLength: null },
       data: {
         source: { configFile: 'data.toml' },
         fallbacks: {},
@@ -230,7 +230,7 @@ describe('the configuration', () => {
       --save_precision fp16 --sample_prompts p.txt --sample_every_n_steps 7 --logging_dir l --log_prefix x-`
     const { config } = await parseTrainNetwork(args.split(/\s+/))
     expect(config).toMatchObject({
-      model: { path: 'm', clipSkip: 2, maxTokenLength: 225 },
+      model: { path: 'm', v2: false, vParameterization: false, vae: null, clipSkip: 2, maxTokenLength: 225 },
       data: {
         source: { trainDataDir: 't', regDataDir: 'r' },
         fallbacks: { resolution: [64, 64], batch_size: 3, num_repeats: 2, caption_extension: '.txt' },
@@ -269,7 +269,10 @@ describe('the configuration file', () => {
       optimizer_args = ["eps=1e-7"]
       cache_latents = true
       flip_aug = false
-      v2 = false
+      color_aug = false
+      v2 = true
+      v_parameterization = true
+      vae = "v.pt"
       [more]
       seed = 3
     `)
@@ -278,18 +281,18 @@ describe('the configuration file', () => {
     expect(config.data).toMatchObject({ fallbacks: { resolution: [512, 512], flip_aug: false }, cacheLatents: true })
     expect(config.optimizer).toMatchObject({ learningRate: 1, eps: 1e-7 })
     expect(config.training.seed).toBe(4)
-    expect(config.model.maxTokenLength).toBe(150)
+    expect(config.model).toMatchObject({ maxTokenLength: 150, v2: true, vParameterization: true, vae: 'v.pt' })
   })
 
   it('is read strictly, and its problems join those of the command line', async () => {
     const file = await fileWith(
-      '[a]\nnetwork_dimm = 4\nseed = "1"\nv2 = true\nresolution = 1.5\n[b]\nflip_aug = 1\nseed = 2\nconfig_file = "x"\n',
+      '[a]\nnetwork_dimm = 4\nseed = "1"\ncolor_aug = true\nresolution = 1.5\n[b]\nflip_aug = 1\nseed = 2\nconfig_file = "x"\n',
     )
     expect(await problemsOf(...needed, '--config_file', file, '--clip_skip', '0')).toEqual([
       '--clip_skip must be a whole number of at least 1, found "0"',
       `${file}:2:1: unknown option "network_dimm". Did you mean "network_dim"?`,
       `${file}:3:1: "seed" must be a whole number from 0 to 4294967296, found "1"`,
-      `${file}:4:1: v2 comes with a later version of noisewright; leave it out to use this one`,
+      `${file}:4:1: color_aug comes with a later version of noisewright; leave it out to use this one`,
       `${file}:5:1: "resolution" must be one or two whole numbers ("512" or "512,768"), found "1.5"`,
       `${file}:7:1: "flip_aug" must be true or false, found 1`,
       `${file}:8:1: "seed" is given twice; remove one`,

@@ -72,7 +72,15 @@ export async function tinyTraining(
   overrides: TinyOverrides = {},
 ): Promise<TrainNetworkConfig> {
   return {
-    model: { path: model, clipSkip: null, maxTokenLength: null, ...overrides.model },
+    model: {
+      path: model,
+      v2: false,
+      vParameterization: false,
+      vae: null,
+      clipSkip: null,
+      maxTokenLength: null,
+      ...overrides.model,
+    },
     data: {
       source: { configFile: dataFile },
       fallbacks: {},

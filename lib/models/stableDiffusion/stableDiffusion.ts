@@ -10,10 +10,10 @@ export type ModelPart = 'unet' | 'textEncoder' | 'vae'
 
 /** The three networks of Stable Diffusion. */
 export class StableDiffusion {
-  readonly config: StableDiffusionConfig
   readonly unet: UNet
   readonly textEncoder: ClipTextModel
-  readonly vae: Vae
+  #config: StableDiffusionConfig
+  #vae: Vae
 
   /**
    * @param source where each part's parameters come from
@@ -24,7 +24,7 @@ export class StableDiffusion {
     source: (part: ModelPart) => WeightSource,
     dtypes: Readonly<Partial<Record<ModelPart, FloatDType>>> = {},
   ) {
-    this.config = config
+    this.#config = config
     // A source may fail half-way, at a tensor that a file lacks: what was made until then belongs to no model yet.
     const made: Tensor[] = []
     const noted = (part: ModelPart): WeightSource => {
@@ -38,12 +38,27 @@ export class StableDiffusion {
     try {
       this.unet = new UNet(config.unet, noted('unet'), dtypes.unet)
       this.textEncoder = new ClipTextModel(config.textEncoder, noted('textEncoder'), dtypes.textEncoder)
-      this.vae = new Vae(config.vae, noted('vae'), dtypes.vae)
+      this.#vae = new Vae(config.vae, noted('vae'), dtypes.vae)
     } catch (error) {
       for (const tensor of made) tensor.dispose()
       throw error
     }
     made.length = 0
+  }
+
+  get config(): StableDiffusionConfig {
+    return this.#config
+  }
+
+  get vae(): Vae {
+    return this.#vae
+  }
+
+  /** Takes another VAE, which belongs to the model from then on; the one before is disposed. */
+  replaceVae(vae: Vae): void {
+    this.#vae.dispose()
+    this.#vae = vae
+    this.#config = { ...this.#config, vae: vae.config }
   }
 
   dispose(): void {
