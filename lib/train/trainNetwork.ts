@@ -19,6 +19,7 @@ import { type PromptSpec, readPromptFile } from '../preview/promptFile.ts'
 import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { DataError } from '../util/errors.ts'
+import { conditioningWarnings } from './conditioning.ts'
 import type { TrainEvent } from './events.ts'
 import { encodePictures, LatentCache, pictureTensor } from './latents.ts'
 import { LoraOutput } from './loraOutput.ts'
@@ -78,7 +79,7 @@ async function openSession(config: TrainNetworkConfig): Promise<TrainNetworkSess
       models,
       tokenizer,
       prompts,
-      warnings: [...group.warnings, ...promptWarnings],
+      warnings: [...group.warnings, ...promptWarnings, ...conditioningWarnings(models.config, model.clipSkip)],
     })
   } catch (error) {
     models.dispose()

@@ -1,10 +1,33 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, test } from 'vitest'
 import { ClipTextModel } from '../../lib/models/clip/textModel.ts'
 import { loadClipTokenizer, type TokenSequenceLength } from '../../lib/models/clip/tokenizer.ts'
-import { CaptionEncoder } from '../../lib/train/conditioning.ts'
+import { tinySd1, tinySd2 } from '../../lib/models/stableDiffusion/config.ts'
+import { CaptionEncoder, conditioningWarnings } from '../../lib/train/conditioning.ts'
+import { trainNetwork } from '../../lib/train/trainNetwork.ts'
 import { expectDigest } from '../support/digest.ts'
 import { loadConditioningFixture } from '../support/modelFixture.ts'
 import { formulaWeights, tinyConfigs } from '../support/tinyModels.ts'
+import { eventsOf, makeTinyData, only, saveTinyModel, tinyTraining } from '../support/tinyTraining.ts'
+
+test('a training of 2.x with a clip skip and long captions starts with a warning and has finite losses', async () => {
+  const overrides = { model: { clipSkip: 2, maxTokenLength: 225 } } as const
+  const model = await saveTinyModel(tinySd2)
+  const events = await eventsOf(trainNetwork(await tinyTraining(model, await makeTinyData(), overrides)))
+  expect(only(events, 'warning').map(({ message }) => message)).toEqual([
+    expect.stringContaining('clip_skip 2 counts from the last layer that '),
+  ])
+  const losses = only(events, 'step').map(({ loss }) => loss)
+  expect(losses.length).toBe(2)
+  expect(losses.every(Number.isFinite)).toBe(true)
+})
+
+it.each([
+  [tinySd2, null],
+  [tinySd2, 1],
+  [tinySd1, 2],
+] as const)('says nothing about a clip skip that is usual (%#)', (config, clipSkip) => {
+  expect(conditioningWarnings(config, clipSkip)).toEqual([])
+})
 
 const lengths: readonly TokenSequenceLength[] = [77, 152, 227]
 
