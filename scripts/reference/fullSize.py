@@ -1,6 +1,6 @@
 """Writes test/fixtures/fullSize/*.json: Stable Diffusion 1.5 and 2.1 in their real sizes, for `npm run test:full`.
 
-    python fullSize.py sd1Text sd2Text vae sd1Unet sd2Unet     # by hand: up to 10 GB and 5 to 15 minutes for each on two cores
+    python fullSize.py sd1Unet vae/64x64/encode    # without names: every part, one after the other, up to 10 GB each
 
 The modules are diffusers' and transformers' own with the published configurations; weights are formula values of the
 parameter names as in tiny_models.py, with the projections to queries and keys times sqrt(2), so that attention picks among
@@ -11,6 +11,7 @@ rounded too): rms and largest error over all elements, relative to the rms of th
 64x64 for pictures of 512 x 512, 56x80 for 448 high and 640 wide. The id of a digest is '<file>/<case>'.
 """
 
+import json
 import os
 import sys
 import time
@@ -91,7 +92,9 @@ class Comparison:
     def __init__(self, file: str, module: torch.nn.Module, header: dict):
         self.file, self.module = file, module
         parameters = sum(p.numel() for p in module.parameters())
-        self.out = {"script": "scripts/reference/fullSize.py", **header, "parameters": parameters, "cases": {}}
+        self.path = FIXTURES / "fullSize" / f"{file}.json"
+        cases = json.loads(self.path.read_text(encoding="utf-8"))["cases"] if self.path.exists() else {}
+        self.out = {"script": "scripts/reference/fullSize.py", **header, "parameters": parameters, "cases": cases}
 
     def run(self, cases: dict) -> None:
         """cases: name -> (what the fixture records of the input, function of a dtype that returns the outputs by name)."""
@@ -119,7 +122,7 @@ class Comparison:
                     kind = str(dtype).split(".")[1]
                     self.out["cases"][name]["pytorch"][kind] = {k: significant(v, 4) for k, v in errors.items()}
                     print(f"{self.file}/{name} {kind}: rms {errors['rms']:.2e}, max {errors['max']:.2e}, {seconds:.1f} s", flush=True)
-        write_json(FIXTURES / "fullSize" / f"{self.file}.json", self.out)
+        write_json(self.path, self.out)
 
 
 def channels_last(x: torch.Tensor) -> torch.Tensor:
@@ -151,26 +154,25 @@ def unet(version: str) -> None:
     Comparison(file, module, {"config": UNETS[version]}).run(cases)
 
 
-def vae() -> None:
+def vae(size: str, direction: str) -> None:
     module = empty(lambda: AutoencoderKL(**FULL_VAE))
     fill(module, "vae")
+    h, w = SIZES[size]
 
-    def encode(size):
-        h, w = SIZES[size]
+    def encode():
         pixels = torch.from_numpy(formula(f"vae/{size}/pixels", [1, 8 * h, 8 * w, 3], "uniform"))
         return {"input": list(pixels.shape)}, lambda dtype: {
             "": channels_last(module.quant_conv(module.encoder(channels_first(pixels.to(dtype)))))
         }
 
-    def decode(size):
-        h, w = SIZES[size]
+    def decode():
         latents = normal(f"vae/{size}/latents", 1, h, w, 4)
         return {"input": list(latents.shape)}, lambda dtype: {
             "": channels_last(module.decoder(module.post_quant_conv(channels_first(latents.to(dtype)))))
         }
 
-    cases = {f"{size}/{name}": of(size) for size in SIZES for name, of in (("encode", encode), ("decode", decode))}
-    Comparison("vae", module, {"config": FULL_VAE}).run(cases)
+    case = {"encode": encode, "decode": decode}[direction]()
+    Comparison("vae", module, {"config": FULL_VAE}).run({f"{size}/{direction}": case})
 
 
 CAPTIONS = [conditioning.SHORT, conditioning.LOUD, conditioning.LONG * 2]
@@ -198,8 +200,9 @@ def text(version: str) -> None:
 
 
 PARTS = {
-    "sd1Text": lambda: text("sd1"), "sd2Text": lambda: text("sd2"), "vae": vae,
-    "sd1Unet": lambda: unet("sd1"), "sd2Unet": lambda: unet("sd2"),
+    "sd1Text": lambda: text("sd1"), "sd2Text": lambda: text("sd2"), "sd1Unet": lambda: unet("sd1"), "sd2Unet": lambda: unet("sd2"),
+    "vae/64x64/encode": lambda: vae("64x64", "encode"), "vae/64x64/decode": lambda: vae("64x64", "decode"),
+    "vae/56x80/encode": lambda: vae("56x80", "encode"), "vae/56x80/decode": lambda: vae("56x80", "decode"),
 }
 
 if __name__ == "__main__":
