@@ -93,8 +93,7 @@ class Comparison:
         self.file, self.module = file, module
         parameters = sum(p.numel() for p in module.parameters())
         self.path = FIXTURES / "fullSize" / f"{file}.json"
-        cases = json.loads(self.path.read_text(encoding="utf-8"))["cases"] if self.path.exists() else {}
-        self.out = {"script": "scripts/reference/fullSize.py", **header, "parameters": parameters, "cases": cases}
+        self.out = {"script": "scripts/reference/fullSize.py", **header, "parameters": parameters, "cases": {}}
 
     def run(self, cases: dict) -> None:
         """cases: name -> (what the fixture records of the input, function of a dtype that returns the outputs by name)."""
@@ -122,7 +121,8 @@ class Comparison:
                     kind = str(dtype).split(".")[1]
                     self.out["cases"][name]["pytorch"][kind] = {k: significant(v, 4) for k, v in errors.items()}
                     print(f"{self.file}/{name} {kind}: rms {errors['rms']:.2e}, max {errors['max']:.2e}, {seconds:.1f} s", flush=True)
-        write_json(self.path, self.out)
+        earlier = json.loads(self.path.read_text(encoding="utf-8"))["cases"] if self.path.exists() else {}
+        write_json(self.path, {**self.out, "cases": dict(sorted({**earlier, **self.out["cases"]}.items()))})
 
 
 def channels_last(x: torch.Tensor) -> torch.Tensor:
