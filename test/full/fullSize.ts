@@ -2,8 +2,8 @@
  * The networks of Stable Diffusion 1.5 and 2.1 in their real sizes, against diffusers and transformers.
  *
  * `npm run test:full` runs the files of this folder, each in its own process, one after the other; `npm test` does not. On two busy
- * cores it took 5 to 10 minutes for each U-Net and less for the others, and up to 7 GB of memory; each file prints its own. Weights and
- * inputs come from the formula that scripts/reference/fullSize.py computes too, so there is nothing to download.
+ * cores it took 4 to 6 minutes for each U-Net, 5 for the others together, and 6.6 GB of memory at most; each file prints its own.
+ * Weights and inputs come from the formula that scripts/reference/fullSize.py computes too: there is nothing to download.
  *
  * float32 has to agree with a float64 reference within a fixed bound. bfloat16 is measured against the same reference, and may lose a
  * quarter more than PyTorch itself loses in bfloat16, which the fixtures record.
