@@ -20,7 +20,11 @@ export default defineConfig({
       { extends: true, test: { name: 'structure', include: ['test/structure/**/*.test.ts'] } },
       {
         extends: true,
-        test: { name: 'library', include: ['test/**/*.test.ts'], exclude: ['test/structure/**', '**/node_modules/**'] },
+        test: {
+          name: 'library',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/structure/**', 'test/full/**', '**/node_modules/**'],
+        },
       },
     ],
   },

@@ -91,7 +91,7 @@ export const trainOptions = [
     ...model,
     ...text,
     name: 'max_token_length',
-    choices: ['150', '225'],
+    choices: ['75', '150', '225'],
     help: 'Tokens of a caption that are used; 75 when not given.',
   },
   {

@@ -1,6 +1,7 @@
 /** From captions to what the U-Net is conditioned on. */
 import type { ClipTextModel } from '../models/clip/textModel.ts'
 import { type ClipTokenizer, TOKEN_ROW_LENGTH, type TokenSequenceLength } from '../models/clip/tokenizer.ts'
+import type { StableDiffusionConfig } from '../models/stableDiffusion/config.ts'
 import { cast } from '../ops/cast.ts'
 import { embedding } from '../ops/embedding.ts'
 import { reshape } from '../ops/reshape.ts'
@@ -34,6 +35,15 @@ export function longCaptionRows(count: number, rows: number): Int32Array {
     indices[at++] = start + rows * TOKEN_ROW_LENGTH - 1
   }
   return indices
+}
+
+/** What to tell a user about a clip skip (null: none asked for) before training with it. */
+export function conditioningWarnings(config: StableDiffusionConfig, clipSkip: number | null): readonly string[] {
+  if (config.version !== 2 || clipSkip === null || clipSkip === 1) return []
+  return [
+    `clip_skip ${clipSkip} counts from the last layer that ${config.name} has: its text encoder was published without the layer that ` +
+      'clip_skip 2 would skip, so leave it out unless you know that you want it',
+  ]
 }
 
 /** Captions to hidden states with one tokenizer and one text encoder; gradients flow through it when they are recorded. */

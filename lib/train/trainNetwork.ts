@@ -21,6 +21,7 @@ import { type PromptSpec, readPromptFile } from '../preview/promptFile.ts'
 import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { DataError } from '../util/errors.ts'
+import { conditioningWarnings } from './conditioning.ts'
 import type { TrainEvent } from './events.ts'
 import { encodePictures, LatentCache, pictureTensor } from './latents.ts'
 import { type DescribedModels, LoraOutput } from './loraOutput.ts'
@@ -96,7 +97,12 @@ async function openSession(config: TrainNetworkConfig, options: TrainNetworkOpti
       tokenizer,
       prompts,
       described,
-      warnings: [...notes, ...group.warnings, ...promptWarnings],
+      warnings: [
+        ...notes,
+        ...group.warnings,
+        ...promptWarnings,
+        ...conditioningWarnings(models.config, model.clipSkip),
+      ],
       options,
     })
   } catch (error) {

@@ -61,6 +61,9 @@ const defaults = Object.fromEntries(
   (trainOptions as readonly TrainOption[]).map((option) => [option.name, option.default]),
 ) as unknown as Defaults
 
+/** What `max_token_length` asks for; 75 is what happens without it. */
+const tokenLengths: Readonly<Record<string, 150 | 225>> = { 150: 150, 225: 225 }
+
 /** Expects options that `checkTrainOptions` has no complaint about. */
 function configOf(given: GivenTrainOptions, adam: AdamSettings): TrainNetworkConfig {
   const values = { ...defaults, ...given }
@@ -72,7 +75,7 @@ function configOf(given: GivenTrainOptions, adam: AdamSettings): TrainNetworkCon
       vParameterization: values.v_parameterization,
       vae: values.vae ?? null,
       clipSkip: values.clip_skip ?? null,
-      maxTokenLength: maxTokenLength === undefined ? null : maxTokenLength === '150' ? 150 : 225,
+      maxTokenLength: tokenLengths[maxTokenLength ?? '75'] ?? null,
     },
     data: {
       source:

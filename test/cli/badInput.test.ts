@@ -158,7 +158,7 @@ describe('an unusable model is refused with its own exit code:', () => {
     const { file } = await describeData({ 'a.png': picture })
     const { code, message } = await refused(file, '/no/such/model')
     expect(code).toBe(exitCodes.checkpoint)
-    expect(message).toContain('/no/such/model: no such folder')
+    expect(message).toContain('/no/such/model: no such file or folder')
   })
 
   it.each([
@@ -174,7 +174,7 @@ describe('an unusable model is refused with its own exit code:', () => {
     const { code, message } = await refused(file, cut)
     expect(code).toBe(exitCodes.checkpoint)
     expect(message.startsWith(`${path}: `)).toBe(true)
-    expect(message).toContain('cut short')
+    expect(message).toMatch(/cut short|an empty file/)
   })
 
   it('a configuration that is not JSON', async () => {

@@ -121,7 +121,7 @@ describe('arguments', () => {
     [['--save_model_as', 'ckpt'], '--save_model_as ckpt comes with a later version'],
     [['--network_module', 'networks.dylora'], '--network_module networks.dylora comes with a later version'],
     [['--log_with', 'wandb'], '--log_with wandb comes with a later version'],
-    [['--max_token_length', '75'], '--max_token_length must be one of 150, 225, found "75"'],
+    [['--max_token_length', '77'], '--max_token_length must be one of 75, 150, 225, found "77"'],
   ])('%j are refused', (args, message) => {
     const { problems } = readTrainArguments(args)
     expect(problems).toHaveLength(1)

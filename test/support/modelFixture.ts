@@ -110,7 +110,33 @@ export function loadModelFixture(name: TinyModelName): ModelFixture {
   return fixture
 }
 
-function setIds(path: string, value: unknown): void {
+/** Captions to token rows to hidden states, with the text encoder of a tiny model. */
+export interface ConditioningFixture {
+  /** Id of the padding token. */
+  readonly pad: number
+  readonly captions: readonly string[]
+  /** By length of the token sequence. */
+  readonly lengths: Readonly<Record<77 | 152 | 227, ConditioningSection>>
+}
+
+interface ConditioningSection {
+  /** For each caption one, two or three rows of 77 ids. */
+  readonly rows: readonly (readonly (readonly number[])[])[]
+  /** Hidden states [captions, length, d] after the final norm: of the last layer, of the one before it, of the one before that. */
+  readonly skip1: Digest
+  readonly skip2: Digest
+  readonly skip3: Digest
+}
+
+/** Reads a conditioning fixture; the ids of its digests are '<model>/<length>/skip<n>'. */
+export function loadConditioningFixture(name: TinyModelName): ConditioningFixture {
+  const fixture = loadFixture<ConditioningFixture>(`conditioning/${name}.json`)
+  setIds(name, fixture.lengths)
+  return fixture
+}
+
+/** Gives every digest below `value` its id: the path to it. */
+export function setIds(path: string, value: unknown): void {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return
   if ('rms' in value && 'shape' in value) {
     Object.assign(value, { id: path })

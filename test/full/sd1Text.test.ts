@@ -1,0 +1,3 @@
+import { testText } from './textSuite.ts'
+
+testText('sd1')

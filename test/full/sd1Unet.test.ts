@@ -1,0 +1,3 @@
+import { testUnet } from './unetSuite.ts'
+
+testUnet('sd1')
