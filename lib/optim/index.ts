@@ -4,7 +4,9 @@ export {
   type LearningRateOptions,
   type LearningRateSchedule,
   learningRateMultiplier,
+  learningRateSchedule,
   learningRateSchedules,
+  torchLearningRateSchedules,
 } from './learningRate.ts'
 export {
   clipGradients,
@@ -14,3 +16,4 @@ export {
   type ParameterGroup,
   type StepOptions,
 } from './optimizer.ts'
+export type { RateFunction, StepCount, UserSchedule } from './schedules/schedule.ts'
