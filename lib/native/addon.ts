@@ -271,7 +271,7 @@ export interface Addon {
   ): void
   /**
    * One step of a learning-rate-free optimizer for all parameters, in place. States lie parameter by parameter; `rows` chooses each
-   * parameter's 3 numbers from `groups`; `scalars` holds the bits of 8 doubles.
+   * parameter's 3 numbers from `groups`; `fresh` is 1 for those never stepped before; `scalars` holds the bits of 8 doubles.
    */
   adaptiveStep(
     rule: string,
@@ -280,6 +280,7 @@ export interface Addon {
     states: readonly MaybeHandle[],
     copies: readonly MaybeHandle[],
     rows: readonly number[],
+    fresh: readonly number[],
     groups: readonly number[],
     settings: readonly number[],
     switches: number,

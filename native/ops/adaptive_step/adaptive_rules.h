@@ -39,12 +39,13 @@ NW_INLINE double bias_correction(const AdaptiveSettings& o, const AdaptiveScalar
 
 // What rules do unless they say otherwise.
 struct AdaptiveRule {
-  static constexpr bool kFirstNorm = false;      // the norm of the first gradients is wanted before the first pass
-  static constexpr bool kStepsFirst = false;     // the parameter moves in the first pass, and there is no second
-  static constexpr bool kReadsParam = false;     // in the first pass, even without coupled decay
-  static constexpr bool kReadsGradient = false;  // in the second pass
-  static constexpr bool kSliced = false;         // may keep some states for a part of the elements only
-  static constexpr int kUnweighted = 0;          // bit k: sum k does not count `factor` times
+  static constexpr bool kFirstNorm = false;   // the norm of the first gradients is wanted before the first pass
+  static constexpr bool kStepsFirst = false;  // the parameter moves in the first pass, and there is no second
+  static constexpr bool kReadsParam = false;  // in the first pass, even without coupled decay
+  static constexpr bool kSliced = false;      // may keep some states for a part of the elements only
+  static constexpr int kOrigin = -1;          // the state that holds the parameter from before the first step
+  static constexpr int kUnweighted = 0;       // bit k: sum k does not count `factor` times
+  static NW_INLINE bool reads_gradient(const AdaptiveSettings&) { return false; }  // in the second pass
   static NW_INLINE double rate(const AdaptiveSettings& o, const AdaptiveScalars& now) {
     return now.d * o.rate * bias_correction(o, now);
   }
@@ -81,9 +82,7 @@ struct DAdaptAdam : AdaptiveRule {
     now.d = grown(now.d, now.weighted / ((1 - fade) * sums[1]), o.growth);
     return true;
   }
-  NW_INLINE Vec apply(Vec p, Vec, Vec* s) const {
-    return fnma(factor, s[0] / (sqrt(s[1]) + eps), fnma(decay, p, p));
-  }
+  NW_INLINE Vec apply(Vec p, Vec, Vec* s) const { return fnma(factor, s[0] / (sqrt(s[1]) + eps), fnma(decay, p, p)); }
 };
 
 // The form of the paper's preprint (versions 1 and 2 of the authors' package). s: m, v, s. Sums: squared gradients over
@@ -122,9 +121,7 @@ struct DAdaptAdamPreprint : AdaptiveRule {
   static NW_INLINE bool estimate(const AdaptiveSettings& o, double rate, const double* sums, AdaptiveScalars& now) {
     return estimate_with(o, o.beta2, rate, sums, now);
   }
-  NW_INLINE Vec apply(Vec p, Vec, Vec* s) const {
-    return fnma(factor, s[0] / (sqrt(s[1]) + eps), fnma(decay, p, p));
-  }
+  NW_INLINE Vec apply(Vec p, Vec, Vec* s) const { return fnma(factor, s[0] / (sqrt(s[1]) + eps), fnma(decay, p, p)); }
 };
 
 // D-Adaptation of AdaGrad with dual averaging. s: a (the sum of squared gradients), s, the first parameter. Sums:
@@ -132,6 +129,7 @@ struct DAdaptAdamPreprint : AdaptiveRule {
 struct DAdaptAdaGrad : AdaptiveRule {
   static constexpr int kStates = 3, kSums = 3;
   static constexpr int kRead1 = 3, kWritten1 = 3, kRead2 = 7, kWritten2 = 0;
+  static constexpr int kOrigin = 2;
   Vec rate_, eps, factor, momentum, rest;
   NW_INLINE DAdaptAdaGrad(const AdaptiveSettings& o, const AdaptiveGroup& group, const AdaptiveNow& now)
       : rate_(rounded(now.rate)),
@@ -168,7 +166,7 @@ struct DAdaptAdaGrad : AdaptiveRule {
 struct AdanAverages : AdaptiveRule {
   static constexpr int kStates = 5;
   static constexpr int kRead1 = 31, kWritten1 = 15, kRead2 = 7, kWritten2 = 16;
-  static constexpr bool kReadsGradient = true;
+  static NW_INLINE bool reads_gradient(const AdaptiveSettings&) { return true; }
   Vec beta1, beta2, beta3, pull_m, pull_n, rest3, pull_s, eps, factor, decay, shrink, infinity;
   NW_INLINE AdanAverages(const AdaptiveSettings& o, const AdaptiveGroup& group, const AdaptiveNow& now)
       : beta1(rounded(o.beta1)),
@@ -265,6 +263,7 @@ struct DAdaptSgd : AdaptiveRule {
   static constexpr int kStates = 2, kSums = 2;
   static constexpr int kRead1 = 1, kWritten1 = 1, kRead2 = 3, kWritten2 = 0;
   static constexpr bool kFirstNorm = true;
+  static constexpr int kOrigin = 1;
   Vec rate_, factor, momentum, rest;
   NW_INLINE DAdaptSgd(const AdaptiveSettings& o, const AdaptiveGroup& group, const AdaptiveNow& now)
       : rate_(rounded(now.rate)),
@@ -294,8 +293,9 @@ struct DAdaptSgd : AdaptiveRule {
 struct Prodigy : AdaptiveRule {
   static constexpr int kStates = 4, kSums = 2;
   static constexpr int kRead1 = 15, kWritten1 = 7, kRead2 = 3, kWritten2 = 0;
-  static constexpr bool kReadsParam = true, kReadsGradient = true, kSliced = true;
-  static constexpr int kUnweighted = 1;
+  static constexpr bool kReadsParam = true, kSliced = true;
+  static constexpr int kOrigin = 3, kUnweighted = 1;
+  static NW_INLINE bool reads_gradient(const AdaptiveSettings& o) { return o.beta1 == 0; }
   Vec beta1, pull_m, beta2, pull_v, beta3, pull_s, eps, step, d, decay;
   bool plain;
   NW_INLINE Prodigy(const AdaptiveSettings& o, const AdaptiveGroup& group, const AdaptiveNow& now)

@@ -53,20 +53,22 @@ AdaptiveSettings settings_of(const std::vector<double>& numbers, int64_t switche
 
 void adaptive_step(const std::string& rule, std::vector<Tensor> params, std::vector<Tensor> gradients,
                    std::vector<std::optional<Tensor>> states, std::vector<std::optional<Tensor>> copies,
-                   const std::vector<int64_t>& rows, const std::vector<double>& groups,
-                   const std::vector<double>& settings, int64_t switches, int64_t slice, const Tensor& scalars,
-                   const std::optional<Tensor>& clip) {
+                   const std::vector<int64_t>& rows, const std::vector<int64_t>& fresh,
+                   const std::vector<double>& groups, const std::vector<double>& settings, int64_t switches,
+                   int64_t slice, const Tensor& scalars, const std::optional<Tensor>& clip) {
   AdaptiveStepParams p{};
   p.rule = rule_named(rule);
   const size_t n = params.size(), state_count = static_cast<size_t>(kAdaptiveRules[p.rule].states);
-  CHECK(kOp, gradients.size() == n && states.size() == n * state_count && copies.size() == n && rows.size() == n,
+  CHECK(kOp,
+        gradients.size() == n && states.size() == n * state_count && copies.size() == n && rows.size() == n &&
+            fresh.size() == n,
         "its lists differ in length");
   CHECK(kOp, slice == 1 || (slice > 1 && rule == "prodigy"), "only prodigy slices its states");
   CHECK(kOp, fits(scalars, DType::kInt64, kAdaptiveScalars), "scalars must be int64 [", kAdaptiveScalars, "]");
   CHECK(kOp, !clip || (clip->dtype == DType::kFloat32 && clip->count() == 2), "clip must be what gradientNorm returns");
   if (n == 0) return;
-  auto tensors = std::make_shared<AdaptiveTensors>(AdaptiveTensors{
-      std::move(params), std::move(gradients), std::move(states), std::move(copies), clip, scalars});
+  auto tensors = std::make_shared<AdaptiveTensors>(
+      AdaptiveTensors{std::move(params), std::move(gradients), std::move(states), std::move(copies), clip, scalars});
   p.entry_count = static_cast<int64_t>(n);
   p.settings = settings_of(settings, switches);
   p.slice = slice;
@@ -81,6 +83,7 @@ void adaptive_step(const std::string& rule, std::vector<Tensor> params, std::vec
     e.count = tensors->params[i].count();
     e.first_task = p.task_count;
     e.group = {group[0], group[1], group[2]};
+    e.fresh = fresh[i] != 0;
     p.task_count += (e.count + kAdaptiveTask - 1) / kAdaptiveTask;
     updates.push_back(tensors->params[i]);
     append(updates, tensors->copies[i]);

@@ -51,6 +51,7 @@ struct AdaptiveEntry {
   int64_t count;
   int64_t first_task;  // number of tasks of all entries before this one
   AdaptiveGroup group;
+  bool fresh;  // never stepped: the state that holds the first parameter is yet to be filled
 };
 
 struct AdaptiveStepParams {

@@ -27,8 +27,7 @@ struct Gradient {
 
 template <int kStates>
 NW_INLINE void load_states(const AdaptiveEntry& e, int which, Vec (&s)[kStates], int64_t i, int64_t left) {
-  for (int k = 0; k < kStates; k++)
-    s[k] = (which >> k & 1) && e.state[k] ? load_up_to(e.state[k] + i, left) : zero();
+  for (int k = 0; k < kStates; k++) s[k] = (which >> k & 1) && e.state[k] ? load_up_to(e.state[k] + i, left) : zero();
 }
 
 template <int kStates>
@@ -132,7 +131,7 @@ void second_pass(const AdaptiveStepParams& p, const AdaptiveNow& now) {
   for_tasks(p, [&](const AdaptiveEntry& e, int64_t, int64_t begin, int64_t end) {
     const Rule rule(p.settings, e.group, now);
     const Gradient gradient(p, e);
-    const bool gradient_read = Rule::kReadsGradient && (!Rule::kSliced || p.settings.beta1 == 0);
+    const bool gradient_read = Rule::reads_gradient(p.settings);
     for (int64_t i = begin; i < end; i += kLanes) {
       const int64_t left = end - i;
       Vec s[Rule::kStates];
@@ -143,6 +142,20 @@ void second_pass(const AdaptiveStepParams& p, const AdaptiveNow& now) {
       store_states(e, Rule::kWritten2, s, i, left);
     }
   });
+}
+
+// Keeps the parameters of fresh entries as they are before their first step, even if that step turns out to be none.
+template <class Rule>
+void keep_origins(const AdaptiveStepParams& p) {
+  if constexpr (Rule::kOrigin >= 0) {
+    for (int64_t i = 0; i < p.entry_count; i++) {
+      const AdaptiveEntry& e = p.entries[i];
+      if (!e.fresh) continue;
+      parallel_chunks((e.count + p.slice - 1) / p.slice, kAdaptiveTask, [&](int64_t begin, int64_t end) {
+        for (int64_t j = begin; j < end; j++) e.state[Rule::kOrigin][j] = e.param[j * p.slice];
+      });
+    }
+  }
 }
 
 double sum_in_order(const double* partial, int64_t count, int64_t stride) {
@@ -172,6 +185,8 @@ double gradient_norm_of(const AdaptiveStepParams& p, double* partial) {
 
 template <class Rule>
 void step_all(const AdaptiveStepParams& p) {
+  keep_origins<Rule>(p);
+  if (p.clip && !(p.clip[0] < __builtin_inff())) return;
   const Scratch<double> partial(p.task_count * Rule::kSums);
   AdaptiveScalars next = *p.scalars;
   if (Rule::kFirstNorm && next.k == 0) {
@@ -191,7 +206,6 @@ void step_all(const AdaptiveStepParams& p) {
 }  // namespace
 
 void adaptive_step(const AdaptiveStepParams& p) {
-  if (p.clip && !(p.clip[0] < __builtin_inff())) return;
   constexpr void (*rules[])(const AdaptiveStepParams&) = {
 #define ADAPTIVE_RULE(Type, name, states) &step_all<Type>,
 #include "ops/adaptive_step/adaptive_rule_list.h"
