@@ -269,6 +269,25 @@ export interface Addon {
     stochasticRounding: boolean,
     seed: bigint,
   ): void
+  /**
+   * One step of a learning-rate-free optimizer for all parameters, in place. States lie parameter by parameter; `rows` chooses each
+   * parameter's 3 numbers from `groups`; `fresh` is 1 for those never stepped before; `scalars` holds the bits of 8 doubles.
+   */
+  adaptiveStep(
+    rule: string,
+    params: readonly Handle[],
+    gradients: readonly Handle[],
+    states: readonly MaybeHandle[],
+    copies: readonly MaybeHandle[],
+    rows: readonly number[],
+    fresh: readonly number[],
+    groups: readonly number[],
+    settings: readonly number[],
+    switches: number,
+    slice: number,
+    scalars: Handle,
+    clip: MaybeHandle,
+  ): void
   resizeImage(image: Handle, height: number, width: number, method: string): Handle
   imageToTensor(image: Handle, left: number, top: number, width: number, height: number, flip: boolean): Handle
 }

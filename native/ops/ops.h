@@ -140,6 +140,16 @@ void optimizer_step(const std::string& rule, std::vector<Tensor> params, std::ve
                     const std::vector<double>& constants, const std::optional<Tensor>& clip, bool decay_after,
                     bool skip_invalid, bool stochastic_rounding, uint64_t seed);
 
+// adaptive_step: one step of a learning-rate-free optimizer for all parameters, in place, by a rule of
+// adaptive_rules.h. States lie parameter by parameter (null: the rule runs without it); rows chooses each parameter's
+// [factor, weight decay, eps] from groups; fresh is 1 for those never stepped before; settings and switches are
+// AdaptiveSettings, scalars the bits of AdaptiveScalars as int64; clip comes from gradient_norm
+void adaptive_step(const std::string& rule, std::vector<Tensor> params, std::vector<Tensor> gradients,
+                   std::vector<std::optional<Tensor>> states, std::vector<std::optional<Tensor>> copies,
+                   const std::vector<int64_t>& rows, const std::vector<int64_t>& fresh,
+                   const std::vector<double>& groups, const std::vector<double>& settings, int64_t switches,
+                   int64_t slice, const Tensor& scalars, const std::optional<Tensor>& clip);
+
 // resize_image: uint8 [h, w, 3] at another size; method is area or lanczos
 Tensor resize_image(const Tensor& image, int64_t height, int64_t width, const std::string& method);
 
