@@ -1,6 +1,7 @@
 /** What choosing an optimizer changes about the other options of a run, as sd-scripts does it, and what is said about it. */
 import { type ArgumentValues, pythonText } from '../config/namedArguments.ts'
 import { pythonFloatRepr } from '../util/pythonFloat.ts'
+import { describeLowRate, describeUnequalRates } from './adaptiveRates.ts'
 import type { OptimizerRow } from './registry.ts'
 
 /** The options that matter to each other. */
@@ -15,6 +16,8 @@ export interface RatePlan {
   /** Whether there is warm-up. */
   readonly warmup: boolean
   readonly maxGradNorm: number
+  /** The groups, in order. */
+  readonly trained: readonly ('textencoder' | 'unet')[]
 }
 
 export interface AdjustedPlan {
@@ -53,21 +56,11 @@ function withoutAdafactor({ scheduler }: RatePlan): string[] {
 
 /** D-Adaptation and Prodigy estimate the step; the learning rate is a factor of it. */
 function rateAdvice(row: OptimizerRow, plan: RatePlan): string[] {
-  const { learningRate, unetLearningRate, textEncoderLearningRate } = plan
-  const rates = [textEncoderLearningRate ?? learningRate ?? 0, unetLearningRate ?? learningRate ?? 0] as const
-  const messages: string[] = []
-  if (rates[0] <= 0.1)
-    messages.push(
-      `${row.name} multiplies the step it estimates by the learning rate, which should be about 1.0; ${rates[0]} is too low`,
-    )
-  if (rates[0] !== rates[1]) {
-    const largest = Math.max(...rates)
-    const share = (rate: number): string => String(Number((rate / largest).toPrecision(3)))
-    messages.push(
-      `${row.name} estimates one step for all groups; with different rates the text encoder takes ${share(rates[0])} of it and the U-Net ${share(rates[1])}`,
-    )
-  }
-  return messages
+  const { learningRate, unetLearningRate, textEncoderLearningRate, trained } = plan
+  const own = { unet: unetLearningRate, textencoder: textEncoderLearningRate }
+  const rates = trained.map((part) => own[part] ?? learningRate ?? 0)
+  const messages = [describeLowRate(row.name, rates), describeUnequalRates(row.name, rates, trained)]
+  return messages.filter((message) => message !== null)
 }
 
 /** The schedule is in the averaging. */

@@ -48,6 +48,11 @@ const definitions: ReadonlyMap<string, ScheduleDefinition> = new Map(
   [...namedSchedules, ...torchSchedules].map((definition) => [definition.name, definition]),
 )
 
+/** Whether there is a schedule of this name. */
+export function isSchedule(name: string): name is LearningRateSchedule {
+  return definitions.has(name)
+}
+
 /** What a schedule says of itself, for people; null when there is nothing to say. */
 export function scheduleNote(schedule: string): string | null {
   return definitions.get(schedule)?.note ?? null
