@@ -6,13 +6,16 @@ import type { DatasetGroup } from '../data/datasetGroup.ts'
 import type { WritableFileSystem } from '../io/atomicWrite.ts'
 import type { ClipTokenizer } from '../models/clip/tokenizer.ts'
 import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
-import { readKohyaLora, writeKohyaLora } from '../networks/kohyaLora.ts'
+import { type KohyaLoraModule, readKohyaLora, writeKohyaLora } from '../networks/kohyaLora.ts'
 import { attachLora, type LoraNetwork } from '../networks/lora.ts'
 import { loraMetadata, minimalLoraMetadata, type NetworkFacts, type TrainingFacts } from '../networks/metadata.ts'
+import { float } from '../networks/pythonText.ts'
+import type { Optimizer } from '../optim/optimizer.ts'
 import { samplePicture } from '../preview/pipeline.ts'
 import { type RgbImage, sampleFileName, writePng } from '../preview/png.ts'
 import type { PromptSpec } from '../preview/promptSpec.ts'
 import type { PreviewEvent, SaveEvent } from './events.ts'
+import { type OptimizerPlan, recordedOptimizer, recordedSchedule } from './optimizerPlan.ts'
 import { outputName, type StepPlan } from './schedule.ts'
 import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
 
@@ -24,6 +27,9 @@ export interface LoraOutputParts {
   readonly tokenizer: ClipTokenizer
   readonly prompts: readonly PromptSpec[]
   readonly network: LoraNetwork
+  /** Switched to the values to be saved, if it has such. */
+  readonly optimizer: Optimizer
+  readonly optimizerPlan: OptimizerPlan
   readonly plan: StepPlan
   /** Once aborted, no more pictures are drawn. */
   readonly signal?: AbortSignal | undefined
@@ -75,14 +81,14 @@ export class LoraOutput {
   }
 
   async #save(at: Moment | 'end', step: number, epoch: number): Promise<SaveEvent> {
-    const { config, network, fileSystem } = this.#parts
+    const { config, fileSystem } = this.#parts
     const path = join(config.output.folder, outputName(config.output.name, at, '.safetensors'))
-    const { dim, alpha, dropout, noMetadata } = config.network
-    const facts: NetworkFacts = { module: 'networks.lora', dim, alpha, dropout }
+    const { dim, alpha, dropout, args, noMetadata } = config.network
+    const facts: NetworkFacts = { module: 'networks.lora', dim, alpha, dropout, ...(args && { args }) }
     const save = { steps: step, epoch, finishedAt: Date.now() / 1000 }
     const metadata = noMetadata ? minimalLoraMetadata(facts) : loraMetadata(this.#facts(facts), save)
     const { savePrecision } = config.output
-    const bytes = await writeKohyaLora(path, await network.toKohya(), {
+    const bytes = await writeKohyaLora(path, await this.#modules(), {
       metadata,
       integerAlpha: alpha === null,
       ...(fileSystem === undefined ? {} : { fileSystem }),
@@ -91,16 +97,29 @@ export class LoraOutput {
     return { type: 'save', path, step, epoch, bytes }
   }
 
+  /** The modules with the values to be used, which are not those to be trained for every optimizer. */
+  async #modules(): Promise<KohyaLoraModule[]> {
+    const { network, optimizer } = this.#parts
+    optimizer.eval?.()
+    try {
+      return await network.toKohya()
+    } finally {
+      optimizer.train?.()
+    }
+  }
+
   #facts(network: NetworkFacts): TrainingFacts {
-    const { config, seed, group, plan, models } = this.#parts
+    const { config, seed, group, plan, models, optimizerPlan } = this.#parts
+    const { plan: rates } = optimizerPlan
     const { model, data, optimizer, training, output } = config
+    const { warmupSteps } = optimizer
     return {
       sessionId: this.#sessionId,
       startedAt: this.#startedAt,
       outputName: output.name,
-      learningRate: optimizer.learningRate,
-      textEncoderLearningRate: optimizer.textEncoderLearningRate,
-      unetLearningRate: optimizer.unetLearningRate,
+      learningRate: rates.learningRate,
+      textEncoderLearningRate: rates.textEncoderLearningRate,
+      unetLearningRate: rates.unetLearningRate,
       trainImageCount: group.trainImageCount,
       regImageCount: group.regImageCount,
       batchesPerEpoch: group.batchesPerEpoch,
@@ -108,8 +127,8 @@ export class LoraOutput {
       gradientCheckpointing: training.gradientCheckpointing,
       gradientAccumulationSteps: training.gradientAccumulationSteps,
       maxTrainSteps: plan.totalSteps,
-      warmupSteps: optimizer.warmupSteps,
-      scheduler: optimizer.scheduler,
+      warmupSteps: typeof warmupSteps === 'number' ? warmupSteps : float(warmupSteps.share)!,
+      scheduler: recordedSchedule(optimizerPlan),
       network,
       mixedPrecision: training.mixedPrecision,
       fullFp16: false,
@@ -124,7 +143,7 @@ export class LoraOutput {
       multiresNoiseDiscount: 0.3,
       adaptiveNoiseScale: training.adaptiveNoiseScale,
       trainingComment: config.network.trainingComment,
-      optimizer: `noisewright.${optimizer.type}(betas=(${optimizer.betas.join(', ')}),eps=${optimizer.eps},weight_decay=${optimizer.weightDecay})`,
+      optimizer: recordedOptimizer(optimizerPlan),
       maxGradNorm: optimizer.maxGradNorm,
       captionDropoutRate: 0,
       captionDropoutEveryEpochs: 0,

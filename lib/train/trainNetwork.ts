@@ -12,10 +12,8 @@ import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.
 import { streamOf } from '../nn/init.ts'
 import { concatBatch } from '../ops/concatBatch.ts'
 import { scale } from '../ops/scale.ts'
-import { AdamW, type AdamWSettings } from '../optim/adamW.ts'
-import { AdamW8bit } from '../optim/adamW8bit.ts'
-import { learningRateMultiplier } from '../optim/learningRate.ts'
-import type { ParameterGroup } from '../optim/optimizer.ts'
+import type { OptimizerGroup } from '../optim/customOptimizer.ts'
+import type { RateFunction } from '../optim/schedules/schedule.ts'
 import { type PromptSpec, readPromptFile } from '../preview/promptFile.ts'
 import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -24,6 +22,8 @@ import type { TrainEvent } from './events.ts'
 import { encodePictures, LatentCache, pictureTensor } from './latents.ts'
 import { LoraOutput } from './loraOutput.ts'
 import { LoraMethod } from './methods/lora.ts'
+import { expectNoProblems, makeOptimizer, makeSchedule, type OptimizerPlan, planOptimizer } from './optimizerPlan.ts'
+import { loraParameterGroups } from './parameterGroups.ts'
 import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
 import { type TrainBatch, Trainer } from './trainer.ts'
 import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
@@ -56,7 +56,13 @@ export async function* trainNetwork(
 
 async function openSession(config: TrainNetworkConfig, options: TrainNetworkOptions): Promise<TrainNetworkSession> {
   const seed = config.training.seed ?? drawSeed()
-  const { data, model, training, preview, output } = config
+  const { data, model, network, training, preview, output } = config
+  const trained = [
+    ...(network.trainTextEncoder ? ['textencoder' as const] : []),
+    ...(network.trainUnet ? ['unet' as const] : []),
+  ]
+  const optimizerPlan = planOptimizer(config.optimizer, trained)
+  expectNoProblems(optimizerPlan)
   const group = await loadDatasetGroup(data.source, {
     seed,
     fallbacks: data.fallbacks,
@@ -84,7 +90,8 @@ async function openSession(config: TrainNetworkConfig, options: TrainNetworkOpti
       models,
       tokenizer,
       prompts,
-      warnings: [...group.warnings, ...promptWarnings],
+      optimizerPlan,
+      warnings: [...group.warnings, ...promptWarnings, ...optimizerPlan.messages],
       options,
     })
   } catch (error) {
@@ -98,9 +105,6 @@ function drawSeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0]!
 }
 
-/** The parameters of one part of the model, named as the logs name it. */
-type LoraParameterGroup = ParameterGroup<AdamWSettings> & { readonly name: string; readonly learningRate: number }
-
 interface SessionParts {
   readonly config: TrainNetworkConfig
   readonly seed: number
@@ -108,6 +112,7 @@ interface SessionParts {
   readonly models: StableDiffusion
   readonly tokenizer: ClipTokenizer
   readonly prompts: readonly PromptSpec[]
+  readonly optimizerPlan: OptimizerPlan
   /** About the data and the prompts. */
   readonly warnings: readonly string[]
   readonly options: TrainNetworkOptions
@@ -121,8 +126,8 @@ class TrainNetworkSession {
   readonly #models: StableDiffusion
   readonly #method: LoraMethod
   readonly #trainer: Trainer
-  readonly #groups: readonly LoraParameterGroup[]
-  readonly #learningRate: (step: number) => number
+  readonly #groups: readonly OptimizerGroup[]
+  readonly #learningRate: RateFunction
   readonly #output: LoraOutput
   readonly #plan: StepPlan
   readonly #cache: LatentCache | null
@@ -130,8 +135,9 @@ class TrainNetworkSession {
   readonly #disposers: (() => void)[] = []
 
   constructor(parts: SessionParts) {
-    const { config, seed, group, models, tokenizer, prompts, warnings } = parts
+    const { config, seed, group, models, tokenizer, prompts, optimizerPlan, warnings } = parts
     const { model, network, training, optimizer } = config
+    const { plan: rates } = optimizerPlan
     this.#config = config
     this.#seed = seed
     this.#group = group
@@ -144,6 +150,7 @@ class TrainNetworkSession {
       rank: network.dim ?? 4,
       alpha: network.alpha ?? 1,
       dropout: network.dropout,
+      blockWeights: network.blockWeights ?? null,
       seed,
       trainUnet: network.trainUnet,
       trainTextEncoder: network.trainTextEncoder,
@@ -153,18 +160,15 @@ class TrainNetworkSession {
         dtype: models.unet.registry.dtype,
       },
     })
-    this.#groups = this.#parameterGroups()
-    this.#learningRate = learningRateMultiplier({
-      schedule: optimizer.scheduler,
-      warmupSteps: optimizer.warmupSteps,
-      totalSteps: this.#plan.totalSteps,
-      cycles: optimizer.schedulerCycles,
-      power: optimizer.schedulerPower,
-      learningRate: optimizer.learningRate,
+    this.#groups = loraParameterGroups(this.#method.network, {
+      learningRate: rates.learningRate ?? 0,
+      unetLearningRate: rates.unetLearningRate,
+      textEncoderLearningRate: rates.textEncoderLearningRate,
+      blockWeights: network.blockWeights ?? null,
+      loraPlus: network.loraPlus ?? null,
     })
-    const { betas, eps, weightDecay } = optimizer
-    const Optimizer = optimizer.type === 'AdamW8bit' ? AdamW8bit : AdamW
-    const stepper = new Optimizer(this.#groups, { betas, eps, weightDecay })
+    this.#learningRate = makeSchedule(optimizerPlan, this.#plan.totalSteps)
+    const stepper = makeOptimizer(optimizerPlan, this.#groups)
     this.#trainer = new Trainer({
       unet: models.unet,
       method: this.#method,
@@ -189,6 +193,8 @@ class TrainNetworkSession {
       tokenizer,
       prompts,
       network: this.#method.network,
+      optimizer: stepper,
+      optimizerPlan,
       plan: this.#plan,
       ...parts.options,
     })
@@ -202,17 +208,6 @@ class TrainNetworkSession {
 
   dispose(): void {
     for (const dispose of this.#disposers.splice(0)) dispose()
-  }
-
-  #parameterGroups(): LoraParameterGroup[] {
-    const { learningRate, textEncoderLearningRate, unetLearningRate } = this.#config.optimizer
-    const parts = [
-      ['textencoder', 'textEncoder', textEncoderLearningRate ?? learningRate],
-      ['unet', 'unet', unetLearningRate ?? learningRate],
-    ] as const
-    return parts
-      .map(([name, part, rate]) => ({ name, params: this.#method.network.parameters(part), learningRate: rate }))
-      .filter(({ params }) => params.length > 0)
   }
 
   async *run(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
@@ -232,8 +227,8 @@ class TrainNetworkSession {
         batch.latents.dispose()
         const last = batchNumber === this.#group.batchesPerEpoch
         if (this.#trainer.accumulated < this.#config.training.gradientAccumulationSteps && !last) continue
-        const factor = this.#learningRate(step)
-        const result = await this.#trainer.update(factor)
+        const rates = this.#groups.map(({ learningRate }, group) => this.#learningRate(step, learningRate, group))
+        const result = await this.#trainer.update(rates)
         step++
         this.#average.add(position++, result.loss)
         if (!Number.isFinite(result.loss))
@@ -245,7 +240,7 @@ class TrainNetworkSession {
           epoch,
           ...result,
           averageLoss: this.#average.value,
-          learningRates: Object.fromEntries(this.#groups.map((group) => [group.name, group.learningRate * factor])),
+          learningRates: Object.fromEntries(this.#groups.map(({ name }, group) => [name, rates[group]!])),
           stepsPerSecond: (1000 * step) / (performance.now() - started),
         }
         yield* this.#output.afterStep(step, epoch - 1)

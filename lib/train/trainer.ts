@@ -101,12 +101,13 @@ export class Trainer {
 
   /**
    * Clips, steps the optimizer and clears the gradients. A gradient that is not finite changes nothing and shows in the norm.
-   * @param factor the learning rates' share for this step, from the schedule
+   * @param rates of the groups for this step, or the one factor of all, from the schedule
    */
-  update(factor: number): Promise<UpdateResult> {
+  update(rates: number | readonly number[]): Promise<UpdateResult> {
     const { optimizer, maxGradNorm } = this.#options
     const clip = clipGradients(optimizer, maxGradNorm > 0 ? maxGradNorm : Number.POSITIVE_INFINITY)
-    optimizer.step({ clip, learningRates: optimizer.learningRates.map((rate) => rate * factor) })
+    const learningRates = typeof rates === 'number' ? optimizer.learningRates.map((rate) => rate * rates) : rates
+    optimizer.step({ clip, learningRates })
     optimizer.zeroGrad()
     const losses = this.#losses
     this.#losses = []
