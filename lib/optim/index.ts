@@ -4,9 +4,27 @@ export { Adam, type AdamSettings } from './adam.ts'
 export { Adamax, type AdamaxSettings } from './adamax.ts'
 export { AdamW, type AdamWSettings, adamWDefaults } from './adamW.ts'
 export { AdamW8bit, type AdamW8bitSettings } from './adamW8bit.ts'
+export {
+  type AdaptiveDefinition,
+  AdaptiveOptimizer,
+  type AdaptiveOptimizerSettings,
+  type EpsSettings,
+  type GrowthSettings,
+} from './adaptiveOptimizer.ts'
+export { describeLowRate, describeUnequalRates } from './adaptiveRates.ts'
 export { AdEMAMix, AdEMAMix8bit, type AdEMAMixSettings } from './adEMAMix.ts'
 export { ASGD, type ASGDSettings } from './asgd.ts'
 export { CustomOptimizer, type OptimizerClass, type OptimizerGroup, type UpdateFacts } from './customOptimizer.ts'
+export { DAdaptAdaGrad, type DAdaptAdaGradSettings } from './dAdaptAdaGrad.ts'
+export {
+  DAdaptAdam,
+  DAdaptAdamPreprint,
+  type DAdaptAdamPreprintSettings,
+  type DAdaptAdamSettings,
+} from './dAdaptAdam.ts'
+export { DAdaptAdan, DAdaptAdanIP, type DAdaptAdanSettings } from './dAdaptAdan.ts'
+export { DAdaptLion, type DAdaptLionSettings } from './dAdaptLion.ts'
+export { DAdaptSGD, type DAdaptSGDSettings } from './dAdaptSgd.ts'
 export type { EightBitSettings } from './eightBit.ts'
 export {
   type LearningRateOptions,
@@ -26,6 +44,7 @@ export {
   type ParameterGroup,
   type StepOptions,
 } from './optimizer.ts'
+export { Prodigy, type ProdigySettings } from './prodigy.ts'
 export { RAdam, type RAdamSettings } from './rAdam.ts'
 export { RMSprop, type RMSpropSettings } from './rmsProp.ts'
 export { Rprop, type RpropSettings } from './rprop.ts'

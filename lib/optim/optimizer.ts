@@ -56,6 +56,11 @@ export interface Optimizer {
   train?(): void
   /** Puts the values to be used or saved into the parameters; `step` is an error until `train`. */
   eval?(): void
+  /**
+   * The learning rates that the last step came to, one for each group: d times the given ones. Only methods that find their own step
+   * size have it. Waits for the step.
+   */
+  effectiveLearningRates?(): Promise<number[]>
   state(): OptimizerState
   /** Takes over the states of an earlier run; 8-bit and float32 states are converted into each other. */
   loadState(state: OptimizerState): void

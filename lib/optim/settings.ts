@@ -21,3 +21,15 @@ export function expectKnownSettings(op: string, given: object, known: readonly s
     if (!known.includes(name))
       throw new ArgumentError(op, 'settings', `among ${known.join(', ')}`, `"${name}".${didYouMean(name, known)}`)
 }
+
+/** @throws ArgumentError for a number that is not above 0 in float32, infinite or not a number */
+export function expectPositive(op: string, values: Readonly<Record<string, number>>): void {
+  for (const [name, value] of Object.entries(values))
+    if (!(Math.fround(value) > 0 && value < Number.POSITIVE_INFINITY))
+      throw new ArgumentError(op, name, 'more than 0', String(value))
+}
+
+/** @throws ArgumentError for a momentum outside [0, 1) */
+export function expectMomentum(op: string, momentum: number): void {
+  if (!(momentum >= 0 && momentum < 1)) throw new ArgumentError(op, 'momentum', 'in [0, 1)', String(momentum))
+}
