@@ -39,7 +39,7 @@ export async function loadLocalExport(
   const exports = await importFile(option, file)
   const value = exports[name]
   if (value === undefined) {
-    const names = Object.keys(exports)
+    const names = Object.keys(exports).sort()
     const list = names.length === 0 ? 'nothing' : names.join(', ')
     throw new ConfigError(`${option}: ${file} exports ${list}, not "${name}".${didYouMean(name, names)}`)
   }

@@ -32,9 +32,9 @@ interface Item {
 
 const numberPattern = new RegExp(
   [
-    String.raw`0[xX](?:_?[0-9a-fA-F])+`,
-    String.raw`0[oO](?:_?[0-7])+`,
-    String.raw`0[bB](?:_?[01])+`,
+    '0[xX](?:_?[0-9a-fA-F])+',
+    '0[oO](?:_?[0-7])+',
+    '0[bB](?:_?[01])+',
     String.raw`(?:\d(?:_?\d)*)?\.\d(?:_?\d)*(?:[eE][+-]?\d(?:_?\d)*)?`,
     String.raw`\d(?:_?\d)*\.?(?:[eE][+-]?\d(?:_?\d)*)?`,
   ].join('|'),
