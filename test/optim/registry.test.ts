@@ -28,7 +28,7 @@ function parameter(): Tensor {
 }
 
 /** A value that fits an argument and is not the default of any. */
-function valueOf({ name, kind, count = 1, minimum = 0, only }: OptimizerArgument): PythonLiteral {
+function sampleOf({ name, kind, count = 1, minimum = 0, only }: OptimizerArgument): PythonLiteral {
   if (only !== undefined) return only.value
   if (name === 'step_sizes') return [1e-5, 10]
   if (name === 'etas') return [0.4, 1.3]
@@ -58,7 +58,7 @@ describe('the table of optimizers', () => {
   it.each(optimizerTable)('hands every argument of $name to its class', ({ name, arguments: known }) => {
     // Nesterov's step allows no dampening; every other argument stands beside all others.
     const taken = known.filter((argument) => argument.name !== 'dampening')
-    const values = Object.fromEntries(taken.map((argument) => [argument.name, valueOf(argument)]))
+    const values = Object.fromEntries(taken.map((argument) => [argument.name, sampleOf(argument)]))
     const group = { name: 'unet', params: [{ name: 'w', master: parameter() }], learningRate: 0.5 }
     made.push(createOptimizer(name, [group], values))
   })
