@@ -23,6 +23,8 @@ export {
   type ParameterGroup,
   type StepOptions,
 } from './optimizer.ts'
+export { PagedAdamW, PagedAdamW8bit, PagedLion8bit } from './paged.ts'
+export type { PagedSettings } from './pagedStates.ts'
 export { RAdam, type RAdamSettings } from './rAdam.ts'
 export { RMSprop, type RMSpropSettings } from './rmsProp.ts'
 export { Rprop, type RpropSettings } from './rprop.ts'
