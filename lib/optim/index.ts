@@ -15,8 +15,10 @@ export {
 } from './learningRate.ts'
 export { Lion, Lion8bit, type LionSettings } from './lion.ts'
 export { NAdam, type NAdamSettings } from './nAdam.ts'
+export { findNonFinite } from './nonFinite.ts'
 export {
   clipGradients,
+  inEvaluation,
   type Optimizer,
   type OptimizerParameter,
   type OptimizerState,

@@ -108,6 +108,10 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
     this.#slots = groups.flatMap(({ params }, group) => params.map((parameter) => this.#makeSlot(parameter, group)))
   }
 
+  parameters(): readonly OptimizerParameter[] {
+    return this.#slots.map(({ parameter }) => parameter)
+  }
+
   gradients(): readonly Tensor[] {
     return this.#slots.flatMap(({ parameter }) => gradientOf(parameter) ?? [])
   }
