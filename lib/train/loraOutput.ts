@@ -6,11 +6,11 @@ import type { DatasetGroup } from '../data/datasetGroup.ts'
 import type { WritableFileSystem } from '../io/atomicWrite.ts'
 import type { ClipTokenizer } from '../models/clip/tokenizer.ts'
 import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
-import { type KohyaLoraModule, readKohyaLora, writeKohyaLora } from '../networks/kohyaLora.ts'
+import { readKohyaLora, writeKohyaLora } from '../networks/kohyaLora.ts'
 import { attachLora, type LoraNetwork } from '../networks/lora.ts'
 import { loraMetadata, minimalLoraMetadata, type NetworkFacts, type TrainingFacts } from '../networks/metadata.ts'
 import { float } from '../networks/pythonText.ts'
-import type { Optimizer } from '../optim/optimizer.ts'
+import { inEvaluation, type Optimizer } from '../optim/optimizer.ts'
 import { samplePicture } from '../preview/pipeline.ts'
 import { type RgbImage, sampleFileName, writePng } from '../preview/png.ts'
 import type { PromptSpec } from '../preview/promptSpec.ts'
@@ -81,31 +81,20 @@ export class LoraOutput {
   }
 
   async #save(at: Moment | 'end', step: number, epoch: number): Promise<SaveEvent> {
-    const { config, fileSystem } = this.#parts
+    const { config, network, optimizer, fileSystem } = this.#parts
     const path = join(config.output.folder, outputName(config.output.name, at, '.safetensors'))
     const { dim, alpha, dropout, args, noMetadata } = config.network
     const facts: NetworkFacts = { module: 'networks.lora', dim, alpha, dropout, ...(args && { args }) }
     const save = { steps: step, epoch, finishedAt: Date.now() / 1000 }
     const metadata = noMetadata ? minimalLoraMetadata(facts) : loraMetadata(this.#facts(facts), save)
     const { savePrecision } = config.output
-    const bytes = await writeKohyaLora(path, await this.#modules(), {
+    const bytes = await writeKohyaLora(path, await inEvaluation(optimizer, () => network.toKohya()), {
       metadata,
       integerAlpha: alpha === null,
       ...(fileSystem === undefined ? {} : { fileSystem }),
       ...(savePrecision === null ? {} : { precision: savePrecision }),
     })
     return { type: 'save', path, step, epoch, bytes }
-  }
-
-  /** The modules with the values to be used, which are not those to be trained for every optimizer. */
-  async #modules(): Promise<KohyaLoraModule[]> {
-    const { network, optimizer } = this.#parts
-    optimizer.eval?.()
-    try {
-      return await network.toKohya()
-    } finally {
-      optimizer.train?.()
-    }
   }
 
   #facts(network: NetworkFacts): TrainingFacts {

@@ -25,6 +25,7 @@ import { LoraMethod } from './methods/lora.ts'
 import { expectNoProblems, makeOptimizer, makeSchedule, type OptimizerPlan, planOptimizer } from './optimizerPlan.ts'
 import { loraParameterGroups } from './parameterGroups.ts'
 import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
+import { SkippedSteps } from './skippedSteps.ts'
 import { type TrainBatch, Trainer } from './trainer.ts'
 import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
 
@@ -132,6 +133,7 @@ class TrainNetworkSession {
   readonly #plan: StepPlan
   readonly #cache: LatentCache | null
   readonly #average = new LossAverage()
+  readonly #skipped = new SkippedSteps()
   readonly #disposers: (() => void)[] = []
 
   constructor(parts: SessionParts) {
@@ -228,17 +230,21 @@ class TrainNetworkSession {
         const last = batchNumber === this.#group.batchesPerEpoch
         if (this.#trainer.accumulated < this.#config.training.gradientAccumulationSteps && !last) continue
         const rates = this.#groups.map(({ learningRate }, group) => this.#learningRate(step, learningRate, group))
-        const result = await this.#trainer.update(rates)
+        const { loss, gradientNorm, nonFinite } = await this.#trainer.update(rates)
         step++
-        this.#average.add(position++, result.loss)
-        if (!Number.isFinite(result.loss))
-          yield { type: 'warning', message: `step ${step}: the loss is ${result.loss}; lower the learning rate` }
+        this.#average.add(position++, loss)
+        if (!Number.isFinite(loss))
+          yield { type: 'warning', message: `step ${step}: the loss is ${loss}; lower the learning rate` }
+        const skipped = this.#skipped.add(step, nonFinite)
+        if (skipped !== null) yield { type: 'warning', message: skipped }
         yield {
           type: 'step',
           step,
           totalSteps,
           epoch,
-          ...result,
+          loss,
+          gradientNorm,
+          skippedSteps: this.#skipped.count,
           averageLoss: this.#average.value,
           learningRates: Object.fromEntries(this.#groups.map(({ name }, group) => [name, rates[group]!])),
           stepsPerSecond: (1000 * step) / (performance.now() - started),
