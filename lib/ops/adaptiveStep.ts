@@ -1,6 +1,6 @@
 import { addon } from '../native/load.ts'
-import { tensor } from '../tensor/create.ts'
 import { markCall } from '../tensor/callSite.ts'
+import { tensor } from '../tensor/create.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { expectDType, expectShape } from './check.ts'

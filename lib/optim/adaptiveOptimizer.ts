@@ -122,7 +122,12 @@ export class AdaptiveOptimizer<Settings extends AdaptiveOptimizerSettings & Part
       expectKnownSettings(this.name, group, [...known, 'params', 'name'])
       for (const key of Object.keys(group))
         if (!ofGroups.includes(key))
-          throw new ArgumentError(this.name, key, 'one for all groups, since they share their step size', 'one of a group')
+          throw new ArgumentError(
+            this.name,
+            key,
+            'one for all groups, since they share their step size',
+            'one of a group',
+          )
     }
     expectUniqueNames(this.name, groups)
     this.#groups = groups.map(({ params: _, ...group }) => ({ ...definition.defaults, ...settings, ...group }))

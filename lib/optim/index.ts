@@ -4,8 +4,6 @@ export { Adam, type AdamSettings } from './adam.ts'
 export { Adamax, type AdamaxSettings } from './adamax.ts'
 export { AdamW, type AdamWSettings, adamWDefaults } from './adamW.ts'
 export { AdamW8bit, type AdamW8bitSettings } from './adamW8bit.ts'
-export { AdEMAMix, AdEMAMix8bit, type AdEMAMixSettings } from './adEMAMix.ts'
-export { ASGD, type ASGDSettings } from './asgd.ts'
 export {
   type AdaptiveDefinition,
   AdaptiveOptimizer,
@@ -14,6 +12,8 @@ export {
   type GrowthSettings,
 } from './adaptiveOptimizer.ts'
 export { describeLowRate, describeUnequalRates } from './adaptiveRates.ts'
+export { AdEMAMix, AdEMAMix8bit, type AdEMAMixSettings } from './adEMAMix.ts'
+export { ASGD, type ASGDSettings } from './asgd.ts'
 export { DAdaptAdaGrad, type DAdaptAdaGradSettings } from './dAdaptAdaGrad.ts'
 export {
   DAdaptAdam,

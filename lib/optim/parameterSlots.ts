@@ -30,8 +30,7 @@ export function expectCopy(op: string, name: string, master: Tensor, copy: Tenso
 /** @throws ArgumentError for a state of another kind of optimizer, or with parameters that `names` lack, or without the steps of one */
 export function expectStateOf(op: string, { optimizer, steps }: OptimizerState, names: readonly string[]): void {
   const family = (name: string): string => name.replace(/^paged|8bit$|32bit$/gi, '').toLowerCase()
-  if (family(optimizer) !== family(op))
-    throw new ArgumentError(op, 'state', `a state of ${op}`, `one of ${optimizer}`)
+  if (family(optimizer) !== family(op)) throw new ArgumentError(op, 'state', `a state of ${op}`, `one of ${optimizer}`)
   const known = new Set(names)
   for (const name of Object.keys(steps))
     if (!known.has(name)) throw new ArgumentError(op, 'state', 'of the same parameters', `one with "${name}"`)
