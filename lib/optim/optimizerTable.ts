@@ -20,6 +20,7 @@ import { DAdaptSGD } from './dAdaptSgd.ts'
 import { Lion, Lion8bit } from './lion.ts'
 import { NAdam } from './nAdam.ts'
 import type { Optimizer, ParameterGroup } from './optimizer.ts'
+import { PagedAdamW, PagedAdamW8bit, PagedLion8bit } from './paged.ts'
 import { Prodigy } from './prodigy.ts'
 import { RAdam } from './rAdam.ts'
 import type { OptimizerArgument, OptimizerRow } from './registry.ts'
@@ -50,8 +51,18 @@ const averaged = [weightDecay, amount('r'), amount('weight_lr_power')]
 export const optimizerTable: readonly OptimizerRow[] = [
   { ...listed('AdamW', 'torch.optim.adamw', AdamW), arguments: [...adam, flag('amsgrad')] },
   { ...listed('AdamW8bit', 'bitsandbytes.optim.adamw', AdamW8bit), arguments: [...adam, ...eightBit] },
+  {
+    ...listed('PagedAdamW', 'bitsandbytes.optim.adamw', PagedAdamW),
+    aliases: ['PagedAdamW32bit'],
+    arguments: [...adam, flag('amsgrad')],
+  },
+  { ...listed('PagedAdamW8bit', 'bitsandbytes.optim.adamw', PagedAdamW8bit), arguments: [...adam, ...eightBit] },
   { ...listed('Lion', 'lion_pytorch.lion_pytorch', Lion), arguments: [betas, weightDecay] },
   { ...listed('Lion8bit', 'bitsandbytes.optim.lion', Lion8bit), arguments: [betas, weightDecay, ...eightBit] },
+  {
+    ...listed('PagedLion8bit', 'bitsandbytes.optim.lion', PagedLion8bit),
+    arguments: [betas, weightDecay, ...eightBit],
+  },
   {
     ...listed('SGDNesterov', 'torch.optim.sgd', SGDNesterov, 'SGD'),
     arguments: [momentum, amount('dampening'), weightDecay, only('nesterov', true, 'SGD is the one without')],
