@@ -163,7 +163,8 @@ class TrainNetworkSession {
       },
     })
     this.#groups = loraParameterGroups(this.#method.network, {
-      learningRate: rates.learningRate ?? 0,
+      // An optimizer that finds its own rate shows this one before its first step.
+      learningRate: rates.learningRate ?? optimizer.learningRate,
       unetLearningRate: rates.unetLearningRate,
       textEncoderLearningRate: rates.textEncoderLearningRate,
       blockWeights: network.blockWeights ?? null,
