@@ -33,14 +33,18 @@ export {
 } from './learningRate.ts'
 export { Lion, Lion8bit, type LionSettings } from './lion.ts'
 export { NAdam, type NAdamSettings } from './nAdam.ts'
+export { findNonFinite } from './nonFinite.ts'
 export {
   clipGradients,
+  inEvaluation,
   type Optimizer,
   type OptimizerParameter,
   type OptimizerState,
   type ParameterGroup,
   type StepOptions,
 } from './optimizer.ts'
+export { PagedAdamW, PagedAdamW8bit, PagedLion8bit } from './paged.ts'
+export type { PagedSettings } from './pagedStates.ts'
 export { Prodigy, type ProdigySettings } from './prodigy.ts'
 export { RAdam, type RAdamSettings } from './rAdam.ts'
 export { RMSprop, type RMSpropSettings } from './rmsProp.ts'

@@ -7,9 +7,8 @@ import {
   ruleStates,
 } from '../ops/optimizerStep.ts'
 import { blockCount } from '../ops/quantizeBlockwise.ts'
-import { full } from '../tensor/create.ts'
+import { full, pagedZeros } from '../tensor/create.ts'
 import { keep } from '../tensor/scope.ts'
-import { formatShape, sameShape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import {
@@ -23,6 +22,8 @@ import {
   type StepOptions,
 } from './optimizer.ts'
 import { expectScalar, expectStored, type MomentTensors, restoreMoment } from './optimizerState.ts'
+import { isLargeState, type PagedStates, pageOutBeyond } from './pagedStates.ts'
+import { expectCopy, expectStateOf, expectStepsOf, zeroGradients } from './parameterSlots.ts'
 import { expectKnownSettings } from './settings.ts'
 
 /** What every optimizer's settings have. */
@@ -63,6 +64,8 @@ export interface RuleVariant extends RoundingSettings {
   readonly codes?: (parameter: OptimizerParameter) => boolean
   readonly decayAfter?: boolean
   readonly skipInvalid?: boolean
+  /** Keep the states of large parameters in files. Default: in memory. */
+  readonly paged?: PagedStates
 }
 
 interface Slot {
@@ -105,6 +108,10 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
     this.#slots = groups.flatMap(({ params }, group) => params.map((parameter) => this.#makeSlot(parameter, group)))
   }
 
+  parameters(): readonly OptimizerParameter[] {
+    return this.#slots.map(({ parameter }) => parameter)
+  }
+
   gradients(): readonly Tensor[] {
     return this.#slots.flatMap(({ parameter }) => gradientOf(parameter) ?? [])
   }
@@ -134,13 +141,17 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
       return [{ param: master, gradient, states, absmax: slot.moments.map((m) => m?.absmax ?? null), copy, row }]
     })
     if (slots.length === 0) return
-    const { stochasticRounding, decayAfter = false, skipInvalid = false } = this.#variant
+    const { stochasticRounding, decayAfter = false, skipInvalid = false, paged } = this.#variant
     optimizerStep(this.#definition.rule, slots, rows, {
       clip,
       decayAfter,
       skipInvalid,
       ...(stochasticRounding ? { roundingSeed: this.#roundingSeed(stochasticRounding.seed) } : {}),
     })
+    if (paged) {
+      const states = this.#slots.flatMap(({ moments }) => moments.flatMap((moment) => moment?.state ?? []))
+      pageOutBeyond(paged, states.filter(isLargeState))
+    }
   }
 
   train(): void {
@@ -169,12 +180,7 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
   }
 
   zeroGrad(): void {
-    for (const { parameter } of this.#slots)
-      for (const tensor of [parameter.master, parameter.copy]) {
-        if (!tensor) continue
-        tensor.grad?.dispose()
-        tensor.grad = null
-      }
+    zeroGradients(this.parameters())
   }
 
   state(): OptimizerState {
@@ -195,13 +201,9 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
     return { optimizer: this.name, steps, tensors, scalars: { ...scalars, evaluating: Number(this.#evaluating) } }
   }
 
-  loadState({ optimizer, steps, tensors, scalars = {} }: OptimizerState): void {
-    const family = (name: string): string => name.replace(/^paged|8bit$|32bit$/gi, '').toLowerCase()
-    if (family(optimizer) !== family(this.name))
-      throw new ArgumentError(this.name, 'state', `a state of ${this.name}`, `one of ${optimizer}`)
-    const known = new Set(this.#slots.map(({ parameter }) => parameter.name))
-    for (const name of Object.keys(steps))
-      if (!known.has(name)) throw new ArgumentError(this.name, 'state', 'of the same parameters', `one with "${name}"`)
+  loadState(state: OptimizerState): void {
+    const { steps, tensors, scalars = {} } = state
+    expectStateOf(this.name, state, this.parameters())
     const each = (visit: (name: string, moment: MomentTensors, index: number) => void): void => {
       for (const { parameter, moments } of this.#slots)
         moments.forEach((moment, i) => {
@@ -209,9 +211,7 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
         })
     }
     each((name, moment, i) => expectStored(this.name, tensors, `${name}.state${i + 1}`, moment.state))
-    for (const name of known)
-      if (!Number.isInteger(steps[name]))
-        throw new ArgumentError(this.name, 'state', `with the steps of ${name}`, 'a state without them')
+    expectStepsOf(this.name, state, this.parameters())
     const histories = this.#histories.map((history, group) => {
       if (!this.#definition.history) return history
       return Object.fromEntries(
@@ -252,8 +252,7 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
         'a contiguous float32 tensor, or bfloat16 with stochastic rounding',
         `${master}`,
       )
-    if (copy && (copy.dtype !== 'bfloat16' || !sameShape(copy.shape, master.shape)))
-      throw new ArgumentError(this.name, `${name} (copy)`, `bfloat16 ${formatShape(master.shape)}`, `${copy}`)
+    expectCopy(this.name, name, master, copy)
   }
 
   #makeSlot(parameter: OptimizerParameter, group: number): Slot {
@@ -263,8 +262,11 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
     const starts = states?.(this.#groups[group]!) ?? ruleStates[rule].map(() => 0)
     const moments = starts.map((start): MomentTensors | null => {
       if (start === null) return null
+      const dtype = codes ? 'uint8' : 'float32'
+      const paged = isLargeState(parameter.master) ? this.#variant.paged : undefined
+      const value = codes || start === 'parameter' ? 0 : start
       const state = keep(
-        full(shape, codes ? 0 : start === 'parameter' ? 0 : start, { dtype: codes ? 'uint8' : 'float32' }),
+        paged && value === 0 ? pagedZeros(shape, paged.folder, { dtype }) : full(shape, value, { dtype }),
       )
       if (start === 'parameter') copyInto(state, parameter.master)
       return { state, absmax: codes ? keep(full([blockCount(size)], 0)) : null }

@@ -25,6 +25,7 @@ import { encodePictures, LatentCache, pictureTensor } from './latents.ts'
 import { LoraOutput } from './loraOutput.ts'
 import { LoraMethod } from './methods/lora.ts'
 import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
+import { SkippedSteps } from './skippedSteps.ts'
 import { type TrainBatch, Trainer } from './trainer.ts'
 import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
 
@@ -127,6 +128,7 @@ class TrainNetworkSession {
   readonly #plan: StepPlan
   readonly #cache: LatentCache | null
   readonly #average = new LossAverage()
+  readonly #skipped = new SkippedSteps()
   readonly #disposers: (() => void)[] = []
 
   constructor(parts: SessionParts) {
@@ -189,6 +191,7 @@ class TrainNetworkSession {
       tokenizer,
       prompts,
       network: this.#method.network,
+      optimizer: stepper,
       plan: this.#plan,
       ...parts.options,
     })
@@ -233,17 +236,21 @@ class TrainNetworkSession {
         const last = batchNumber === this.#group.batchesPerEpoch
         if (this.#trainer.accumulated < this.#config.training.gradientAccumulationSteps && !last) continue
         const factor = this.#learningRate(step)
-        const result = await this.#trainer.update(factor)
+        const { loss, gradientNorm, nonFinite } = await this.#trainer.update(factor)
         step++
-        this.#average.add(position++, result.loss)
-        if (!Number.isFinite(result.loss))
-          yield { type: 'warning', message: `step ${step}: the loss is ${result.loss}; lower the learning rate` }
+        this.#average.add(position++, loss)
+        if (!Number.isFinite(loss))
+          yield { type: 'warning', message: `step ${step}: the loss is ${loss}; lower the learning rate` }
+        const skipped = this.#skipped.add(step, nonFinite)
+        if (skipped !== null) yield { type: 'warning', message: skipped }
         yield {
           type: 'step',
           step,
           totalSteps,
           epoch,
-          ...result,
+          loss,
+          gradientNorm,
+          skippedSteps: this.#skipped.count,
           averageLoss: this.#average.value,
           learningRates: Object.fromEntries(this.#groups.map((group) => [group.name, group.learningRate * factor])),
           stepsPerSecond: (1000 * step) / (performance.now() - started),
