@@ -25,7 +25,7 @@ import {
   type StepOptions,
 } from './optimizer.ts'
 import { expectStored } from './optimizerState.ts'
-import { expectFloat32Master, expectStateOf, zeroGradients } from './parameterSlots.ts'
+import { expectFloat32Master, expectStateOf, expectStepsOf, zeroGradients } from './parameterSlots.ts'
 import type { OptimizerSettings } from './ruleOptimizer.ts'
 import { expectAtLeastZero, expectKnownSettings, expectPositive } from './settings.ts'
 
@@ -142,6 +142,10 @@ export class AdaptiveOptimizer<Settings extends AdaptiveOptimizerSettings & Part
     this.#scalars = keep(adaptiveScalars(d0))
   }
 
+  parameters(): readonly OptimizerParameter[] {
+    return this.#slots.map(({ parameter }) => parameter)
+  }
+
   gradients(): readonly Tensor[] {
     return this.#slots.flatMap(({ parameter }) => gradientOf(parameter) ?? [])
   }
@@ -179,7 +183,7 @@ export class AdaptiveOptimizer<Settings extends AdaptiveOptimizerSettings & Part
   }
 
   zeroGrad(): void {
-    zeroGradients(this.#slots.map(({ parameter }) => parameter))
+    zeroGradients(this.parameters())
   }
 
   state(): OptimizerState {
@@ -192,11 +196,7 @@ export class AdaptiveOptimizer<Settings extends AdaptiveOptimizerSettings & Part
 
   loadState(state: OptimizerState): void {
     const { steps, tensors } = state
-    expectStateOf(
-      this.name,
-      state,
-      this.#slots.map(({ parameter }) => parameter.name),
-    )
+    expectStateOf(this.name, state, this.parameters())
     const scalars = tensors.get(scalarsKey)
     if (scalars?.dtype !== 'int64' || scalars.size !== this.#scalars.size)
       throw new ArgumentError(
@@ -207,6 +207,7 @@ export class AdaptiveOptimizer<Settings extends AdaptiveOptimizerSettings & Part
       )
     const ours = this.#namedStates()
     for (const [key, tensor] of ours) expectStored(this.name, tensors, key, tensor)
+    expectStepsOf(this.name, state, this.parameters())
     for (const [key, tensor] of ours) copyInto(tensor, tensors.get(key)!)
     copyInto(this.#scalars, scalars)
     for (const slot of this.#slots) slot.step = steps[slot.parameter.name]!

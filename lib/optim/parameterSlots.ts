@@ -27,14 +27,22 @@ export function expectCopy(op: string, name: string, master: Tensor, copy: Tenso
     throw new ArgumentError(op, `${name} (copy)`, `bfloat16 ${formatShape(master.shape)}`, `${copy}`)
 }
 
-/** @throws ArgumentError for a state of another kind of optimizer, or with parameters that `names` lack, or without the steps of one */
-export function expectStateOf(op: string, { optimizer, steps }: OptimizerState, names: readonly string[]): void {
+/** @throws ArgumentError for a state of another kind of optimizer, or with parameters that are not ours */
+export function expectStateOf(
+  op: string,
+  { optimizer, steps }: OptimizerState,
+  parameters: readonly OptimizerParameter[],
+): void {
   const family = (name: string): string => name.replace(/^paged|8bit$|32bit$/gi, '').toLowerCase()
   if (family(optimizer) !== family(op)) throw new ArgumentError(op, 'state', `a state of ${op}`, `one of ${optimizer}`)
-  const known = new Set(names)
+  const known = new Set(parameters.map(({ name }) => name))
   for (const name of Object.keys(steps))
     if (!known.has(name)) throw new ArgumentError(op, 'state', 'of the same parameters', `one with "${name}"`)
-  for (const name of names)
+}
+
+/** @throws ArgumentError for a state that lacks the number of steps of a parameter */
+export function expectStepsOf(op: string, { steps }: OptimizerState, parameters: readonly OptimizerParameter[]): void {
+  for (const { name } of parameters)
     if (!Number.isInteger(steps[name]))
       throw new ArgumentError(op, 'state', `with the steps of ${name}`, 'a state without them')
 }

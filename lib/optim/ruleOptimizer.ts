@@ -9,7 +9,6 @@ import {
 import { blockCount } from '../ops/quantizeBlockwise.ts'
 import { full, pagedZeros } from '../tensor/create.ts'
 import { keep } from '../tensor/scope.ts'
-import { formatShape, sameShape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import {
@@ -24,6 +23,7 @@ import {
 } from './optimizer.ts'
 import { expectScalar, expectStored, type MomentTensors, restoreMoment } from './optimizerState.ts'
 import { isLargeState, type PagedStates, pageOutBeyond } from './pagedStates.ts'
+import { expectCopy, expectStateOf, expectStepsOf, zeroGradients } from './parameterSlots.ts'
 import { expectKnownSettings } from './settings.ts'
 
 /** What every optimizer's settings have. */
@@ -180,12 +180,7 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
   }
 
   zeroGrad(): void {
-    for (const { parameter } of this.#slots)
-      for (const tensor of [parameter.master, parameter.copy]) {
-        if (!tensor) continue
-        tensor.grad?.dispose()
-        tensor.grad = null
-      }
+    zeroGradients(this.parameters())
   }
 
   state(): OptimizerState {
@@ -206,13 +201,9 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
     return { optimizer: this.name, steps, tensors, scalars: { ...scalars, evaluating: Number(this.#evaluating) } }
   }
 
-  loadState({ optimizer, steps, tensors, scalars = {} }: OptimizerState): void {
-    const family = (name: string): string => name.replace(/^paged|8bit$|32bit$/gi, '').toLowerCase()
-    if (family(optimizer) !== family(this.name))
-      throw new ArgumentError(this.name, 'state', `a state of ${this.name}`, `one of ${optimizer}`)
-    const known = new Set(this.#slots.map(({ parameter }) => parameter.name))
-    for (const name of Object.keys(steps))
-      if (!known.has(name)) throw new ArgumentError(this.name, 'state', 'of the same parameters', `one with "${name}"`)
+  loadState(state: OptimizerState): void {
+    const { steps, tensors, scalars = {} } = state
+    expectStateOf(this.name, state, this.parameters())
     const each = (visit: (name: string, moment: MomentTensors, index: number) => void): void => {
       for (const { parameter, moments } of this.#slots)
         moments.forEach((moment, i) => {
@@ -220,9 +211,7 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
         })
     }
     each((name, moment, i) => expectStored(this.name, tensors, `${name}.state${i + 1}`, moment.state))
-    for (const name of known)
-      if (!Number.isInteger(steps[name]))
-        throw new ArgumentError(this.name, 'state', `with the steps of ${name}`, 'a state without them')
+    expectStepsOf(this.name, state, this.parameters())
     const histories = this.#histories.map((history, group) => {
       if (!this.#definition.history) return history
       return Object.fromEntries(
@@ -263,8 +252,7 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
         'a contiguous float32 tensor, or bfloat16 with stochastic rounding',
         `${master}`,
       )
-    if (copy && (copy.dtype !== 'bfloat16' || !sameShape(copy.shape, master.shape)))
-      throw new ArgumentError(this.name, `${name} (copy)`, `bfloat16 ${formatShape(master.shape)}`, `${copy}`)
+    expectCopy(this.name, name, master, copy)
   }
 
   #makeSlot(parameter: OptimizerParameter, group: number): Slot {
