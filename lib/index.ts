@@ -42,6 +42,8 @@ export {
   loadDatasetConfig,
   type SubsetConfig,
 } from './config/datasetConfig.ts'
+export type { ArgumentValues } from './config/namedArguments.ts'
+export type { PythonLiteral } from './config/pythonLiteral.ts'
 export { epochBatches, readBatches } from './data/batches.ts'
 export { type DatasetGroup, type DatasetSource, loadDatasetGroup } from './data/datasetGroup.ts'
 export { type DecodedImage, decodeImage } from './data/image.ts'

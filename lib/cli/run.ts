@@ -83,6 +83,18 @@ function buildProgram(
     })
 
   program
+    .command('plot-schedule')
+    .description('Draw the learning rates that train-network would step with.')
+    .usage('[--svg <file>] [options of train-network: --lr_scheduler, --max_train_steps, --unet_lr, ...]')
+    .option('--svg <file>', 'draw them into this file too')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(async (options: { svg?: string }, command: Command) => {
+      const { plotScheduleCommand } = await import('./plotSchedule.ts')
+      setExitCode(await plotScheduleCommand(command.args, options, host))
+    })
+
+  program
     .command('demo')
     .description('Make pictures with captions and a tiny model, and train a LoRA on them. Needs no files.')
     .option('--folder <folder>', 'where everything is written', 'out/demo')

@@ -19,7 +19,7 @@ export const laterTrainOptions: Readonly<Record<string, TrainOptionType>> = {
       'masked_loss',
       'alpha_mask',
     ],
-    ...['noise_offset_random_strength', 'ip_noise_gamma_random_strength', 'sample_at_first', 'use_lion_optimizer'],
+    ...['noise_offset_random_strength', 'ip_noise_gamma_random_strength', 'sample_at_first'],
     ...[
       'dim_from_weights',
       'output_config',
@@ -53,7 +53,7 @@ export const laterTrainOptions: Readonly<Record<string, TrainOptionType>> = {
       'max_timestep',
     ],
     ...['initial_epoch', 'initial_step', 'ddp_timeout', 'validate_every_n_steps', 'validate_every_n_epochs'],
-    ...['max_validation_steps', 'validation_seed', 'lr_scheduler_timescale'],
+    ...['max_validation_steps', 'validation_seed'],
   ]),
   ...typed('number', [
     ...[
@@ -63,35 +63,19 @@ export const laterTrainOptions: Readonly<Record<string, TrainOptionType>> = {
       'multires_noise_discount',
       'ip_noise_gamma',
     ],
-    ...[
-      'v_pred_like_loss',
-      'huber_c',
-      'huber_scale',
-      'scale_weight_norms',
-      'lr_scheduler_min_lr_ratio',
-      'validation_split',
-    ],
+    ...['v_pred_like_loss', 'huber_c', 'huber_scale', 'scale_weight_norms', 'validation_split'],
   ]),
   ...typed('text', [
     ...['tokenizer_cache_dir', 'face_crop_aug_range', 'dataset_class', 'in_json', 'resume', 'wandb_api_key'],
     ...['wandb_run_name', 'log_tracker_config', 'console_log_level', 'console_log_file', 'huggingface_repo_id'],
     ...['huggingface_repo_type', 'huggingface_path_in_repo', 'huggingface_token', 'huggingface_repo_visibility'],
-    ...[
-      'lr_scheduler_type',
-      'lr_decay_steps',
-      'network_weights',
-      'loss_type',
-      'huber_schedule',
-      'conditioning_data_dir',
-    ],
+    ...['network_weights', 'loss_type', 'huber_schedule', 'conditioning_data_dir'],
     ...['caption_prefix', 'caption_suffix', 'caption_separator', 'secondary_separator', 'keep_tokens_separator'],
     ...['resize_interpolation', 'dynamo_backend', 'metadata_title', 'metadata_author', 'metadata_description'],
     ...['metadata_license', 'metadata_tags', 'metadata_usage_hint', 'metadata_thumbnail', 'metadata_merged_from'],
     ...['metadata_trigger_phrase', 'metadata_preprocessor', 'metadata_is_negative_embedding'],
   ]),
-  ...typed('list', [
-    ...['lr_scheduler_args', 'scheduler_args', 'network_args', 'base_weights', 'base_weights_multiplier'],
-  ]),
+  ...typed('list', [...['base_weights', 'base_weights_multiplier']]),
 }
 
 function typed(type: TrainOptionType, names: readonly string[]): Record<string, TrainOptionType> {

@@ -107,9 +107,10 @@ function readTomlValue(option: TrainOption, value: unknown): ValueReading {
       return Array.isArray(value) && value.every((item) => typeof item === 'string') ? { value } : undefined
     }
     if (type === 'resolution' && Array.isArray(value)) return readTrainValue(option, value.join(','))
-    if (type === 'number' && value instanceof FloatLiteral) return readTrainValue(option, String(value.value))
+    if ((type === 'number' || type === 'steps') && value instanceof FloatLiteral)
+      return readTrainValue(option, String(value.value))
     const isNumeric = type === 'integer' || type === 'number'
-    const takesNumber = isNumeric || type === 'resolution' || choices !== undefined
+    const takesNumber = isNumeric || type === 'resolution' || type === 'steps' || choices !== undefined
     const takesText = !isNumeric
     if ((takesNumber && typeof value === 'number') || (takesText && typeof value === 'string')) {
       return readTrainValue(option, String(value))

@@ -16,7 +16,7 @@ export type TrainOptionGroup =
   | 'logging'
   | 'hints'
 
-export type TrainOptionType = 'flag' | 'integer' | 'number' | 'text' | 'list' | 'resolution'
+export type TrainOptionType = 'flag' | 'integer' | 'number' | 'text' | 'list' | 'resolution' | 'steps'
 
 export interface TrainOption {
   /** On the command line after two dashes, and a key in a configuration file. Dashes for underscores are accepted. */
@@ -173,6 +173,12 @@ export const trainOptions = [
     maximum: 1,
     help: "Probability of zeroing an element of each module's low-rank activation.",
   },
+  {
+    ...network,
+    name: 'network_args',
+    type: 'list',
+    help: 'Rates within the network: down_lr_weight, mid_lr_weight, up_lr_weight (12, 1 and 12 numbers, or presets such as sine+0.25), block_lr_zero_threshold, loraplus_lr_ratio, loraplus_unet_lr_ratio, loraplus_text_encoder_lr_ratio.',
+  },
   { ...network, ...flag, name: 'network_train_unet_only', help: 'Leave the text encoder as it is.' },
   { ...network, ...flag, name: 'network_train_text_encoder_only', help: 'Leave the U-Net as it is.' },
 
@@ -181,21 +187,15 @@ export const trainOptions = [
     ...text,
     name: 'optimizer_type',
     default: 'AdamW',
-    choices: ['AdamW', 'AdamW8bit'],
-    laterChoices: [
-      ...['PagedAdamW', 'PagedAdamW8bit', 'PagedAdamW32bit', 'Lion', 'Lion8bit', 'PagedLion8bit', 'SGDNesterov'],
-      ...['SGDNesterov8bit', 'DAdaptation', 'DAdaptAdamPreprint', 'DAdaptAdaGrad', 'DAdaptAdam', 'DAdaptAdan'],
-      ...['DAdaptAdanIP', 'DAdaptLion', 'DAdaptSGD', 'Prodigy', 'AdaFactor', 'AdamWScheduleFree', 'RAdamScheduleFree'],
-      ...['SGDScheduleFree'],
-    ],
-    help: 'Optimizer.',
+    help: `Optimizer: AdamW, AdamW8bit, Lion, Prodigy and others (README.md has the table), a class of torch.optim by its exact name, or a class of your own as ./file.js#Class.`,
   },
   { ...optimizer, ...flag, name: 'use_8bit_adam', help: 'Another way to say optimizer_type AdamW8bit.' },
+  { ...optimizer, ...flag, name: 'use_lion_optimizer', help: 'Another way to say optimizer_type Lion.' },
   {
     ...optimizer,
     name: 'optimizer_args',
     type: 'list',
-    help: 'Settings of the optimizer: betas=0.9,0.999 eps=1e-8 weight_decay=0.01.',
+    help: 'Arguments of the optimizer, as Python writes them: betas=0.9,0.999 weight_decay=0.01 decouple=True.',
   },
   { ...optimizer, ...amount, name: 'learning_rate', default: 2e-6, help: 'Learning rate.' },
   {
@@ -216,20 +216,55 @@ export const trainOptions = [
     ...text,
     name: 'lr_scheduler',
     default: 'constant',
-    choices: ['constant', 'constant_with_warmup', 'linear', 'cosine', 'cosine_with_restarts', 'polynomial'],
-    laterChoices: ['adafactor', 'inverse_sqrt', 'cosine_with_min_lr', 'warmup_stable_decay', 'piecewise_constant'],
-    help: 'How the learning rate changes over the training.',
+    choices: [
+      ...(['constant', 'constant_with_warmup', 'linear', 'cosine', 'cosine_with_restarts', 'polynomial'] as const),
+      ...(['adafactor', 'inverse_sqrt', 'cosine_with_min_lr', 'warmup_stable_decay', 'piecewise_constant'] as const),
+    ],
+    help: 'How the learning rate changes over the training; `noisewright plot-schedule` draws it.',
   },
   {
     ...optimizer,
-    ...integer,
-    name: 'lr_warmup_steps',
-    default: 0,
-    minimum: 0,
-    help: 'Optimizer steps of rising rate.',
+    ...text,
+    name: 'lr_scheduler_type',
+    help: 'In place of lr_scheduler: a class of torch.optim.lr_scheduler, such as StepLR or OneCycleLR, or a function of your own as ./file.js#name.',
   },
-  { ...optimizer, ...count, name: 'lr_scheduler_num_cycles', default: 1, help: 'Restarts of cosine_with_restarts.' },
+  {
+    ...optimizer,
+    name: 'lr_scheduler_args',
+    type: 'list',
+    help: 'Arguments of the schedule, as Python writes them: T_max=1000 eta_min=1e-6.',
+  },
+  { ...optimizer, name: 'scheduler_args', type: 'list', help: 'Another name of lr_scheduler_args.' },
+  {
+    ...optimizer,
+    name: 'lr_warmup_steps',
+    type: 'steps',
+    default: 0,
+    help: 'Optimizer steps of rising rate, or a share of the run: 0.1 or 10%.',
+  },
+  {
+    ...optimizer,
+    name: 'lr_decay_steps',
+    type: 'steps',
+    help: 'Optimizer steps of falling rate at the end, or a share of the run; for warmup_stable_decay.',
+  },
+  {
+    ...optimizer,
+    ...count,
+    name: 'lr_scheduler_num_cycles',
+    default: 1,
+    help: 'Restarts of cosine_with_restarts; half waves of cosine_with_min_lr and warmup_stable_decay.',
+  },
   { ...optimizer, ...number, name: 'lr_scheduler_power', default: 1, help: 'Power of polynomial.' },
+  { ...optimizer, ...count, name: 'lr_scheduler_timescale', help: 'Of inverse_sqrt; the warm-up when not given.' },
+  {
+    ...optimizer,
+    ...number,
+    name: 'lr_scheduler_min_lr_ratio',
+    minimum: 0,
+    maximum: 1,
+    help: 'Where cosine_with_min_lr and warmup_stable_decay end, as a share of the rate.',
+  },
 
   { ...training, ...count, name: 'max_train_steps', default: 1600, help: 'Optimizer steps.' },
   { ...training, ...count, name: 'max_train_epochs', help: 'Epochs; wins over max_train_steps.' },

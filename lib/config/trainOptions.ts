@@ -17,6 +17,8 @@ interface ValueOfType {
   text: string
   list: readonly string[]
   resolution: readonly [width: number, height: number]
+  /** Below 1: a share. */
+  steps: number | { readonly share: number }
 }
 
 type ValueOfRow<R> = R extends { choices: readonly (infer Choice)[] }
@@ -114,6 +116,7 @@ export function readTrainValue(option: TrainOption, text: string): ValueReading 
       return wrong
     }
   }
+  if (type === 'steps') return readSteps(text) ?? wrong
   const { choices, laterChoices = [] } = option
   if (choices === undefined) return { value: text }
   const same = (choice: string): boolean => choice.toLowerCase() === text.trim().toLowerCase()
@@ -124,6 +127,16 @@ export function readTrainValue(option: TrainOption, text: string): ValueReading 
     return { problem: `${later} comes with a later version of noisewright; this one has ${choices.join(', ')}` }
   }
   return { problem: `${wrong.problem}.${didYouMean(text, choices)}` }
+}
+
+/** Steps as `100`, `0.1` or `10%`. */
+function readSteps(text: string): { readonly value: number | { readonly share: number } } | undefined {
+  const [, digits = '', percent] = /^\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*$/.exec(text) ?? []
+  if (digits === '') return undefined
+  const number = Number(digits)
+  if (percent === '%') return number <= 100 ? { value: { share: number / 100 } } : undefined
+  if (Number.isInteger(number)) return { value: number }
+  return number < 1 ? { value: { share: number } } : undefined
 }
 
 /** What a value of this option must be, in words. */
@@ -140,6 +153,8 @@ export function expectedTrainValue(option: TrainOption): string {
       return `a number${range}`
     case 'resolution':
       return 'one or two whole numbers ("512" or "512,768")'
+    case 'steps':
+      return 'a whole number of at least 0, or a share of the run: a number below 1, or a percentage such as 10%'
     case 'list':
       return 'one or more texts such as key=value'
     case 'text':

@@ -10,6 +10,7 @@ import { full, randomUniform } from '../tensor/create.ts'
 import { keep } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
+import { type BlockWeights, blockOf } from './blockWeights.ts'
 import { type KohyaLoraModule, kohyaName } from './kohyaLora.ts'
 import { branchOf, downToFile, fileShapes, type LoraLayer, type LoraModels, layerFinder, layersOf } from './layers.ts'
 import type { LoraFile } from './loraFile.ts'
@@ -21,6 +22,8 @@ export interface LoraOptions {
   readonly alpha?: number
   /** Probability of dropping an element of x down^T in training. Default none. */
   readonly dropout?: number | null
+  /** By block of the U-Net; blocks of weight 0 get no modules. Default: every block gets them. */
+  readonly blockWeights?: BlockWeights | null
   /** For the initial values and the dropout masks. */
   readonly seed: number | bigint
 }
@@ -61,14 +64,14 @@ export class LoraNetwork {
   /** Use {@link LoraNetwork.fromFile}. */
   constructor(models: readonly LoraModule[], options: Omit<LoraOptions, 'rank' | 'alpha'>)
   constructor(models: LoraModels | readonly LoraModule[], options: LoraOptions) {
-    const { rank = 4, alpha = 1, dropout = null, seed } = options
+    const { rank = 4, alpha = 1, dropout = null, blockWeights = null, seed } = options
     if (!Number.isInteger(rank) || rank < 1)
       throw new ArgumentError('LoraNetwork', 'rank', 'a whole number of 1 or more', String(rank))
     if (dropout !== null && !(dropout >= 0 && dropout < 1))
       throw new ArgumentError('LoraNetwork', 'dropout', 'in [0, 1)', String(dropout))
     this.dropout = dropout || null
     this.#seed = BigInt.asUintN(64, BigInt(seed))
-    this.modules = isList(models) ? models : freshModules(models, { rank, alpha: alpha || rank, seed })
+    this.modules = isList(models) ? models : freshModules(models, { rank, alpha: alpha || rank, seed, blockWeights })
     for (const { name, layer, branch } of this.modules) {
       branch.down.requiresGrad = true
       branch.up.requiresGrad = true
@@ -168,7 +171,7 @@ function isList(models: LoraModels | readonly LoraModule[]): models is readonly 
 /** down: U(-1/sqrt(in), 1/sqrt(in)); up: zeros, so that training starts from the model as it is. */
 function freshModules(
   models: LoraModels,
-  { rank, alpha, seed }: { readonly rank: number; readonly alpha: number; readonly seed: number | bigint },
+  { rank, alpha, seed, blockWeights }: Required<Pick<LoraOptions, 'rank' | 'alpha' | 'seed' | 'blockWeights'>>,
 ): LoraModule[] {
   const module = (part: LoraModule['part'], path: string, layer: Linear): LoraModule => {
     const name = kohyaName(part === 'unet' ? 'lora_unet' : 'lora_te', path)
@@ -180,9 +183,14 @@ function freshModules(
     return { name, part, layer, branch: { down, up, scale: alpha / rank, dropout: null }, rank, alpha }
   }
   const { textEncoder, unet } = models
+  const weightOf = (path: string): number => blockWeights?.[blockOf(kohyaName('lora_unet', path)) ?? 0] ?? 1
   return [
     ...(textEncoder ? textEncoderTargets(textEncoder).map((target) => module('textEncoder', ...target)) : []),
-    ...(unet ? unetTargets(unet).map((target) => module('unet', ...target)) : []),
+    ...(unet
+      ? unetTargets(unet)
+          .filter(([path]) => weightOf(path) > 0)
+          .map((target) => module('unet', ...target))
+      : []),
   ]
 }
 

@@ -1,4 +1,4 @@
-import { float, type PythonValue, pythonJson, pythonStr } from './pythonText.ts'
+import { float, type PythonFloat, type PythonValue, pythonJson, pythonStr } from './pythonText.ts'
 
 /** The network, as the options gave it. */
 export interface NetworkFacts {
@@ -27,7 +27,8 @@ export interface TrainingFacts {
   /** Unix time in seconds. */
   readonly startedAt: number
   readonly outputName: string | null
-  readonly learningRate: number
+  /** Null: the optimizer finds its own. */
+  readonly learningRate: number | null
   readonly textEncoderLearningRate: number | null
   readonly unetLearningRate: number | null
   /** Images counted with their repeats. */
@@ -38,7 +39,8 @@ export interface TrainingFacts {
   readonly gradientCheckpointing: boolean
   readonly gradientAccumulationSteps: number
   readonly maxTrainSteps: number
-  readonly warmupSteps: number
+  /** A share of the run is a float. */
+  readonly warmupSteps: number | PythonFloat
   readonly scheduler: string
   readonly network: NetworkFacts
   readonly mixedPrecision: 'no' | 'fp16' | 'bf16'

@@ -1,4 +1,7 @@
 import { ArgumentError } from '../util/errors.ts'
+import { pythonFloatRepr } from '../util/pythonFloat.ts'
+
+export { pythonFloatRepr } from '../util/pythonFloat.ts'
 
 /**
  * Values as Python prints them. Tools that read LoRA metadata expect the texts that Python's `str` and `json.dumps`
@@ -42,23 +45,6 @@ function quote(text: string): string {
   if (/[^ -~]|['\\]/.test(text))
     throw new ArgumentError('pythonStr', 'a text in a tuple', 'plain ASCII', JSON.stringify(text))
   return `'${text}'`
-}
-
-/**
- * Python's `repr(float)`: the shortest digits that read back as the same number (JavaScript's digits are the same),
- * with an exponent below 1e-4 and from 1e16 on.
- */
-export function pythonFloatRepr(value: number): string {
-  if (Number.isNaN(value)) return 'nan'
-  if (!Number.isFinite(value)) return value > 0 ? 'inf' : '-inf'
-  if (value === 0) return Object.is(value, -0) ? '-0.0' : '0.0'
-  const [mantissa, exponentText] = value.toExponential().split('e') as [string, string]
-  const exponent = Number(exponentText)
-  if (exponent < -4 || exponent >= 16) {
-    return `${mantissa}e${exponent < 0 ? '-' : '+'}${String(Math.abs(exponent)).padStart(2, '0')}`
-  }
-  const text = String(value)
-  return text.includes('.') ? text : `${text}.0`
 }
 
 /** Python's `json.dumps(value)`: a space after `,` and `:`, other than ASCII escaped. */

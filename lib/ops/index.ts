@@ -1,4 +1,15 @@
 export { accumulate, copyInto, scaleInPlace } from './accumulate.ts'
+export {
+  type AdaptiveGroup,
+  type AdaptiveRule,
+  type AdaptiveScalars,
+  type AdaptiveSettings,
+  type AdaptiveSlot,
+  adaptiveRuleStates,
+  adaptiveScalars,
+  adaptiveStep,
+  readAdaptiveScalars,
+} from './adaptiveStep.ts'
 export { add } from './add.ts'
 export { addNoise, velocity } from './addNoise.ts'
 export { type AttentionOptions, attention } from './attention.ts'

@@ -17,7 +17,11 @@ export interface OptimizerParameter {
 }
 
 /** Parameters that share their hyperparameters; `Settings` replace the optimizer's for this group. */
-export type ParameterGroup<Settings> = { readonly params: readonly OptimizerParameter[] } & Partial<Settings>
+export type ParameterGroup<Settings> = {
+  readonly params: readonly OptimizerParameter[]
+  /** For messages and logs. */
+  readonly name?: string
+} & Partial<Settings>
 
 export interface StepOptions {
   /** One for each group, in order. Default: those given when the optimizer was made. */
@@ -34,6 +38,8 @@ export interface OptimizerState {
   readonly steps: Readonly<Record<string, number>>
   /** `<parameter>.state1`, `.state2`, and for 8-bit states `.absmax1`, `.absmax2`. */
   readonly tensors: ReadonlyMap<string, Tensor>
+  /** Numbers beside the tensors, by `<group>.<name>`, for optimizers that have some. */
+  readonly scalars?: Readonly<Record<string, number>>
 }
 
 export interface Optimizer {
@@ -42,10 +48,21 @@ export interface Optimizer {
   readonly learningRates: readonly number[]
   /** The gradients there are now. */
   gradients(): readonly Tensor[]
+  /** What it trains, so that messages can name a parameter. */
+  parameters?(): readonly OptimizerParameter[]
   /** Updates every parameter that has a gradient. Enqueues one native call and returns; gradients are left as they are. */
   step(options?: StepOptions): void
   /** Frees all gradients. */
   zeroGrad(): void
+  /** Puts the values to be trained into the parameters. Only methods that evaluate elsewhere have it; they start in this mode. */
+  train?(): void
+  /** Puts the values to be used or saved into the parameters; `step` is an error until `train`. */
+  eval?(): void
+  /**
+   * The learning rates that the last step came to, one for each group: d times the given ones. Only methods that find their own step
+   * size have it. Waits for the step.
+   */
+  effectiveLearningRates?(): Promise<number[]>
   state(): OptimizerState
   /** Takes over the states of an earlier run; 8-bit and float32 states are converted into each other. */
   loadState(state: OptimizerState): void
@@ -65,6 +82,16 @@ export function gradientOf({ master, copy }: OptimizerParameter): Tensor | null 
 export function clipGradients(optimizer: Optimizer, maxNorm = Number.POSITIVE_INFINITY): Tensor | null {
   const gradients = optimizer.gradients()
   return gradients.length === 0 ? null : gradientNorm(gradients, maxNorm)
+}
+
+/** Runs `work` while the parameters hold the values to be used or saved. */
+export async function inEvaluation<T>(optimizer: Optimizer, work: () => Promise<T>): Promise<T> {
+  optimizer.eval?.()
+  try {
+    return await work()
+  } finally {
+    optimizer.train?.()
+  }
 }
 
 /** Throws for names that repeat and learning rates that do not fit the groups. */

@@ -9,10 +9,13 @@ import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.
 import { readKohyaLora, writeKohyaLora } from '../networks/kohyaLora.ts'
 import { attachLora, type LoraNetwork } from '../networks/lora.ts'
 import { loraMetadata, minimalLoraMetadata, type NetworkFacts, type TrainingFacts } from '../networks/metadata.ts'
+import { float } from '../networks/pythonText.ts'
+import { inEvaluation, type Optimizer } from '../optim/optimizer.ts'
 import { samplePicture } from '../preview/pipeline.ts'
 import { type RgbImage, sampleFileName, writePng } from '../preview/png.ts'
 import type { PromptSpec } from '../preview/promptSpec.ts'
 import type { PreviewEvent, SaveEvent } from './events.ts'
+import { type OptimizerPlan, recordedOptimizer, recordedSchedule } from './optimizerPlan.ts'
 import { outputName, type StepPlan } from './schedule.ts'
 import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
 
@@ -29,6 +32,9 @@ export interface LoraOutputParts {
   /** Null: the files get no metadata that needs it. */
   readonly described: DescribedModels | null
   readonly network: LoraNetwork
+  /** Switched to the values to be saved, if it has such. */
+  readonly optimizer: Optimizer
+  readonly optimizerPlan: OptimizerPlan
   readonly plan: StepPlan
   /** Once aborted, no more pictures are drawn. */
   readonly signal?: AbortSignal | undefined
@@ -80,14 +86,14 @@ export class LoraOutput {
   }
 
   async #save(at: Moment | 'end', step: number, epoch: number): Promise<SaveEvent> {
-    const { config, network, fileSystem } = this.#parts
+    const { config, network, optimizer, fileSystem } = this.#parts
     const path = join(config.output.folder, outputName(config.output.name, at, '.safetensors'))
-    const { dim, alpha, dropout, noMetadata } = config.network
-    const facts: NetworkFacts = { module: 'networks.lora', dim, alpha, dropout }
+    const { dim, alpha, dropout, args, noMetadata } = config.network
+    const facts: NetworkFacts = { module: 'networks.lora', dim, alpha, dropout, ...(args && { args }) }
     const save = { steps: step, epoch, finishedAt: Date.now() / 1000 }
     const metadata = noMetadata ? minimalLoraMetadata(facts) : loraMetadata(this.#facts(facts), save)
     const { savePrecision } = config.output
-    const bytes = await writeKohyaLora(path, await network.toKohya(), {
+    const bytes = await writeKohyaLora(path, await inEvaluation(optimizer, () => network.toKohya()), {
       metadata,
       integerAlpha: alpha === null,
       ...(fileSystem === undefined ? {} : { fileSystem }),
@@ -97,15 +103,17 @@ export class LoraOutput {
   }
 
   #facts(network: NetworkFacts): TrainingFacts {
-    const { config, seed, group, plan, models, described } = this.#parts
+    const { config, seed, group, plan, models, described, optimizerPlan } = this.#parts
+    const { plan: rates } = optimizerPlan
     const { model, data, optimizer, training, output } = config
+    const { warmupSteps } = optimizer
     return {
       sessionId: this.#sessionId,
       startedAt: this.#startedAt,
       outputName: output.name,
-      learningRate: optimizer.learningRate,
-      textEncoderLearningRate: optimizer.textEncoderLearningRate,
-      unetLearningRate: optimizer.unetLearningRate,
+      learningRate: rates.learningRate,
+      textEncoderLearningRate: rates.textEncoderLearningRate,
+      unetLearningRate: rates.unetLearningRate,
       trainImageCount: group.trainImageCount,
       regImageCount: group.regImageCount,
       batchesPerEpoch: group.batchesPerEpoch,
@@ -113,8 +121,8 @@ export class LoraOutput {
       gradientCheckpointing: training.gradientCheckpointing,
       gradientAccumulationSteps: training.gradientAccumulationSteps,
       maxTrainSteps: plan.totalSteps,
-      warmupSteps: optimizer.warmupSteps,
-      scheduler: optimizer.scheduler,
+      warmupSteps: typeof warmupSteps === 'number' ? warmupSteps : float(warmupSteps.share)!,
+      scheduler: recordedSchedule(optimizerPlan),
       network,
       mixedPrecision: training.mixedPrecision,
       fullFp16: false,
@@ -129,7 +137,7 @@ export class LoraOutput {
       multiresNoiseDiscount: 0.3,
       adaptiveNoiseScale: training.adaptiveNoiseScale,
       trainingComment: config.network.trainingComment,
-      optimizer: `noisewright.${optimizer.type}(betas=(${optimizer.betas.join(', ')}),eps=${optimizer.eps},weight_decay=${optimizer.weightDecay})`,
+      optimizer: recordedOptimizer(optimizerPlan),
       maxGradNorm: optimizer.maxGradNorm,
       captionDropoutRate: 0,
       captionDropoutEveryEpochs: 0,

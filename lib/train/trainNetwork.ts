@@ -13,10 +13,8 @@ import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.
 import { streamOf } from '../nn/init.ts'
 import { concatBatch } from '../ops/concatBatch.ts'
 import { scale } from '../ops/scale.ts'
-import { AdamW, type AdamWSettings } from '../optim/adamW.ts'
-import { AdamW8bit } from '../optim/adamW8bit.ts'
-import { learningRateMultiplier } from '../optim/learningRate.ts'
-import type { ParameterGroup } from '../optim/optimizer.ts'
+import type { OptimizerGroup } from '../optim/customOptimizer.ts'
+import type { RateFunction } from '../optim/schedules/schedule.ts'
 import { type PromptSpec, readPromptFile } from '../preview/promptFile.ts'
 import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -27,7 +25,10 @@ import { encodePictures, LatentCache, pictureTensor } from './latents.ts'
 import { type DescribedModels, LoraOutput } from './loraOutput.ts'
 import { LoraMethod } from './methods/lora.ts'
 import { modelFacts } from './modelFacts.ts'
+import { expectNoProblems, makeOptimizer, makeSchedule, type OptimizerPlan, planOptimizer } from './optimizerPlan.ts'
+import { loraParameterGroups } from './parameterGroups.ts'
 import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
+import { SkippedSteps } from './skippedSteps.ts'
 import { type TrainBatch, Trainer } from './trainer.ts'
 import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
 
@@ -61,7 +62,13 @@ export async function* trainNetwork(
 
 async function openSession(config: TrainNetworkConfig, options: TrainNetworkOptions): Promise<TrainNetworkSession> {
   const seed = config.training.seed ?? drawSeed()
-  const { data, model, training, preview, output } = config
+  const { data, model, network, training, preview, output } = config
+  const trained = [
+    ...(network.trainTextEncoder ? ['textencoder' as const] : []),
+    ...(network.trainUnet ? ['unet' as const] : []),
+  ]
+  const optimizerPlan = planOptimizer(config.optimizer, trained)
+  expectNoProblems(optimizerPlan)
   const group = await loadDatasetGroup(data.source, {
     seed,
     fallbacks: data.fallbacks,
@@ -97,11 +104,13 @@ async function openSession(config: TrainNetworkConfig, options: TrainNetworkOpti
       tokenizer,
       prompts,
       described,
+      optimizerPlan,
       warnings: [
         ...notes,
         ...group.warnings,
         ...promptWarnings,
         ...conditioningWarnings(models.config, model.clipSkip),
+        ...optimizerPlan.messages,
       ],
       options,
     })
@@ -124,9 +133,6 @@ function drawSeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0]!
 }
 
-/** The parameters of one part of the model, named as the logs name it. */
-type LoraParameterGroup = ParameterGroup<AdamWSettings> & { readonly name: string; readonly learningRate: number }
-
 interface SessionParts {
   readonly config: TrainNetworkConfig
   readonly seed: number
@@ -135,7 +141,8 @@ interface SessionParts {
   readonly tokenizer: ClipTokenizer
   readonly prompts: readonly PromptSpec[]
   readonly described: DescribedModels | null
-  /** About the model, the data and the prompts. */
+  readonly optimizerPlan: OptimizerPlan
+  /** About the model, the data, the prompts and the optimizer. */
   readonly warnings: readonly string[]
   readonly options: TrainNetworkOptions
 }
@@ -148,17 +155,19 @@ class TrainNetworkSession {
   readonly #models: StableDiffusion
   readonly #method: LoraMethod
   readonly #trainer: Trainer
-  readonly #groups: readonly LoraParameterGroup[]
-  readonly #learningRate: (step: number) => number
+  readonly #groups: readonly OptimizerGroup[]
+  readonly #learningRate: RateFunction
   readonly #output: LoraOutput
   readonly #plan: StepPlan
   readonly #cache: LatentCache | null
   readonly #average = new LossAverage()
+  readonly #skipped = new SkippedSteps()
   readonly #disposers: (() => void)[] = []
 
   constructor(parts: SessionParts) {
-    const { config, seed, group, models, tokenizer, prompts, described, warnings } = parts
+    const { config, seed, group, models, tokenizer, prompts, described, optimizerPlan, warnings } = parts
     const { model, network, training, optimizer } = config
+    const { plan: rates } = optimizerPlan
     this.#config = config
     this.#seed = seed
     this.#group = group
@@ -171,6 +180,7 @@ class TrainNetworkSession {
       rank: network.dim ?? 4,
       alpha: network.alpha ?? 1,
       dropout: network.dropout,
+      blockWeights: network.blockWeights ?? null,
       seed,
       trainUnet: network.trainUnet,
       trainTextEncoder: network.trainTextEncoder,
@@ -180,18 +190,16 @@ class TrainNetworkSession {
         dtype: models.unet.registry.dtype,
       },
     })
-    this.#groups = this.#parameterGroups()
-    this.#learningRate = learningRateMultiplier({
-      schedule: optimizer.scheduler,
-      warmupSteps: optimizer.warmupSteps,
-      totalSteps: this.#plan.totalSteps,
-      cycles: optimizer.schedulerCycles,
-      power: optimizer.schedulerPower,
-      learningRate: optimizer.learningRate,
+    this.#groups = loraParameterGroups(this.#method.network, {
+      // An optimizer that finds its own rate shows this one before its first step.
+      learningRate: rates.learningRate ?? optimizer.learningRate,
+      unetLearningRate: rates.unetLearningRate,
+      textEncoderLearningRate: rates.textEncoderLearningRate,
+      blockWeights: network.blockWeights ?? null,
+      loraPlus: network.loraPlus ?? null,
     })
-    const { betas, eps, weightDecay } = optimizer
-    const Optimizer = optimizer.type === 'AdamW8bit' ? AdamW8bit : AdamW
-    const stepper = new Optimizer(this.#groups, { betas, eps, weightDecay })
+    this.#learningRate = makeSchedule(optimizerPlan, this.#plan.totalSteps)
+    const stepper = makeOptimizer(optimizerPlan, this.#groups)
     this.#trainer = new Trainer({
       unet: models.unet,
       method: this.#method,
@@ -217,6 +225,8 @@ class TrainNetworkSession {
       prompts,
       described,
       network: this.#method.network,
+      optimizer: stepper,
+      optimizerPlan,
       plan: this.#plan,
       ...parts.options,
     })
@@ -230,17 +240,6 @@ class TrainNetworkSession {
 
   dispose(): void {
     for (const dispose of this.#disposers.splice(0)) dispose()
-  }
-
-  #parameterGroups(): LoraParameterGroup[] {
-    const { learningRate, textEncoderLearningRate, unetLearningRate } = this.#config.optimizer
-    const parts = [
-      ['textencoder', 'textEncoder', textEncoderLearningRate ?? learningRate],
-      ['unet', 'unet', unetLearningRate ?? learningRate],
-    ] as const
-    return parts
-      .map(([name, part, rate]) => ({ name, params: this.#method.network.parameters(part), learningRate: rate }))
-      .filter(({ params }) => params.length > 0)
   }
 
   async *run(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
@@ -260,20 +259,24 @@ class TrainNetworkSession {
         batch.latents.dispose()
         const last = batchNumber === this.#group.batchesPerEpoch
         if (this.#trainer.accumulated < this.#config.training.gradientAccumulationSteps && !last) continue
-        const factor = this.#learningRate(step)
-        const result = await this.#trainer.update(factor)
+        const rates = this.#groups.map(({ learningRate }, group) => this.#learningRate(step, learningRate, group))
+        const { loss, gradientNorm, nonFinite } = await this.#trainer.update(rates)
         step++
-        this.#average.add(position++, result.loss)
-        if (!Number.isFinite(result.loss))
-          yield { type: 'warning', message: `step ${step}: the loss is ${result.loss}; lower the learning rate` }
+        this.#average.add(position++, loss)
+        if (!Number.isFinite(loss))
+          yield { type: 'warning', message: `step ${step}: the loss is ${loss}; lower the learning rate` }
+        const skipped = this.#skipped.add(step, nonFinite)
+        if (skipped !== null) yield { type: 'warning', message: skipped }
         yield {
           type: 'step',
           step,
           totalSteps,
           epoch,
-          ...result,
+          loss,
+          gradientNorm,
+          skippedSteps: this.#skipped.count,
           averageLoss: this.#average.value,
-          learningRates: Object.fromEntries(this.#groups.map((group) => [group.name, group.learningRate * factor])),
+          learningRates: Object.fromEntries(this.#groups.map(({ name }, group) => [name, rates[group]!])),
           stepsPerSecond: (1000 * step) / (performance.now() - started),
         }
         yield* this.#output.afterStep(step, epoch - 1)

@@ -2,15 +2,10 @@
 
 import type { DatasetFallbacks } from '../config/datasetConfig.ts'
 import type { DatasetSource } from '../data/datasetGroup.ts'
+import type { BlockWeights } from '../networks/blockWeights.ts'
 import type { SavePrecision } from '../networks/kohyaLora.ts'
-
-export type SchedulerName =
-  | 'constant'
-  | 'constant_with_warmup'
-  | 'linear'
-  | 'cosine'
-  | 'cosine_with_restarts'
-  | 'polynomial'
+import type { OptimizerConfig } from './optimizerPlan.ts'
+import type { LoraPlusRatios } from './parameterGroups.ts'
 
 export interface TrainNetworkConfig {
   readonly model: {
@@ -41,27 +36,18 @@ export interface TrainNetworkConfig {
     /** Null: not given, 1. */
     readonly alpha: number | null
     readonly dropout: number | null
+    /** Of the U-Net's learning rate, by block; blocks of weight 0 get no modules. Default: none. */
+    readonly blockWeights?: BlockWeights | null
+    /** Rates of lora_up in relation to lora_down. Default: the same. */
+    readonly loraPlus?: LoraPlusRatios | null
+    /** `--network_args` as they were given, for the metadata. Default: none. */
+    readonly args?: Readonly<Record<string, string>> | null
     readonly trainUnet: boolean
     readonly trainTextEncoder: boolean
     readonly trainingComment: string | null
     readonly noMetadata: boolean
   }
-  readonly optimizer: {
-    readonly type: 'AdamW' | 'AdamW8bit'
-    readonly learningRate: number
-    readonly unetLearningRate: number | null
-    readonly textEncoderLearningRate: number | null
-    readonly betas: readonly [number, number]
-    readonly eps: number
-    readonly weightDecay: number
-    /** 0: gradients are not clipped. */
-    readonly maxGradNorm: number
-    readonly scheduler: SchedulerName
-    /** Optimizer steps. */
-    readonly warmupSteps: number
-    readonly schedulerCycles: number
-    readonly schedulerPower: number
-  }
+  readonly optimizer: OptimizerConfig
   readonly training: {
     /** Optimizer steps; ignored when `maxEpochs` is given. */
     readonly maxSteps: number

@@ -9,7 +9,9 @@ import {
   trainOptions,
 } from '../config/trainOptions.ts'
 import { ConfigError } from '../util/errors.ts'
-import { type AdamSettings, readOptimizerArguments } from './optimizerArguments.ts'
+import { type NetworkArguments, readNetworkArguments } from './networkArguments.ts'
+import { readOptimizerOptions } from './optimizerOptions.ts'
+import { type OptimizerConfig, planOptimizer } from './optimizerPlan.ts'
 import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
 import { checkTrainOptions, notesOnTrainOptions } from './trainNetworkRules.ts'
 
@@ -44,10 +46,13 @@ export async function parseTrainNetwork(args: readonly string[]): Promise<Parsed
   const given: GivenTrainOptions = { ...file.given, ...line.given }
   const unreadable = new Set([...file.unreadable, ...line.unreadable])
   problems.push(...checkTrainOptions(given, unreadable))
-  const optimizer = readOptimizerArguments(given.optimizer_args ?? [])
-  problems.push(...optimizer.problems)
+  const optimizer = await readOptimizerOptions(given)
+  const network = readNetworkArguments(given.network_args ?? [])
+  problems.push(...optimizer.problems, ...network.problems)
+  const config = configOf(given, optimizer.config, network.facts)
+  if (optimizer.problems.length === 0) problems.push(...planOptimizer(config.optimizer).problems)
   if (problems.length > 0) throw new ConfigError(problems.join('\n'))
-  return { config: configOf(given, optimizer.settings), notes: notesOnTrainOptions(given) }
+  return { config, notes: notesOnTrainOptions(given) }
 }
 
 type Defaults = {
@@ -65,7 +70,7 @@ const defaults = Object.fromEntries(
 const tokenLengths: Readonly<Record<string, 150 | 225>> = { 150: 150, 225: 225 }
 
 /** Expects options that `checkTrainOptions` has no complaint about. */
-function configOf(given: GivenTrainOptions, adam: AdamSettings): TrainNetworkConfig {
+function configOf(given: GivenTrainOptions, optimizer: OptimizerConfig, network: NetworkArguments): TrainNetworkConfig {
   const values = { ...defaults, ...given }
   const { max_token_length: maxTokenLength } = values
   return {
@@ -91,23 +96,13 @@ function configOf(given: GivenTrainOptions, adam: AdamSettings): TrainNetworkCon
       dim: values.network_dim ?? null,
       alpha: values.network_alpha ?? null,
       dropout: values.network_dropout ?? null,
+      ...network,
       trainUnet: !values.network_train_text_encoder_only,
       trainTextEncoder: !values.network_train_unet_only,
       trainingComment: values.training_comment ?? null,
       noMetadata: values.no_metadata,
     },
-    optimizer: {
-      type: values.use_8bit_adam ? 'AdamW8bit' : values.optimizer_type,
-      learningRate: values.learning_rate,
-      unetLearningRate: values.unet_lr ?? null,
-      textEncoderLearningRate: values.text_encoder_lr ?? null,
-      ...adam,
-      maxGradNorm: values.max_grad_norm,
-      scheduler: values.lr_scheduler,
-      warmupSteps: values.lr_warmup_steps,
-      schedulerCycles: values.lr_scheduler_num_cycles,
-      schedulerPower: values.lr_scheduler_power,
-    },
+    optimizer,
     training: {
       maxSteps: values.max_train_steps,
       maxEpochs: values.max_train_epochs ?? null,

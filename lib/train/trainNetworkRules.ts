@@ -26,16 +26,6 @@ export function checkTrainOptions(given: GivenTrainOptions, unreadable: Readonly
   if (given.network_train_unet_only && given.network_train_text_encoder_only) {
     problems.push('--network_train_unet_only and --network_train_text_encoder_only together leave nothing to train')
   }
-  if (given.use_8bit_adam && given.optimizer_type !== undefined && given.optimizer_type !== 'AdamW8bit') {
-    problems.push(`--use_8bit_adam contradicts --optimizer_type ${given.optimizer_type}: give one of them`)
-  }
-  const { lr_scheduler: scheduler = 'constant', lr_warmup_steps: warmup = 0, learning_rate: rate } = given
-  if (scheduler === 'constant' && warmup > 0 && !unreadable.has('lr_scheduler')) {
-    problems.push('--lr_warmup_steps has no meaning for --lr_scheduler constant: use constant_with_warmup')
-  }
-  if (scheduler === 'polynomial' && rate !== undefined && rate <= 1e-7) {
-    problems.push(`--lr_scheduler polynomial ends at 1e-7, so --learning_rate must be larger, found ${rate}`)
-  }
   return problems
 }
 

@@ -8,6 +8,8 @@ namespace noisewright::binding {
 
 void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "fill", &fill);
+  def(env, exports, "pagedZeros", &paged_zeros);
+  def(env, exports, "pageOut", &page_out);
   def(env, exports, "randomUniform", &random_uniform);
   def(env, exports, "randomNormal", &random_normal);
   def(env, exports, "peakProbe", &peak_probe);
@@ -57,6 +59,7 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "quantizationMap", &quantization_map);
   def(env, exports, "gradientNorm", &gradient_norm);
   def(env, exports, "optimizerStep", &optimizer_step);
+  def(env, exports, "adaptiveStep", &adaptive_step);
   def(env, exports, "resizeImage", &resize_image);
   def(env, exports, "imageToTensor", &image_to_tensor);
   def(env, exports, "loadParameter", &load_parameter);

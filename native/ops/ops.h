@@ -12,6 +12,8 @@ namespace noisewright {
 
 // create: on the CPU device; random numbers are a function of (seed, stream, element)
 Tensor fill(const Shape& shape, DType dtype, double value);
+Tensor paged_zeros(const Shape& shape, DType dtype, const std::string& folder);
+void page_out(std::vector<Tensor> tensors);
 Tensor random_uniform(const Shape& shape, uint64_t seed, uint64_t stream, double low, double high);
 Tensor random_normal(const Shape& shape, uint64_t seed, uint64_t stream);
 Tensor peak_probe(int64_t tasks, int64_t vectors);
@@ -139,6 +141,16 @@ void optimizer_step(const std::string& rule, std::vector<Tensor> params, std::ve
                     std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& rows,
                     const std::vector<double>& constants, const std::optional<Tensor>& clip, bool decay_after,
                     bool skip_invalid, bool stochastic_rounding, uint64_t seed);
+
+// adaptive_step: one step of a learning-rate-free optimizer for all parameters, in place, by a rule of
+// adaptive_rules.h. States lie parameter by parameter (null: the rule runs without it); rows chooses each parameter's
+// [factor, weight decay, eps] from groups; fresh is 1 for those never stepped before; settings and switches are
+// AdaptiveSettings, scalars the bits of AdaptiveScalars as int64; clip comes from gradient_norm
+void adaptive_step(const std::string& rule, std::vector<Tensor> params, std::vector<Tensor> gradients,
+                   std::vector<std::optional<Tensor>> states, std::vector<std::optional<Tensor>> copies,
+                   const std::vector<int64_t>& rows, const std::vector<int64_t>& fresh,
+                   const std::vector<double>& groups, const std::vector<double>& settings, int64_t switches,
+                   int64_t slice, const Tensor& scalars, const std::optional<Tensor>& clip);
 
 // resize_image: uint8 [h, w, 3] at another size; method is area or lanczos
 Tensor resize_image(const Tensor& image, int64_t height, int64_t width, const std::string& method);

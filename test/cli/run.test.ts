@@ -60,8 +60,8 @@ describe('the command line', () => {
     const { err } = await runWith('train-network', ...needed, ...args)
     expect(err.split('\n')).toEqual([
       'error: unknown option "--network-dimm". Did you mean "--network_dim"?',
-      '--optimizer_args: eps must be a number of at least 0, found "x"',
-      expect.stringContaining('--optimizer_args: unknown setting "a"'),
+      `--optimizer_args: the value of eps: expected a value at character 1, found "x"; a text needs quotes: 'x'`,
+      expect.stringContaining('--optimizer_args: the value of a: '),
       '',
     ])
   })

@@ -95,7 +95,7 @@ describe('arguments', () => {
     [['--caption_ext', 'txt'], 'unknown option "--caption_ext".'],
     [['--network_al', '1'], 'unknown option "--network_al". Did you mean "--network_alpha"?'],
     [['--color_aug'], '--color_aug comes with a later version of noisewright; leave it out to use this one'],
-    [['--network-args', 'a=1', 'b=2'], '--network-args comes with a later version of noisewright'],
+    [['--base-weights', 'a=1', 'b=2'], '--base-weights comes with a later version of noisewright'],
     [['--token_string', 'x'], '--token_string is an option of train_textual_inversion, not of train-network'],
     [['--seed', 'x'], '--seed must be a whole number from 0 to 4294967296, found "x"'],
     [['--seed', '1.5'], '--seed must be a whole number'],
@@ -115,8 +115,10 @@ describe('arguments', () => {
       ['--mixed_precision', 'fp16'],
       '--mixed_precision fp16 comes with a later version of noisewright; this one has no, bf16',
     ],
-    [['--optimizer_type', 'lion'], '--optimizer_type Lion comes with a later version'],
-    [['--optimizer_type', 'AdamX'], 'found "AdamX". Did you mean "AdamW"?'],
+    [['--lr_scheduler', 'cosin'], 'found "cosin". Did you mean "cosine"?'],
+    [['--lr_warmup_steps', '1.5'], '--lr_warmup_steps must be a whole number of at least 0, or a share of the run'],
+    [['--lr_warmup_steps', '101%'], 'found "101%"'],
+    [['--lr_warmup_steps', '-1'], 'found "-1"'],
     [['--sample_sampler', 'euler_a'], '--sample_sampler euler_a comes with a later version'],
     [['--save_model_as', 'ckpt'], '--save_model_as ckpt comes with a later version'],
     [['--network_module', 'networks.dylora'], '--network_module networks.dylora comes with a later version'],
@@ -147,9 +149,35 @@ describe('rules between options', () => {
     [['--use_8bit_adam', '--optimizer_type', 'AdamW'], '--use_8bit_adam contradicts --optimizer_type AdamW'],
     [['--lr_warmup_steps', '10'], 'use constant_with_warmup'],
     [['--lr_scheduler', 'polynomial', '--learning_rate', '1e-8'], '--learning_rate must be larger, found 1e-8'],
-    [['--optimizer_args', 'betas=0.9'], 'betas must be two numbers from 0 to below 1'],
+    [['--optimizer_args', 'betas=0.9'], 'betas of AdamW must be 2 numbers from 0 to below 1, found 0.9'],
+    [['--optimizer_args', 'betas=(0.9,1.0)'], 'betas of AdamW must be 2 numbers from 0 to below 1, found (0.9, 1)'],
+    [['--optimizer_args', 'lr=1'], 'the learning rate is --learning_rate, not lr'],
+    [['--optimizer_args', 'eps=1e-8', 'eps=1e-7'], 'eps is given twice'],
+    [
+      ['--optimizer_args', 'eps=true'],
+      'the value of eps: expected a value at character 1, found "true"; Python writes True',
+    ],
+    [['--optimizer_type', 'AdamX'], '"AdamX" is no optimizer'],
+    [['--optimizer_type', 'adam'], 'Did you mean "Adam"?'],
+    [['--optimizer_type', 'package#Mine'], 'loads code only from a file given by its path'],
+    [['--optimizer_type', './nowhere.js#Mine'], 'there is no file'],
+    [['--use_8bit_adam', '--use_lion_optimizer'], '--use_8bit_adam contradicts --use_lion_optimizer'],
+    [
+      ['--use_lion_optimizer', '--optimizer_type', 'Prodigy'],
+      '--use_lion_optimizer contradicts --optimizer_type Prodigy',
+    ],
+    [['--lr_scheduler', 'adafactor'], '--lr_scheduler adafactor needs --optimizer_type AdaFactor'],
+    [['--lr_scheduler', 'cosine_with_min_lr'], 'needs --lr_scheduler_min_lr_ratio'],
+    [['--lr_scheduler', 'warmup_stable_decay'], 'needs --lr_decay_steps'],
+    [['--lr_scheduler_type', 'LambdaLR'], 'it takes a function of Python'],
+    [['--lr_scheduler_type', 'StepLR'], '--lr_scheduler_args: StepLR needs step_size'],
+    [['--lr_scheduler_type', 'StepLR', '--lr_scheduler_args', 'step_size=3', '--lr_warmup_steps', '2'], 'leave it out'],
+    [['--lr_scheduler_args', 'a=1', '--scheduler_args', 'a=1'], '--scheduler_args is another name'],
+    [['--network_args', 'conv_dim=4'], 'conv_dim comes with a later version'],
+    [['--network_args', 'down_lr_weigth=sine'], 'Did you mean "down_lr_weight"?'],
+    [['--network_args', 'down_lr_weight=sin'], 'one of sine, cosine'],
     [['--optimizer_args', 'weight_decy=1'], 'Did you mean "weight_decay"?'],
-    [['--optimizer_args', 'eps'], '--optimizer_args must be key=value, found "eps"'],
+    [['--optimizer_args', 'eps'], '--optimizer_args must be key=value, such as weight_decay=0.01, found "eps"'],
   ])('%j is an error', async (args, message) => {
     const problems = await problemsOf(...needed, ...args)
     expect(problems).toHaveLength(1)
@@ -195,9 +223,6 @@ describe('the configuration', () => {
         learningRate: 2e-6,
         unetLearningRate: null,
         textEncoderLearningRate: null,
-        betas: [0.9, 0.999],
-        eps: 1e-8,
-        weightDecay: 0.01,
         maxGradNorm: 1,
         scheduler: 'constant',
         warmupSteps: 0,
@@ -239,9 +264,8 @@ describe('the configuration', () => {
       network: { trainUnet: true, trainTextEncoder: false, dropout: 0.25 },
       optimizer: {
         type: 'AdamW8bit',
-        betas: [0.8, 0.99],
-        eps: 1e-6,
-        weightDecay: 0,
+        arguments: { betas: [0.8, 0.99], eps: 1e-6, weight_decay: 0 },
+        argumentTexts: { betas: '(0.8, 0.99)', eps: '1e-06', weight_decay: '0' },
         unetLearningRate: 1e-3,
         textEncoderLearningRate: 0,
         scheduler: 'cosine_with_restarts',
@@ -265,6 +289,8 @@ describe('the configuration file', () => {
       train_data_dir = "t"
       resolution = 512
       learning_rate = 1.0
+      lr_scheduler = "cosine"
+      lr_warmup_steps = 0.1
       max_token_length = 150
       optimizer_args = ["eps=1e-7"]
       cache_latents = true
@@ -279,7 +305,7 @@ describe('the configuration file', () => {
     const { config } = await parseTrainNetwork(['--config_file', file.replace('.toml', ''), '--seed', '4'])
     expect(config.output.folder).toBe('from file')
     expect(config.data).toMatchObject({ fallbacks: { resolution: [512, 512], flip_aug: false }, cacheLatents: true })
-    expect(config.optimizer).toMatchObject({ learningRate: 1, eps: 1e-7 })
+    expect(config.optimizer).toMatchObject({ learningRate: 1, arguments: { eps: 1e-7 }, warmupSteps: { share: 0.1 } })
     expect(config.training.seed).toBe(4)
     expect(config.model).toMatchObject({ maxTokenLength: 150, v2: true, vParameterization: true, vae: 'v.pt' })
   })

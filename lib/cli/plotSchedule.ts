@@ -1,0 +1,29 @@
+import { atomicWrite } from '../io/atomicWrite.ts'
+import { scheduleCurves } from '../train/scheduleCurves.ts'
+import { exitCodes } from '../util/errors.ts'
+import { chartSvg, drawChart } from './chart.ts'
+import type { CliHost } from './host.ts'
+
+/**
+ * `noisewright plot-schedule`: draws the learning rates of a run on the terminal, and with `--svg` into a file.
+ *
+ * @param args options of train-network; those about the rates matter
+ * @returns the exit code
+ * @throws ConfigError for wrong options, IoError when the file cannot be written
+ */
+export async function plotScheduleCommand(
+  args: readonly string[],
+  options: { readonly svg?: string | undefined },
+  host: CliHost,
+): Promise<number> {
+  const { schedule, messages, curves } = await scheduleCurves(args)
+  for (const message of messages) host.stderr.write(`note: ${message}\n`)
+  const width = Math.min(120, host.stdout.columns ?? 80)
+  const lines = drawChart(curves, { width, height: 14, colours: host.stdout.isTTY === true })
+  host.stdout.write(`${[`learning rate by step: ${schedule}`, ...lines].join('\n')}\n`)
+  if (options.svg !== undefined) {
+    await atomicWrite(options.svg, chartSvg(curves, `learning rate: ${schedule}`))
+    host.stdout.write(`saved ${options.svg}\n`)
+  }
+  return exitCodes.ok
+}

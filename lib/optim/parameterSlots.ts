@@ -1,0 +1,48 @@
+/** What optimizers do alike with their parameters and states. */
+import { formatShape, sameShape } from '../tensor/shape.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { ArgumentError } from '../util/errors.ts'
+import type { OptimizerParameter, OptimizerState } from './optimizer.ts'
+
+/** Frees the gradients of masters and copies. */
+export function zeroGradients(parameters: readonly OptimizerParameter[]): void {
+  for (const { master, copy } of parameters)
+    for (const tensor of [master, copy]) {
+      if (!tensor) continue
+      tensor.grad?.dispose()
+      tensor.grad = null
+    }
+}
+
+/** @throws ArgumentError unless the master is contiguous float32 and the copy, if there is one, bfloat16 of the same shape */
+export function expectFloat32Master(op: string, { name, master, copy }: OptimizerParameter): void {
+  if (master.dtype !== 'float32' || !master.contiguous)
+    throw new ArgumentError(op, name, 'a contiguous float32 tensor', `${master}`)
+  expectCopy(op, name, master, copy)
+}
+
+/** @throws ArgumentError for a copy that is not bfloat16 of the master's shape */
+export function expectCopy(op: string, name: string, master: Tensor, copy: Tensor | null | undefined): void {
+  if (copy && (copy.dtype !== 'bfloat16' || !sameShape(copy.shape, master.shape)))
+    throw new ArgumentError(op, `${name} (copy)`, `bfloat16 ${formatShape(master.shape)}`, `${copy}`)
+}
+
+/** @throws ArgumentError for a state of another kind of optimizer, or with parameters that are not ours */
+export function expectStateOf(
+  op: string,
+  { optimizer, steps }: OptimizerState,
+  parameters: readonly OptimizerParameter[],
+): void {
+  const family = (name: string): string => name.replace(/^paged|8bit$|32bit$/gi, '').toLowerCase()
+  if (family(optimizer) !== family(op)) throw new ArgumentError(op, 'state', `a state of ${op}`, `one of ${optimizer}`)
+  const known = new Set(parameters.map(({ name }) => name))
+  for (const name of Object.keys(steps))
+    if (!known.has(name)) throw new ArgumentError(op, 'state', 'of the same parameters', `one with "${name}"`)
+}
+
+/** @throws ArgumentError for a state that lacks the number of steps of a parameter */
+export function expectStepsOf(op: string, { steps }: OptimizerState, parameters: readonly OptimizerParameter[]): void {
+  for (const { name } of parameters)
+    if (!Number.isInteger(steps[name]))
+      throw new ArgumentError(op, 'state', `with the steps of ${name}`, 'a state without them')
+}
