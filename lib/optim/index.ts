@@ -6,6 +6,13 @@ export { AdamW, type AdamWSettings, adamWDefaults } from './adamW.ts'
 export { AdamW8bit, type AdamW8bitSettings } from './adamW8bit.ts'
 export { AdEMAMix, AdEMAMix8bit, type AdEMAMixSettings } from './adEMAMix.ts'
 export { ASGD, type ASGDSettings } from './asgd.ts'
+export {
+  type BitsAndBytesEntry,
+  type BitsAndBytesStateDict,
+  fromBitsAndBytes,
+  type ToBitsAndBytesOptions,
+  toBitsAndBytes,
+} from './bitsandbytes.ts'
 export type { EightBitSettings } from './eightBit.ts'
 export {
   type LearningRateOptions,
