@@ -15,6 +15,13 @@ export { describeLowRate, describeUnequalRates } from './adaptiveRates.ts'
 export { AdEMAMix, AdEMAMix8bit, type AdEMAMixSettings } from './adEMAMix.ts'
 export { type AdjustedPlan, adjustOptimizer, type RatePlan } from './adjustOptimizer.ts'
 export { ASGD, type ASGDSettings } from './asgd.ts'
+export {
+  type BitsAndBytesEntry,
+  type BitsAndBytesStateDict,
+  fromBitsAndBytes,
+  type ToBitsAndBytesOptions,
+  toBitsAndBytes,
+} from './bitsandbytes.ts'
 export { CustomOptimizer, type OptimizerClass, type OptimizerGroup, type UpdateFacts } from './customOptimizer.ts'
 export { DAdaptAdaGrad, type DAdaptAdaGradSettings } from './dAdaptAdaGrad.ts'
 export {
