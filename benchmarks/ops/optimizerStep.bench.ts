@@ -33,14 +33,14 @@ function bench(name: string, codes: boolean, copied: boolean): Bench {
     setup() {
       const slots = Array.from({ length: tensors }, (_, i) => slot(i, codes, copied))
       const run = () => {
-        optimizerStep('adamW', slots, [adamWDefinition.numbers({ ...adamWDefaults, learningRate: 1e-4 }, step)])
+        optimizerStep('adamW', slots, [adamWDefinition.numbers({ ...adamWDefaults, learningRate: 1e-4 }, step, {})])
         return []
       }
       // One more step, so long that the change is not lost beside the parameter.
       const { param, gradient, states, absmax } = slots[0]!
       const long = { ...adamWDefaults, learningRate: 0.1 }
       const stepped = () => {
-        optimizerStep('adamW', slots.slice(0, 1), [adamWDefinition.numbers(long, step)])
+        optimizerStep('adamW', slots.slice(0, 1), [adamWDefinition.numbers(long, step, {})])
         return cast(param, { dtype: 'float32' })
       }
       const moment = (k: number, signed: boolean): Tensor => {

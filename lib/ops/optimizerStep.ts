@@ -4,17 +4,25 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { expectDType, expectShape } from './check.ts'
 
-/** What a step does to one element; the formulas stand in native/ops/optimizer_step/optimizer_rules.h. */
-export type OptimizerRule = 'adamW' | 'lion' | 'sgd' | 'adEMAMix' | 'lerp'
-
 /** The states of each rule, in the order of a slot's lists: whether each has a sign, which decides how its 8-bit codes are read. */
 export const ruleStates = {
   adamW: [true, false, false],
   lion: [true],
   sgd: [true],
   adEMAMix: [true, true, false],
+  nAdam: [true, false],
+  adamax: [true, false],
+  adagrad: [false],
+  adadelta: [false, false],
+  rmsProp: [false, true, true],
+  rprop: [true, false],
+  asgd: [true],
+  scheduleFree: [true, false],
   lerp: [true],
-} as const satisfies Readonly<Record<OptimizerRule, readonly boolean[]>>
+} as const satisfies Readonly<Record<string, readonly boolean[]>>
+
+/** What a step does to one element; the formulas stand in native/ops/optimizer_step/optimizer_rules.h. */
+export type OptimizerRule = keyof typeof ruleStates
 
 /** Numbers of a rule at most. */
 const maxConstants = 12

@@ -1,5 +1,5 @@
 import type { ParameterGroup } from './optimizer.ts'
-import { type OptimizerSettings, type RuleDefinition, RuleOptimizer, type RuleVariant } from './ruleOptimizer.ts'
+import { type OptimizerSettings, type RoundingSettings, type RuleDefinition, RuleOptimizer } from './ruleOptimizer.ts'
 import { expectAtLeastZero, expectBetas } from './settings.ts'
 
 export interface AdamWSettings extends OptimizerSettings {
@@ -50,9 +50,8 @@ export const adamWDefinition: RuleDefinition<AdamWSettings> = {
 export class AdamW extends RuleOptimizer<AdamWSettings> {
   constructor(
     groups: readonly ParameterGroup<AdamWSettings>[],
-    settings: Partial<AdamWSettings> = {},
-    variant: RuleVariant = {},
+    settings: Partial<AdamWSettings> & RoundingSettings = {},
   ) {
-    super(adamWDefinition, groups, settings, variant)
+    super(adamWDefinition, groups, settings)
   }
 }

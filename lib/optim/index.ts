@@ -1,11 +1,20 @@
+export { Adadelta, type AdadeltaSettings } from './adadelta.ts'
+export { Adagrad, type AdagradSettings } from './adagrad.ts'
+export { Adam, type AdamSettings } from './adam.ts'
+export { Adamax, type AdamaxSettings } from './adamax.ts'
 export { AdamW, type AdamWSettings, adamWDefaults } from './adamW.ts'
 export { AdamW8bit, type AdamW8bitSettings } from './adamW8bit.ts'
+export { AdEMAMix, AdEMAMix8bit, type AdEMAMixSettings } from './adEMAMix.ts'
+export { ASGD, type ASGDSettings } from './asgd.ts'
+export type { EightBitSettings } from './eightBit.ts'
 export {
   type LearningRateOptions,
   type LearningRateSchedule,
   learningRateMultiplier,
   learningRateSchedules,
 } from './learningRate.ts'
+export { Lion, Lion8bit, type LionSettings } from './lion.ts'
+export { NAdam, type NAdamSettings } from './nAdam.ts'
 export {
   clipGradients,
   type Optimizer,
@@ -14,3 +23,23 @@ export {
   type ParameterGroup,
   type StepOptions,
 } from './optimizer.ts'
+export { RAdam, type RAdamSettings } from './rAdam.ts'
+export { RMSprop, type RMSpropSettings } from './rmsProp.ts'
+export { Rprop, type RpropSettings } from './rprop.ts'
+export {
+  type OptimizerSettings,
+  type RoundingSettings,
+  type RuleDefinition,
+  RuleOptimizer,
+  type RuleVariant,
+  type StateStart,
+} from './ruleOptimizer.ts'
+export {
+  AdamWScheduleFree,
+  type AdamWScheduleFreeSettings,
+  RAdamScheduleFree,
+  type RAdamScheduleFreeSettings,
+  SGDScheduleFree,
+  type SGDScheduleFreeSettings,
+} from './scheduleFree.ts'
+export { SGD, SGDNesterov, SGDNesterov8bit, type SGDNesterov8bitSettings, type SGDSettings } from './sgd.ts'

@@ -17,7 +17,11 @@ export interface OptimizerParameter {
 }
 
 /** Parameters that share their hyperparameters; `Settings` replace the optimizer's for this group. */
-export type ParameterGroup<Settings> = { readonly params: readonly OptimizerParameter[] } & Partial<Settings>
+export type ParameterGroup<Settings> = {
+  readonly params: readonly OptimizerParameter[]
+  /** For messages and logs. */
+  readonly name?: string
+} & Partial<Settings>
 
 export interface StepOptions {
   /** One for each group, in order. Default: those given when the optimizer was made. */
@@ -34,6 +38,8 @@ export interface OptimizerState {
   readonly steps: Readonly<Record<string, number>>
   /** `<parameter>.state1`, `.state2`, and for 8-bit states `.absmax1`, `.absmax2`. */
   readonly tensors: ReadonlyMap<string, Tensor>
+  /** Numbers beside the tensors, by `<group>.<name>`, for optimizers that have some. */
+  readonly scalars?: Readonly<Record<string, number>>
 }
 
 export interface Optimizer {
@@ -46,6 +52,10 @@ export interface Optimizer {
   step(options?: StepOptions): void
   /** Frees all gradients. */
   zeroGrad(): void
+  /** Puts the values to be trained into the parameters. Only methods that evaluate elsewhere have it; they start in this mode. */
+  train?(): void
+  /** Puts the values to be used or saved into the parameters; `step` is an error until `train`. */
+  eval?(): void
   state(): OptimizerState
   /** Takes over the states of an earlier run; 8-bit and float32 states are converted into each other. */
   loadState(state: OptimizerState): void

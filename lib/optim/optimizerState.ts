@@ -28,6 +28,13 @@ export function expectStored(op: string, tensors: ReadonlyMap<string, Tensor>, k
     throw new ArgumentError(op, 'state', `with the scales of ${key}`, 'a state without them')
 }
 
+/** @throws ArgumentError when `scalars` lack the number `key` */
+export function expectScalar(op: string, scalars: Readonly<Record<string, number>>, key: string): number {
+  const value = scalars[key]
+  if (value === undefined) throw new ArgumentError(op, 'state', `with the number ${key}`, 'a state without it')
+  return value
+}
+
 /** Copies a stored moment into one of ours, which may be of the other kind. */
 export function restoreMoment(ours: MomentTensors, stored: MomentTensors, signed: boolean): void {
   scope(() => {

@@ -1,3 +1,4 @@
+import { copyInto } from '../ops/accumulate.ts'
 import {
   type OptimizerNumbers,
   type OptimizerRule,
@@ -21,12 +22,22 @@ import {
   type ParameterGroup,
   type StepOptions,
 } from './optimizer.ts'
-import { expectStored, type MomentTensors, restoreMoment } from './optimizerState.ts'
+import { expectScalar, expectStored, type MomentTensors, restoreMoment } from './optimizerState.ts'
+import { expectKnownSettings } from './settings.ts'
 
 /** What every optimizer's settings have. */
 export interface OptimizerSettings {
   readonly learningRate: number
 }
+
+/** What every optimizer of this kind takes beside its own settings. */
+export interface RoundingSettings {
+  /** Round bfloat16 masters up or down by chance, a function of this seed and the step. Default: masters must be float32. */
+  readonly stochasticRounding?: { readonly seed: number } | undefined
+}
+
+/** What a state starts from: a number everywhere, or the parameter itself. */
+export type StateStart = number | 'parameter'
 
 /** An optimizer that treats every element alike, as data. */
 export interface RuleDefinition<Settings extends OptimizerSettings> {
@@ -37,19 +48,21 @@ export interface RuleDefinition<Settings extends OptimizerSettings> {
   /** @throws ArgumentError for settings out of range */
   check(op: string, settings: Settings): void
   /** What each state of the rule starts from; null for one that these settings do without. Default: zero each. */
-  states?(settings: Settings): readonly (number | null)[]
-  /** The numbers of step `t`, counted from 1. */
-  numbers(settings: Settings, t: number): OptimizerNumbers
+  states?(settings: Settings): readonly (StateStart | null)[]
+  /** Numbers that a group carries from step to step, as they start. With them, steps are counted by group. */
+  readonly history?: Readonly<Record<string, number>>
+  /** The numbers of step `t`, counted from 1. `history` is the group's, to be changed in place. */
+  numbers(settings: Settings, t: number, history: Record<string, number>): OptimizerNumbers
+  /** How far parameters move towards their first state when evaluation begins, and when training goes on. */
+  readonly modes?: (settings: Settings) => { readonly toEvaluation: number; readonly toTraining: number }
 }
 
 /** How states are kept, and the finer points of the step. */
-export interface RuleVariant {
+export interface RuleVariant extends RoundingSettings {
   /** Whether a parameter's states are 8-bit codes. Default: never. */
   readonly codes?: (parameter: OptimizerParameter) => boolean
   readonly decayAfter?: boolean
   readonly skipInvalid?: boolean
-  /** Round bfloat16 masters up or down by chance, a function of this seed and the step. Default: to nearest. */
-  readonly stochasticRounding?: { readonly seed: number } | undefined
 }
 
 interface Slot {
@@ -67,18 +80,24 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
   readonly #groups: readonly Settings[]
   readonly #slots: readonly Slot[]
   readonly #variant: RuleVariant
+  readonly #histories: readonly Record<string, number>[]
+  #evaluating = false
 
   constructor(
     definition: RuleDefinition<Settings>,
     groups: readonly ParameterGroup<Settings>[],
-    settings: Partial<Settings> = {},
+    settings: Partial<Settings> & RoundingSettings = {},
     variant: RuleVariant = {},
   ) {
     this.name = definition.name
     this.#definition = definition
-    this.#variant = variant
+    this.#variant = { stochasticRounding: settings.stochasticRounding, ...variant }
+    const known = Object.keys(definition.defaults)
+    expectKnownSettings(this.name, settings, [...known, 'stochasticRounding'])
+    for (const group of groups) expectKnownSettings(this.name, group, [...known, 'params', 'name'])
     expectUniqueNames(this.name, groups)
     this.#groups = groups.map(({ params: _, ...group }) => ({ ...definition.defaults, ...settings, ...group }))
+    this.#histories = groups.map(() => ({ step: 0, ...definition.history }))
     for (const group of this.#groups) definition.check(this.name, group)
     this.learningRates = this.#groups.map((group) => group.learningRate)
     expectLearningRates(this.name, this.learningRates, groups.length)
@@ -92,19 +111,23 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
 
   step({ learningRates = this.learningRates, clip = null }: StepOptions = {}): void {
     expectLearningRates(this.name, learningRates, this.#groups.length)
+    if (this.#evaluating)
+      throw new ArgumentError(this.name, 'step', 'called while training', 'a call after eval(); call train() first')
     const rows: OptimizerNumbers[] = []
     const rowOf = new Map<string, number>()
     const slots = this.#slots.flatMap((slot): OptimizerSlot[] => {
       const gradient = gradientOf(slot.parameter)
       if (gradient === null) return []
       const step = ++slot.step
-      const key = `${slot.group} ${step}`
+      const key = this.#definition.history ? `${slot.group}` : `${slot.group} ${step}`
       let row = rowOf.get(key)
       if (row === undefined) {
         row = rows.length
         rowOf.set(key, row)
         const settings = { ...this.#groups[slot.group]!, learningRate: learningRates[slot.group]! }
-        rows.push(this.#definition.numbers(settings, step))
+        const history = this.#histories[slot.group]!
+        history.step!++
+        rows.push(this.#definition.numbers(settings, this.#definition.history ? history.step! : step, history))
       }
       const { master, copy = null } = slot.parameter
       const states = slot.moments.map((moment) => moment?.state ?? null)
@@ -118,6 +141,31 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
       skipInvalid,
       ...(stochasticRounding ? { roundingSeed: this.#roundingSeed(stochasticRounding.seed) } : {}),
     })
+  }
+
+  train(): void {
+    if (!this.#evaluating) return
+    this.#evaluating = false
+    this.#move((settings) => this.#definition.modes!(settings).toTraining)
+  }
+
+  eval(): void {
+    if (this.#evaluating || !this.#definition.modes) return
+    this.#evaluating = true
+    this.#move((settings) => this.#definition.modes!(settings).toEvaluation)
+  }
+
+  /** Moves every parameter a share of the way to its first state. */
+  #move(share: (settings: Settings) => number): void {
+    const slots = this.#slots.map(({ parameter: { master, copy = null }, group, moments }): OptimizerSlot => {
+      const state = moments[0]!.state
+      return { param: master, gradient: state, states: [state], absmax: [null], copy, row: group }
+    })
+    optimizerStep(
+      'lerp',
+      slots,
+      this.#groups.map((settings) => ({ constants: [share(settings)] })),
+    )
   }
 
   zeroGrad(): void {
@@ -140,10 +188,14 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
         if (moment.absmax) tensors.set(`${parameter.name}.absmax${i + 1}`, moment.absmax)
       })
     }
-    return { optimizer: this.name, steps, tensors }
+    if (!this.#definition.history) return { optimizer: this.name, steps, tensors }
+    const scalars = Object.fromEntries(
+      this.#histories.flatMap((history, group) => Object.entries(history).map(([key, x]) => [`${group}.${key}`, x])),
+    )
+    return { optimizer: this.name, steps, tensors, scalars: { ...scalars, evaluating: Number(this.#evaluating) } }
   }
 
-  loadState({ optimizer, steps, tensors }: OptimizerState): void {
+  loadState({ optimizer, steps, tensors, scalars = {} }: OptimizerState): void {
     const family = (name: string): string => name.replace(/^paged|8bit$|32bit$/gi, '').toLowerCase()
     if (family(optimizer) !== family(this.name))
       throw new ArgumentError(this.name, 'state', `a state of ${this.name}`, `one of ${optimizer}`)
@@ -157,11 +209,24 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
         })
     }
     each((name, moment, i) => expectStored(this.name, tensors, `${name}.state${i + 1}`, moment.state))
+    for (const name of known)
+      if (!Number.isInteger(steps[name]))
+        throw new ArgumentError(this.name, 'state', `with the steps of ${name}`, 'a state without them')
+    const histories = this.#histories.map((history, group) => {
+      if (!this.#definition.history) return history
+      return Object.fromEntries(
+        Object.keys(history).map((key) => [key, expectScalar(this.name, scalars, `${group}.${key}`)]),
+      )
+    })
     each((name, moment, i) => {
       const [state, absmax] = [tensors.get(`${name}.state${i + 1}`)!, tensors.get(`${name}.absmax${i + 1}`) ?? null]
       restoreMoment(moment, { state, absmax }, ruleStates[this.#definition.rule][i]!)
     })
-    for (const slot of this.#slots) slot.step = steps[slot.parameter.name] ?? 0
+    for (const slot of this.#slots) slot.step = steps[slot.parameter.name]!
+    histories.forEach((history, group) => {
+      Object.assign(this.#histories[group]!, history)
+    })
+    this.#evaluating = scalars.evaluating === 1
   }
 
   dispose(): void {
@@ -198,7 +263,10 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
     const starts = states?.(this.#groups[group]!) ?? ruleStates[rule].map(() => 0)
     const moments = starts.map((start): MomentTensors | null => {
       if (start === null) return null
-      const state = keep(full(shape, codes ? 0 : start, { dtype: codes ? 'uint8' : 'float32' }))
+      const state = keep(
+        full(shape, codes ? 0 : start === 'parameter' ? 0 : start, { dtype: codes ? 'uint8' : 'float32' }),
+      )
+      if (start === 'parameter') copyInto(state, parameter.master)
       return { state, absmax: codes ? keep(full([blockCount(size)], 0)) : null }
     })
     return { parameter, group, moments, step: 0 }

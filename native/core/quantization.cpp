@@ -44,6 +44,14 @@ void make_regions(QuantizationMap& map) {
   }
   map.threshold[8] = first_of(map, 255);
   map.offset[8] = map.last[8] = 255;
+  for (int binade = 0; binade < QuantizationMap::kBinades; binade++) {
+    const float begin = std::ldexp(1.0f, binade - 31), end = 2 * begin;
+    int region = 0;
+    while (region < 8 && binade > 0 && map.threshold[region + 1] <= begin) region++;
+    map.binade_region[binade] = region;
+    const bool inside = region < 8 && map.threshold[region + 1] < end;
+    map.binade_threshold[binade] = inside ? map.threshold[region + 1] : std::numeric_limits<float>::infinity();
+  }
 }
 
 QuantizationMap make_map(bool with_negatives) {

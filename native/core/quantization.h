@@ -21,8 +21,14 @@ struct QuantizationMap {
   // The same for many numbers at once: from threshold[r] to the next the codes are round(slope u + offset), at most
   // `last`. The regions are zero (before the first threshold), the seven decades, and one. Where the rounding is close
   // the midpoints decide.
-  static constexpr int kRegions = 9;
-  float threshold[kRegions], slope[kRegions], offset[kRegions], last[kRegions];
+  static constexpr int kRegions = 9, kRegionSlots = 16;  // slots: one vector's worth
+  float threshold[kRegionSlots], slope[kRegionSlots], offset[kRegionSlots], last[kRegionSlots];
+
+  // The region found by the exponent: binade b holds [2^(b - 31), 2^(b - 30)), the first also what is smaller, and at
+  // most one region begins inside a binade.
+  static constexpr int kBinades = 32;
+  float binade_threshold[kBinades];
+  int32_t binade_region[kBinades];  // at the start of the binade; behind the threshold it is the next
 };
 
 // With negative values (first moments), or without (second moments). Made once.

@@ -36,6 +36,7 @@ export function adamWStep(
     return (absmax1 ? adamW8bitDefinition : adamWDefinition).numbers(
       { ...adamWDefaults, ...rest, betas: [beta1, beta2] },
       step,
+      {},
     )
   })
   optimizerStep(

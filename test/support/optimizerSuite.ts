@@ -1,0 +1,249 @@
+/**
+ * What every optimizer must do: follow its reference for 20 steps on three tensors, go on from a saved state bit for bit, not depend
+ * on the number of threads, leak nothing, and refuse what is wrong. Fixtures come from scripts/reference/optimizers.py or a script
+ * that uses its `write_family`.
+ */
+import { afterEach, describe, expect, it } from 'vitest'
+import type { Optimizer, OptimizerParameter, OptimizerState, ParameterGroup } from '../../lib/optim/optimizer.ts'
+import { tensor } from '../../lib/tensor/create.ts'
+import { setThreadCount, threadCount } from '../../lib/tensor/runtime.ts'
+import type { Tensor } from '../../lib/tensor/tensor.ts'
+import { ArgumentError } from '../../lib/util/errors.ts'
+import { baselineBuffers, liveBuffers } from './device.ts'
+import { type Digest, expectDigest } from './digest.ts'
+import { loadFixture } from './fixtureCases.ts'
+import { fromBFloat16Bits, toBFloat16Bits } from './float64.ts'
+import { formulaValues } from './formula.ts'
+
+type Settings = Readonly<Record<string, unknown>>
+type TensorDigests = Readonly<Record<string, Digest>>
+
+interface OptimizerFixture {
+  readonly cases: Readonly<
+    Record<
+      string,
+      {
+        readonly settings: Settings
+        /** One gradient of one step is not a number. */
+        readonly nan: boolean
+        /** Parameters after these steps. */
+        readonly checks: Readonly<Record<string, TensorDigests>>
+        /** Parameters in evaluation after the last step. */
+        readonly evaluation?: TensorDigests
+        /** 8-bit states of the matrix after the last step, base64. */
+        readonly codes?: readonly string[]
+        readonly absmax?: readonly (readonly number[])[]
+      }
+    >
+  >
+}
+
+/** A class of optimizer, its settings left open. */
+export type OptimizerClass<S> = new (groups: readonly ParameterGroup<S>[], settings?: Partial<S>) => Optimizer
+
+export interface OptimizerCase {
+  /** What the optimizer calls itself. */
+  readonly name: string
+  make(groups: readonly ParameterGroup<object>[], settings: Settings): Optimizer
+  /** Names of cases in test/fixtures/optimizers/<family>.json. */
+  readonly references: readonly string[]
+  readonly family: string
+  /** Error allowed relative to the element or the tensor's rms. Default 2e-6. */
+  readonly tolerance?: number
+  /** Settings that must be refused, each with a part of the message. */
+  readonly refuses: readonly (readonly [Settings, string])[]
+  /** It takes bfloat16 parameters with `stochasticRounding`. Default true. */
+  readonly rounds?: boolean
+}
+
+/** A line of the list of cases. The settings of classes differ, and the fixture's come from a file: this is where they meet. */
+export function optimizerCase<S>(
+  Class: OptimizerClass<S>,
+  { name, ...rest }: Omit<OptimizerCase, 'make'>,
+): OptimizerCase {
+  return {
+    name,
+    ...rest,
+    make: (groups, settings) => new Class(groups as readonly ParameterGroup<S>[], settings as Partial<S>),
+  }
+}
+
+export const optimizerShapes = { matrix: [64, 72], conv: [8, 6, 3, 3], scalar: [] } as const
+const scales: Readonly<Record<number, number>> = { 4: 0, 8: 1e-12, 12: 1e4 }
+const steps = 20
+
+function startParameters(bfloat16 = false): OptimizerParameter[] {
+  return Object.entries(optimizerShapes).map(([name, shape]) => {
+    const values = formulaValues(`optimizers/${name}/p`, { shape, kind: 'normal-like' })
+    const master = bfloat16 ? tensor(toBFloat16Bits(values), shape, { dtype: 'bfloat16' }) : tensor(values, shape)
+    return { name, master }
+  })
+}
+
+function setGradients(params: readonly OptimizerParameter[], t: number, nan = false): void {
+  for (const { name, master } of params) {
+    const spec = { shape: master.shape, kind: 'normal-like', scale: scales[t] ?? 1 } as const
+    const values = formulaValues(`optimizers/${name}/g${t}`, spec)
+    if (nan && t === 15 && name === 'matrix') values[3] = Number.NaN
+    master.grad = tensor(values, master.shape)
+  }
+}
+
+function takeStep(optimizer: Optimizer, params: readonly OptimizerParameter[], t: number, nan = false): void {
+  setGradients(params, t, nan)
+  optimizer.step()
+  optimizer.zeroGrad()
+}
+
+async function values({ master }: OptimizerParameter): Promise<Float32Array> {
+  const data = await master.read()
+  return data instanceof Uint16Array ? fromBFloat16Bits(data) : (data as Float32Array)
+}
+
+function disposeAll(params: readonly OptimizerParameter[]): void {
+  for (const { master } of params) master.dispose()
+}
+
+/** A copy of a state as a file would hold it. */
+async function stored(state: OptimizerState): Promise<OptimizerState> {
+  const tensors = new Map<string, Tensor>()
+  for (const [key, t] of state.tensors)
+    tensors.set(key, tensor((await t.read()) as ArrayBufferView, t.shape, { dtype: t.dtype }))
+  return { ...(JSON.parse(JSON.stringify({ ...state, tensors: null })) as OptimizerState), tensors }
+}
+
+async function allValues(optimizer: Optimizer, params: readonly OptimizerParameter[]): Promise<unknown> {
+  const states: Record<string, unknown> = {}
+  const { tensors, ...rest } = optimizer.state()
+  for (const [key, t] of tensors) states[key] = await t.read()
+  return { params: await Promise.all(params.map((p) => p.master.read())), states, rest }
+}
+
+/** Registers the conformance tests of one optimizer. */
+export function describeOptimizer(one: OptimizerCase): void {
+  describe(one.name, () => {
+    const fixture = loadFixture<OptimizerFixture>(`optimizers/${one.family}.json`)
+    const settings = fixture.cases[one.references[0]!]!.settings
+    const threads = threadCount()
+    afterEach(() => setThreadCount(threads))
+
+    it.each(one.references)('follows its reference for 20 steps: %s', async (reference) => {
+      const expected = fixture.cases[reference]!
+      const params = startParameters()
+      const optimizer = one.make([{ params }], expected.settings)
+      const tolerance = one.tolerance ?? 2e-6
+      const check = async (digests: TensorDigests): Promise<void> => {
+        for (const param of params)
+          expectDigest(await values(param), digests[param.name]!, {
+            rms: tolerance,
+            max: tolerance,
+            relative: tolerance,
+          })
+      }
+      for (let t = 1; t <= steps; t++) {
+        takeStep(optimizer, params, t, expected.nan)
+        const digests = expected.checks[t]
+        if (digests) await check(digests)
+      }
+      const { tensors } = optimizer.state()
+      for (const [k, text] of (expected.codes ?? []).entries()) {
+        const codes = Buffer.from(text, 'base64')
+        const actual = (await tensors.get(`matrix.state${k + 1}`)!.read()) as Uint8Array
+        const apart = codes.reduce((most, code, i) => Math.max(most, Math.abs(code - actual[i]!)), 0)
+        expect(apart, `codes of state ${k + 1}`).toBeLessThanOrEqual(1)
+        const absmax = (await tensors.get(`matrix.absmax${k + 1}`)!.read()) as Float32Array
+        expected.absmax![k]!.forEach((x, i) => {
+          expect(Math.abs(absmax[i]! / x - 1), `absmax ${i} of state ${k + 1}`).toBeLessThan(1e-5)
+        })
+      }
+      if (expected.evaluation) {
+        optimizer.eval!()
+        await check(expected.evaluation)
+        expect(() => optimizer.step()).toThrow('call train() first')
+        optimizer.train!()
+        await check(expected.checks[steps]!)
+      }
+      optimizer.dispose()
+      disposeAll(params)
+    })
+
+    const resumes = async (bfloat16: boolean): Promise<void> => {
+      const given = bfloat16 ? { ...settings, stochasticRounding: { seed: 7 } } : settings
+      const [params, resumedParams] = [startParameters(bfloat16), startParameters(bfloat16)]
+      const whole = one.make([{ params }], given)
+      let resumed = one.make([{ params: resumedParams }], given)
+      for (let t = 1; t <= steps; t++) {
+        if (t === 11) {
+          const state = await stored(resumed.state())
+          resumed.dispose()
+          resumed = one.make([{ params: resumedParams }], given)
+          resumed.loadState(state)
+        }
+        takeStep(whole, params, t)
+        takeStep(resumed, resumedParams, t)
+      }
+      expect(await allValues(resumed, resumedParams)).toEqual(await allValues(whole, params))
+    }
+    it('goes on from a saved state bit for bit', () => resumes(false))
+    if (one.rounds !== false)
+      it('goes on bit for bit with bfloat16 parameters that are rounded by chance', () => resumes(true))
+
+    it('gives the same bits on 1 and 2 threads', async () => {
+      const run = async (count: number): Promise<unknown> => {
+        setThreadCount(count)
+        const shape = [200, 251]
+        const params = [
+          ...startParameters(),
+          { name: 'large', master: tensor(formulaValues('large', { shape, kind: 'normal-like' }), shape) },
+        ]
+        const optimizer = one.make([{ params }], settings)
+        for (let t = 1; t <= 3; t++) takeStep(optimizer, params, t)
+        return allValues(optimizer, params)
+      }
+      expect(await run(2)).toEqual(await run(1))
+    })
+
+    it('frees all it took', async () => {
+      const params = startParameters()
+      const before = await baselineBuffers()
+      const optimizer = one.make([{ params }], settings)
+      for (const t of [1, 2]) takeStep(optimizer, params, t)
+      optimizer.eval?.()
+      optimizer.dispose()
+      expect(await liveBuffers()).toBe(before)
+      expect(params.every(({ master }) => !master.disposed)).toBe(true)
+    })
+
+    it.each(one.refuses)('refuses %j', (bad, message) => {
+      const params = startParameters()
+      expect(() => one.make([{ params }], { ...settings, ...bad })).toThrow(ArgumentError)
+      expect(() => one.make([{ params }], { ...settings, ...bad })).toThrow(message)
+    })
+    it('refuses a negative learning rate, whenever it comes', () => {
+      const params = startParameters()
+      for (const learningRate of [-1, Number.NaN, Number.POSITIVE_INFINITY])
+        expect(() => one.make([{ params }], { ...settings, learningRate })).toThrow(ArgumentError)
+      expect(() => one.make([{ params }], settings).step({ learningRates: [-1] })).toThrow(ArgumentError)
+    })
+    it('refuses settings that it does not have, offering the nearest', () => {
+      const make = (): Optimizer => one.make([{ params: startParameters() }], { ...settings, learningRat: 1 })
+      expect(make).toThrow(ArgumentError)
+      expect(make).toThrow('learningRate')
+    })
+
+    it('refuses the state of another optimizer or model', async () => {
+      const params = startParameters()
+      const optimizer = one.make([{ params }], settings)
+      takeStep(optimizer, params, 1)
+      const state = await stored(optimizer.state())
+      const before = await allValues(optimizer, params)
+      const wrong: readonly OptimizerState[] = [
+        { ...state, optimizer: 'somethingElse' },
+        { ...state, steps: { ...state.steps, stranger: 1 } },
+        { ...state, steps: {}, tensors: new Map() },
+      ]
+      for (const other of wrong) expect(() => optimizer.loadState(other)).toThrow(ArgumentError)
+      expect(await allValues(optimizer, params)).toEqual(before)
+    })
+  })
+}
