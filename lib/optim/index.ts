@@ -1,4 +1,5 @@
 export { Adadelta, type AdadeltaSettings } from './adadelta.ts'
+export { AdaFactor, type AdaFactorSettings } from './adaFactor.ts'
 export { Adagrad, type AdagradSettings } from './adagrad.ts'
 export { Adam, type AdamSettings } from './adam.ts'
 export { Adamax, type AdamaxSettings } from './adamax.ts'
@@ -6,6 +7,7 @@ export { AdamW, type AdamWSettings, adamWDefaults } from './adamW.ts'
 export { AdamW8bit, type AdamW8bitSettings } from './adamW8bit.ts'
 export { AdEMAMix, AdEMAMix8bit, type AdEMAMixSettings } from './adEMAMix.ts'
 export { ASGD, type ASGDSettings } from './asgd.ts'
+export { Came, type CameSettings } from './came.ts'
 export type { EightBitSettings } from './eightBit.ts'
 export {
   type LearningRateOptions,
@@ -14,6 +16,7 @@ export {
   learningRateSchedules,
 } from './learningRate.ts'
 export { Lion, Lion8bit, type LionSettings } from './lion.ts'
+export { Muon, type MuonSettings } from './muon.ts'
 export { NAdam, type NAdamSettings } from './nAdam.ts'
 export {
   clipGradients,
@@ -23,6 +26,7 @@ export {
   type ParameterGroup,
   type StepOptions,
 } from './optimizer.ts'
+export { type BaseDefinition, type DueSlot, OptimizerBase, type ParameterSlot } from './optimizerBase.ts'
 export { RAdam, type RAdamSettings } from './rAdam.ts'
 export { RMSprop, type RMSpropSettings } from './rmsProp.ts'
 export { Rprop, type RpropSettings } from './rprop.ts'
@@ -43,3 +47,4 @@ export {
   type SGDScheduleFreeSettings,
 } from './scheduleFree.ts'
 export { SGD, SGDNesterov, SGDNesterov8bit, type SGDNesterov8bitSettings, type SGDSettings } from './sgd.ts'
+export { StableAdamW, type StableAdamWSettings } from './stableAdamW.ts'

@@ -1,4 +1,5 @@
 /** What every optimizer offers: it owns the states of its parameters and changes the parameters in place. */
+import type { FileLayout } from '../nn/weights.ts'
 import { gradientNorm } from '../ops/gradientNorm.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
@@ -14,6 +15,11 @@ export interface OptimizerParameter {
    * used instead of the master's.
    */
   readonly copy?: Tensor | null
+  /**
+   * How files lay it out, for methods that treat axes differently. Default: 'conv' ([o, kh, kw, i] in memory, [o, i, kh, kw] in
+   * files) for four axes, otherwise 'same'.
+   */
+  readonly layout?: FileLayout
 }
 
 /** Parameters that share their hyperparameters; `Settings` replace the optimizer's for this group. */
@@ -56,6 +62,11 @@ export interface Optimizer {
   train?(): void
   /** Puts the values to be used or saved into the parameters; `step` is an error until `train`. */
   eval?(): void
+  /**
+   * For methods that choose their own rates: the one that the first parameter of each group was last stepped with; before the first
+   * step, the one given.
+   */
+  effectiveLearningRates?(): Promise<number[]>
   state(): OptimizerState
   /** Takes over the states of an earlier run; 8-bit and float32 states are converted into each other. */
   loadState(state: OptimizerState): void

@@ -82,7 +82,7 @@ void gather_squares(const Batch& batch, const Workspace& w, Vec scale, bool size
     const TensorStepEntry& e = *b.e;
     const Vec eps = broadcast(e.k[2]), beta = broadcast(e.k[0]), rest = broadcast(e.k[1]);
     Sum size;
-    const auto square = [&](int64_t at, int64_t n, Vec) {
+    const auto square = [&](int64_t at, auto n, Vec) {
       const Vec g = load_up_to(e.gradient + at, n) * scale;
       if (sizes) size.add_square(load_up_to(e.param + at, n));
       return fma(g, g, eps);
@@ -105,8 +105,8 @@ template <class Each>
 NW_INLINE void for_normalized(const Block& b, const Moments& m, Vec scale, Each&& each) {
   const TensorStepEntry& e = *b.e;
   if (e.outer != 0) {
-    walk<true, false>(b, m, kNone, [&](int64_t at, int64_t n, Vec factor) {
-      each(at, n, load_up_to(e.gradient + at, n) * scale * factor);
+    walk<true, false>(b, m, kNone, [&](int64_t at, auto n, Vec factor) {
+      each(at, n, masked(load_up_to(e.gradient + at, n) * scale * factor, n));
       return factor;
     });
   } else {
@@ -122,7 +122,7 @@ template <class MomentsOf>
 void sum_normalized(const Batch& batch, const Workspace& w, Vec scale, MomentsOf&& moments_of) {
   for_blocks(batch, [&](const Block& b, int64_t task) {
     Sum squares;
-    for_normalized(b, moments_of(*b.e), scale, [&](int64_t, int64_t, Vec u) { squares.add_square(u); });
+    for_normalized(b, moments_of(*b.e), scale, [&](int64_t, auto, Vec u) { squares.add_square(u); });
     w.sums[2 * task] = squares.value();
   });
 }
@@ -145,7 +145,7 @@ void ada_factor(const Batch& batch, Vec scale) {
     const Vec rate = broadcast(result[0]), decay = broadcast(result[1]);
     const Vec beta = broadcast(e.k[7]), rest = broadcast(e.k[8]);
     float* moment = e.state[2];
-    for_normalized(b, moments(e), scale, [&](int64_t at, int64_t n, Vec u) {
+    for_normalized(b, moments(e), scale, [&](int64_t at, auto n, Vec u) {
       Vec update = u * rate;
       if (moment) {
         update = fma(beta, load_up_to(moment + at, n), rest * update);
@@ -166,13 +166,13 @@ void came(const Batch& batch, Vec scale) {
   for_tensors(batch, w, [&](const TensorStepEntry& e, int64_t i, double rms, double) {
     w.results[2 * i] = static_cast<float>(1 / clip_divisor(rms, e.k[5]));
   });
-  const auto step_moment = [&](const TensorStepEntry& e, int64_t at, int64_t n, Vec u) {
+  const auto step_moment = [&](const TensorStepEntry& e, int64_t at, auto n, Vec u) {
     float* moment = e.state[2] + at;
     const Vec m = fma(broadcast(e.k[6]), load_up_to(moment, n), broadcast(e.k[7]) * u);
     store_up_to(moment, m, n);
     return m;
   };
-  const auto apply = [&](const TensorStepEntry& e, int64_t at, int64_t n, Vec update) {
+  const auto apply = [&](const TensorStepEntry& e, int64_t at, auto n, Vec update) {
     const Vec param = load_up_to(e.param + at, n);
     store_param(e, at, fnma(broadcast(e.k[4]), update, fnma(broadcast(e.k[4] * e.k[8]), param, param)), n);
   };
@@ -180,13 +180,13 @@ void came(const Batch& batch, Vec scale) {
     const TensorStepEntry& e = *b.e;
     const Vec share = broadcast(w.results[2 * number_of(batch, e)]), eps = broadcast(e.k[3]);
     if (e.outer != 0)
-      walk<true, true>(b, squares(e), errors(e), [&](int64_t at, int64_t n, Vec factor) {
+      walk<true, true>(b, squares(e), errors(e), [&](int64_t at, auto n, Vec factor) {
         const Vec u = load_up_to(e.gradient + at, n) * scale * factor * share;
         const Vec error = u - step_moment(e, at, n, u);
         return fma(error, error, eps);
       });
     else
-      for_normalized(b, kNone, scale, [&](int64_t at, int64_t n, Vec u) {
+      for_normalized(b, kNone, scale, [&](int64_t at, auto n, Vec u) {
         apply(e, at, n, step_moment(e, at, n, u * share));
       });
   });
@@ -194,7 +194,7 @@ void came(const Batch& batch, Vec scale) {
   for_blocks(batch, [&](const Block& b, int64_t) {
     const TensorStepEntry& e = *b.e;
     if (e.outer == 0) return;
-    walk<true, false>(b, errors(e), kNone, [&](int64_t at, int64_t n, Vec factor) {
+    walk<true, false>(b, errors(e), kNone, [&](int64_t at, auto n, Vec factor) {
       apply(e, at, n, load_up_to(e.state[2] + at, n) * factor);
       return factor;
     });

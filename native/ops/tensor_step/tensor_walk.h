@@ -100,7 +100,7 @@ NW_INLINE void walk(const Block& b, const Moments& from, const Moments& into, El
   const float* mean = kFactor ? from.mean + b.sheet * inner : nullptr;
   float* partial = kGather ? into.partial + b.index * width : nullptr;
   if (kGather) clear(partial, width);
-  const auto visit = [&](int64_t at, int64_t i, int64_t n, Vec row_factor) {
+  const auto visit = [&](int64_t at, int64_t i, auto n, Vec row_factor) {
     const Vec value = element(at + i, n, kFactor ? row_factor * load_up_to(column + i, n) : row_factor);
     if (kGather) store_up_to(partial + i, load_up_to(partial + i, n) + value, n);
     return value;
