@@ -74,11 +74,9 @@ describe.each(cpuTargets())('muonStep on %s', (target) => {
     expect(memory().guardViolations).toBe(0)
   })
 
-  // In bfloat16 the order of roundings shows: torch.optim.Muon and the first published code are 0.035 apart here.
   it.each([
     [false, 1e-4, [0.8246, -0.1269, 0.1903, 0.3345, 0.3686, -0.5529]],
-    [true, 0.02, [0.832, -0.125, 0.1895, 0.3359, 0.3711, -0.5508]],
-    [true, 0.04, [0.8047, -0.125, 0.2031, 0.3164, 0.3594, -0.5156]],
+    [true, 0.02, [0.8047, -0.125, 0.2031, 0.3164, 0.3594, -0.5156]],
   ])('follows a published step, bfloat16 %s within %d', async (half, tolerance, expected) => {
     setCpuTarget(target)
     const gradient = tensor([0.1, -0.2, 0.3, -0.05, 0.4, -0.6], [2, 3])

@@ -20,12 +20,15 @@ constexpr DType kDTypeOf = DType::kFloat32;
 template <>
 constexpr DType kDTypeOf<bfloat16> = DType::kBFloat16;
 
+// y = factor x + z, each of the two operations rounded to T, as the published code does it in bfloat16; z may be null.
 template <class T>
-void scale_into(const T* from, T* to, int64_t count, float factor) {
+void scale_and_add(float factor, const T* x, const T* z, T* y, int64_t count) {
   const Vec f = broadcast(factor);
   parallel_chunks(count, kMuonBlock, [&](int64_t begin, int64_t end) {
     for_vectors(end - begin, [&](int64_t i, auto n) {
-      store_up_to(to + begin + i, load_up_to(from + begin + i, n) * f, n);
+      const int64_t at = begin + i;
+      store_up_to(y + at, load_up_to(x + at, n) * f, n);
+      if (z) store_up_to(y + at, load_up_to(y + at, n) + load_up_to(z + at, n), n);
     });
   });
 }
@@ -49,20 +52,17 @@ struct Products {
   GemmFactor factor(const T* x, int64_t rows, int64_t columns, bool by_columns) const {
     return factor_of(x, kDTypeOf<T>, columns, by_columns, rows * columns);
   }
-  // y = alpha a b + residual; y is [m, n]
-  void multiply(GemmFactor a, GemmFactor b, T* y, int64_t m, int64_t n, int64_t k, float alpha,
-                const T* residual) const {
+  // y = a b; y is [m, n]
+  void multiply(GemmFactor a, GemmFactor b, T* y, int64_t m, int64_t n, int64_t k) const {
     Gemm g;
     g.batch = batch;
     g.m = m;
     g.n = n;
     g.segment[0] = {a, b, k};
-    g.alpha = alpha;
     g.c = y;
     g.c_dtype = kDTypeOf<T>;
     g.rows.stride2 = n;
     g.c_batch_stride = m * n;
-    g.residual = residual;
     gemm(g);
   }
 };
@@ -73,7 +73,7 @@ void step_batch(const MuonStepEntry* entries, int64_t batch, Vec scale, int64_t 
   const bool wide = rows <= columns;
   const int64_t side = wide ? rows : columns, length = wide ? columns : rows, square = batch * side * side;
   const int64_t blocks = (count + kMuonBlock - 1) / kMuonBlock;
-  const Scratch<T> first(all), second(all), scaled(all), gram(square), scaled_gram(square), polynomial(square);
+  const Scratch<T> matrices(all), moved(all), gram(square), scaled_gram(square), polynomial(square);
   const Scratch<double> sums(batch * blocks);
 
   for_blocks(entries, batch, [&](const MuonStepEntry& e, int64_t block, int64_t begin, int64_t at, int64_t size) {
@@ -87,7 +87,7 @@ void step_batch(const MuonStepEntry* entries, int64_t batch, Vec scale, int64_t 
         const Vec fresh = rest * (load_up_to(e.gradient + place, n) * scale);
         const Vec momentum = fma(keep, load_up_to(e.momentum + place, n), fresh);
         store_up_to(e.momentum + place, momentum, n);
-        T* x = first.data + at + start + i;
+        T* x = matrices.data + at + start + i;
         store_up_to(x, nesterov ? fma(keep, momentum, fresh) : momentum, n);
         const Vec stored = load_up_to(x, n);
         sum = fma(stored, stored, sum);
@@ -99,30 +99,28 @@ void step_batch(const MuonStepEntry* entries, int64_t batch, Vec scale, int64_t 
   for_blocks(entries, batch, [&](const MuonStepEntry&, int64_t block, int64_t, int64_t at, int64_t size) {
     double total = 0;
     for (int64_t k = block / blocks * blocks; k < (block / blocks + 1) * blocks; k++) total += sums[k];
-    const Vec factor = broadcast(static_cast<float>(1 / (__builtin_sqrt(total) + 1e-7)));
+    const Vec norm = broadcast(to_float(from_float<T>(static_cast<float>(__builtin_sqrt(total) + 1e-7))));
     for_vectors(size, [&](int64_t i, auto n) {
-      T* x = first.data + at + i;
-      store_up_to(x, load_up_to(x, n) * factor, n);
+      T* x = matrices.data + at + i;
+      store_up_to(x, load_up_to(x, n) / norm, n);
     });
   });
 
   const Products<T> products{batch};
-  T *x = first.data, *next = second.data;
+  T* x = matrices.data;
   for (int64_t k = 0; k < steps; k++) {
     const GemmFactor lines = products.factor(x, rows, columns, !wide);
-    products.multiply(lines, lines, gram.data, side, side, length, 1, nullptr);
-    scale_into(gram.data, scaled_gram.data, square, kB);
-    products.multiply(products.factor(gram.data, side, side, false), products.factor(gram.data, side, side, true),
-                      polynomial.data, side, side, side, kC, scaled_gram.data);
-    scale_into(x, scaled.data, all, kA);
-    const GemmFactor p = products.factor(polynomial.data, side, side, !wide);
+    products.multiply(lines, lines, gram.data, side, side, length);
+    scale_and_add<T>(kC, gram.data, nullptr, scaled_gram.data, square);
+    products.multiply(products.factor(scaled_gram.data, side, side, false),
+                      products.factor(gram.data, side, side, true), polynomial.data, side, side, side);
+    scale_and_add<T>(kB, gram.data, polynomial.data, scaled_gram.data, square);
+    const GemmFactor p = products.factor(scaled_gram.data, side, side, !wide);
     if (wide)
-      products.multiply(p, products.factor(x, rows, columns, true), next, rows, columns, side, 1, scaled.data);
+      products.multiply(p, products.factor(x, rows, columns, true), moved.data, rows, columns, side);
     else
-      products.multiply(products.factor(x, rows, columns, false), p, next, rows, columns, side, 1, scaled.data);
-    T* previous = x;
-    x = next;
-    next = previous;
+      products.multiply(products.factor(x, rows, columns, false), p, moved.data, rows, columns, side);
+    scale_and_add<T>(kA, x, moved.data, x, all);
   }
 
   for_blocks(entries, batch, [&](const MuonStepEntry& e, int64_t, int64_t begin, int64_t at, int64_t size) {
