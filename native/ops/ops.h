@@ -141,9 +141,9 @@ void optimizer_step(const std::string& rule, std::vector<Tensor> params, std::ve
                     bool skip_invalid, bool stochastic_rounding, uint64_t seed);
 
 // tensor_step: one step, in place, of optimizers that need statistics of whole tensors (tensor_step.h). States lie
-// parameter by parameter, as many as the rule has; axes are four for each parameter, the [outer, rows, columns, inner] it
-// is factored as, or zeros; rows chooses each parameter's 12 numbers from constants; rate_index says where in rates the
-// rate of a parameter is stored, -1 for nowhere; clip comes from gradient_norm
+// parameter by parameter, as many as the rule has; axes are four for each parameter, the [outer, rows, columns, inner]
+// it is factored as, or zeros; rows chooses each parameter's 12 numbers from constants; rate_index says where in rates
+// the rate of a parameter is stored, -1 for nowhere; clip comes from gradient_norm
 void tensor_step(const std::string& rule, std::vector<Tensor> params, std::vector<Tensor> gradients,
                  std::vector<std::optional<Tensor>> states, std::vector<std::optional<Tensor>> copies,
                  const std::vector<int64_t>& axes, const std::vector<int64_t>& rows,

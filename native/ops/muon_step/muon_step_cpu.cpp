@@ -1,6 +1,6 @@
 // Compute bound: an iteration for an n x m matrix, n <= m, takes 4 n^2 m + 2 n^3 operations, all in matrix products on
-// the shorter side. Matrices of one shape are copied side by side and multiplied as a batch, so that the many small ones
-// of a LoRA keep all threads busy.
+// the shorter side. Matrices of one shape are copied side by side and multiplied as a batch, so that the many small
+// ones of a LoRA keep all threads busy.
 #include "ops/muon_step/muon_step.h"
 
 #include "core/parallel.h"

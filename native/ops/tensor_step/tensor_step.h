@@ -9,14 +9,15 @@ namespace noisewright {
 constexpr int kMaxTensorStates = 5;
 constexpr int kTensorConstants = 12;
 
-// The numbers of the rules (k), computed in double precision and rounded once, and their states; a factored tensor keeps
-// sums over rows and columns, any other one number for each element in place of the first and no second.
+// The numbers of the rules (k), computed in double precision and rounded once, and their states; a factored tensor
+// keeps sums over rows and columns, any other one number for each element in place of the first and no second.
 //
 // AdaFactor (Shazeer and Stern, 2018): k = beta2, 1 - beta2, eps1, eps2, rate, 1 to scale it by the parameter's size,
 //   clip threshold, beta1, 1 - beta1, weight decay; states: rows, columns, first moment or null
 // CAME (Luo et al., 2023): k = beta2, 1 - beta2, eps1, eps2, lr, clip threshold, beta1, 1 - beta1, weight decay, beta3,
 //   1 - beta3; states: rows, columns, first moment, rows and columns of its squared error
-// StableAdamW (Wortsman et al., 2023): k = debiased beta1, 1 - it, debiased beta2, 1 - it, lr, eps, eps^2, weight decay;
+// StableAdamW (Wortsman et al., 2023): k = debiased beta1, 1 - it, debiased beta2, 1 - it, lr, eps, eps^2, weight
+// decay;
 //   states: m, v
 enum class TensorRule { kAdaFactor, kCame, kStableAdamW };
 
@@ -33,7 +34,8 @@ struct TensorStepEntry {
   float* state[kMaxTensorStates];
   float* rate;  // null, or where the rate that the step came to is stored
   int64_t count;
-  // Factored: the tensor as [outer, rows, columns, inner], with sums over columns and over rows; outer = 0: not factored.
+  // Factored: the tensor as [outer, rows, columns, inner], with sums over columns and over rows; outer = 0: not
+  // factored.
   int64_t outer, rows, columns, inner;
   int64_t block_rows;  // of a block
   // Numbers of blocks, floats of partial sums and floats of mean sums of all entries before this one.

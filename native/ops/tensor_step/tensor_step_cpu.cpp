@@ -186,9 +186,8 @@ void came(const Batch& batch, Vec scale) {
         return fma(error, error, eps);
       });
     else
-      for_normalized(b, kNone, scale, [&](int64_t at, auto n, Vec u) {
-        apply(e, at, n, step_moment(e, at, n, u * share));
-      });
+      for_normalized(b, kNone, scale,
+                     [&](int64_t at, auto n, Vec u) { apply(e, at, n, step_moment(e, at, n, u * share)); });
   });
   finish_sheets(batch, errors);
   for_blocks(batch, [&](const Block& b, int64_t) {

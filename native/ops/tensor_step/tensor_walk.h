@@ -121,8 +121,7 @@ NW_INLINE void walk(const Block& b, const Moments& from, const Moments& into, El
       const Vec share = broadcast(into.rest / static_cast<float>(e.columns)), keep = broadcast(into.keep);
       for_vectors(inner, [&](int64_t i, auto n) {
         const int64_t place = line * inner + i;
-        const Vec factor =
-            kFactor ? inverse_root(load_up_to(from.row + place, n) / load_up_to(mean + i, n)) : zero();
+        const Vec factor = kFactor ? inverse_root(load_up_to(from.row + place, n) / load_up_to(mean + i, n)) : zero();
         Vec sum = zero();
         for (int64_t c = 0; c < e.columns; c++) sum = sum + visit(at, c * inner + i, n, factor);
         if (kGather) store_up_to(into.row + place, fma(keep, load_up_to(into.row + place, n), share * sum), n);
