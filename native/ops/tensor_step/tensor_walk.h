@@ -130,16 +130,19 @@ NW_INLINE void walk(const Block& b, const Moments& from, const Moments& into, El
   }
 }
 
-// out[i] = each(i, sum over `terms` rows of x, `stride` apart, of column i), in double precision and row order.
+// each(i, n, v) for the columns of x, `terms` rows of `stride`: v has their means over `of`, added up in double
+// precision and row order.
 template <class Each>
-NW_INLINE void column_totals(const float* x, int64_t terms, int64_t stride, int64_t count, Each&& each) {
+NW_INLINE void column_means(const float* x, int64_t terms, int64_t stride, int64_t count, int64_t of, Each&& each) {
   constexpr int64_t kChunk = 64;
   for (int64_t begin = 0; begin < count; begin += kChunk) {
     const int64_t n = count - begin < kChunk ? count - begin : kChunk;
     double totals[kChunk] = {};
+    float means[kChunk] = {};
     for (int64_t t = 0; t < terms; t++)
       for (int64_t i = 0; i < n; i++) totals[i] += static_cast<double>(x[t * stride + begin + i]);
-    for (int64_t i = 0; i < n; i++) each(begin + i, totals[i]);
+    for (int64_t i = 0; i < n; i++) means[i] = static_cast<float>(totals[i] / static_cast<double>(of));
+    for_vectors(n, [&](int64_t i, auto m) { each(begin + i, m, load(means + i)); });
   }
 }
 
@@ -148,14 +151,15 @@ inline void finish_sheet(const TensorStepEntry& e, int64_t sheet, const Moments&
   const int64_t width = e.width(), blocks = e.blocks_of_sheet();
   float* partial = m.partial + sheet * blocks * width;
   float* column = m.column + sheet * width;
-  const double rows = static_cast<double>(e.rows);
-  column_totals(partial, blocks, width, width, [&](int64_t i, double total) {
-    column[i] = m.keep * column[i] + m.rest * static_cast<float>(total / rows);
-    partial[i] = 1.0f / __builtin_sqrtf(column[i]);  // all blocks' sums of this column have been read
+  const Vec keep = broadcast(m.keep), rest = broadcast(m.rest);
+  column_means(partial, blocks, width, width, e.rows, [&](int64_t i, auto n, Vec fresh) {
+    const Vec next = fma(keep, load_up_to(column + i, n), rest * fresh);
+    store_up_to(column + i, next, n);
+    store_up_to(partial + i, inverse_root(next), n);  // all blocks' sums of these columns have been read
   });
   float* mean = m.mean + sheet * e.inner;
-  column_totals(m.row + sheet * e.rows * e.inner, e.rows, e.inner, e.inner,
-                [&](int64_t i, double total) { mean[i] = static_cast<float>(total / rows); });
+  column_means(m.row + sheet * e.rows * e.inner, e.rows, e.inner, e.inner, e.rows,
+               [&](int64_t i, auto n, Vec value) { store_up_to(mean + i, value, n); });
 }
 
 NW_INLINE void store_param(const TensorStepEntry& e, int64_t at, Vec param, int64_t n) {
