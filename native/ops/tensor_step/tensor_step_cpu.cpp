@@ -43,11 +43,26 @@ void for_blocks(const Batch& batch, Body&& body) {
   parallel_for(batch.blocks(), [&](int64_t task) { body(batch.block(task), task); });
 }
 
-// Once every block of `moments(e)` has been gathered.
-template <class MomentsOf>
-void finish_sheets(const Batch& batch, MomentsOf&& moments_of) {
+// A sheet that is one block: its means are complete as soon as it has been gathered, and still in the cache.
+bool in_one_block(const TensorStepEntry& e) { return e.outer != 0 && e.blocks_of_sheet() == 1; }
+bool in_many_blocks(const TensorStepEntry& e) { return e.outer != 0 && e.blocks_of_sheet() > 1; }
+
+bool has_many_blocks(const Batch& batch) {
+  for (int64_t i = batch.first; i < batch.last; i++)
+    if (in_many_blocks(batch.entries[i])) return true;
+  return false;
+}
+
+// Once the blocks of all sheets have been gathered: the means of the larger ones, then body(block, task) for their
+// blocks.
+template <class MomentsOf, class Body>
+void for_many_blocks(const Batch& batch, MomentsOf&& moments_of, Body&& body) {
+  if (!has_many_blocks(batch)) return;
   for_blocks(batch, [&](const Block& b, int64_t) {
-    if (b.e->outer != 0 && b.first_row == 0) finish_sheet(*b.e, b.sheet, moments_of(*b.e));
+    if (in_many_blocks(*b.e) && b.first_row == 0) finish_sheet(*b.e, b.sheet, moments_of(*b.e));
+  });
+  for_blocks(batch, [&](const Block& b, int64_t task) {
+    if (in_many_blocks(*b.e)) body(b, task);
   });
 }
 
@@ -75,31 +90,6 @@ double clip_divisor(double rms, float threshold) {
 
 int64_t number_of(const Batch& batch, const TensorStepEntry& e) { return &e - (batch.entries + batch.first); }
 
-// Pass 1 of AdaFactor and CAME: means of the squared gradient, in w.sums[2 k + 1] the squares of the parameter.
-template <class MomentsOf>
-void gather_squares(const Batch& batch, const Workspace& w, Vec scale, bool sizes, MomentsOf&& moments_of) {
-  for_blocks(batch, [&](const Block& b, int64_t task) {
-    const TensorStepEntry& e = *b.e;
-    const Vec eps = broadcast(e.k[2]), beta = broadcast(e.k[0]), rest = broadcast(e.k[1]);
-    Sum size;
-    const auto square = [&](int64_t at, auto n, Vec) {
-      const Vec g = load_up_to(e.gradient + at, n) * scale;
-      if (sizes) size.add_square(load_up_to(e.param + at, n));
-      return fma(g, g, eps);
-    };
-    if (e.outer != 0) {
-      walk<false, true>(b, kNone, moments_of(e), square);
-    } else {
-      for_vectors(b.end - b.begin, [&](int64_t i, auto n) {
-        float* v = e.state[0] + b.begin + i;
-        store_up_to(v, fma(beta, load_up_to(v, n), rest * square(b.begin + i, n, zero())), n);
-      });
-    }
-    w.sums[2 * task + 1] = size.value();
-  });
-  finish_sheets(batch, moments_of);
-}
-
 // each(at, n, u) for the gradients of a block divided by their root mean squares.
 template <class Each>
 NW_INLINE void for_normalized(const Block& b, const Moments& m, Vec scale, Each&& each) {
@@ -118,20 +108,44 @@ NW_INLINE void for_normalized(const Block& b, const Moments& m, Vec scale, Each&
   }
 }
 
+// The first half of AdaFactor and CAME: means of the squared gradient; in w.sums the squares of the normalised gradient
+// and, with `sizes`, of the parameter.
 template <class MomentsOf>
-void sum_normalized(const Batch& batch, const Workspace& w, Vec scale, MomentsOf&& moments_of) {
-  for_blocks(batch, [&](const Block& b, int64_t task) {
+void gather_squares(const Batch& batch, const Workspace& w, Vec scale, bool sizes, MomentsOf&& moments_of) {
+  const auto sum_normalized = [&](const Block& b, int64_t task) {
     Sum squares;
     for_normalized(b, moments_of(*b.e), scale, [&](int64_t, auto, Vec u) { squares.add_square(u); });
     w.sums[2 * task] = squares.value();
+  };
+  for_blocks(batch, [&](const Block& b, int64_t task) {
+    const TensorStepEntry& e = *b.e;
+    const Vec eps = broadcast(e.k[2]), beta = broadcast(e.k[0]), rest = broadcast(e.k[1]);
+    Sum size;
+    const auto square = [&](int64_t at, auto n, Vec) {
+      const Vec g = load_up_to(e.gradient + at, n) * scale;
+      if (sizes) size.add_square(load_up_to(e.param + at, n));
+      return fma(g, g, eps);
+    };
+    if (e.outer != 0) {
+      walk<false, true>(b, kNone, moments_of(e), square);
+    } else {
+      for_vectors(b.end - b.begin, [&](int64_t i, auto n) {
+        float* v = e.state[0] + b.begin + i;
+        store_up_to(v, fma(beta, load_up_to(v, n), rest * square(b.begin + i, n, zero())), n);
+      });
+    }
+    w.sums[2 * task + 1] = size.value();
+    if (in_many_blocks(e)) return;
+    if (in_one_block(e)) finish_sheet(e, b.sheet, moments_of(e));
+    sum_normalized(b, task);
   });
+  for_many_blocks(batch, moments_of, sum_normalized);
 }
 
 void ada_factor(const Batch& batch, Vec scale) {
   const Workspace w(batch, false);
   const auto moments = [&](const TensorStepEntry& e) { return w.moments(e, 0, false, e.k[0], e.k[1]); };
   gather_squares(batch, w, scale, true, moments);
-  sum_normalized(batch, w, scale, moments);
   for_tensors(batch, w, [&](const TensorStepEntry& e, int64_t i, double rms, double size) {
     const double least = static_cast<double>(e.k[3]);
     const double rate = static_cast<double>(e.k[4]) * (e.k[5] != 0.0f ? (size > least ? size : least) : 1);
@@ -162,7 +176,6 @@ void came(const Batch& batch, Vec scale) {
   const auto squares = [&](const TensorStepEntry& e) { return w.moments(e, 0, false, e.k[0], e.k[1]); };
   const auto errors = [&](const TensorStepEntry& e) { return w.moments(e, 3, true, e.k[9], e.k[10]); };
   gather_squares(batch, w, scale, false, squares);
-  sum_normalized(batch, w, scale, squares);
   for_tensors(batch, w, [&](const TensorStepEntry& e, int64_t i, double rms, double) {
     w.results[2 * i] = static_cast<float>(1 / clip_divisor(rms, e.k[5]));
   });
@@ -176,28 +189,29 @@ void came(const Batch& batch, Vec scale) {
     const Vec param = load_up_to(e.param + at, n);
     store_param(e, at, fnma(broadcast(e.k[4]), update, fnma(broadcast(e.k[4] * e.k[8]), param, param)), n);
   };
-  for_blocks(batch, [&](const Block& b, int64_t) {
+  const auto correct = [&](const Block& b, int64_t) {
     const TensorStepEntry& e = *b.e;
-    const Vec share = broadcast(w.results[2 * number_of(batch, e)]), eps = broadcast(e.k[3]);
-    if (e.outer != 0)
-      walk<true, true>(b, squares(e), errors(e), [&](int64_t at, auto n, Vec factor) {
-        const Vec u = load_up_to(e.gradient + at, n) * scale * factor * share;
-        const Vec error = u - step_moment(e, at, n, u);
-        return fma(error, error, eps);
-      });
-    else
-      for_normalized(b, kNone, scale,
-                     [&](int64_t at, auto n, Vec u) { apply(e, at, n, step_moment(e, at, n, u * share)); });
-  });
-  finish_sheets(batch, errors);
-  for_blocks(batch, [&](const Block& b, int64_t) {
-    const TensorStepEntry& e = *b.e;
-    if (e.outer == 0) return;
     walk<true, false>(b, errors(e), kNone, [&](int64_t at, auto n, Vec factor) {
       apply(e, at, n, load_up_to(e.state[2] + at, n) * factor);
       return factor;
     });
+  };
+  for_blocks(batch, [&](const Block& b, int64_t task) {
+    const TensorStepEntry& e = *b.e;
+    const Vec share = broadcast(w.results[2 * number_of(batch, e)]), eps = broadcast(e.k[3]);
+    if (e.outer == 0)
+      return for_normalized(b, kNone, scale,
+                            [&](int64_t at, auto n, Vec u) { apply(e, at, n, step_moment(e, at, n, u * share)); });
+    walk<true, true>(b, squares(e), errors(e), [&](int64_t at, auto n, Vec factor) {
+      const Vec u = load_up_to(e.gradient + at, n) * scale * factor * share;
+      const Vec error = u - step_moment(e, at, n, u);
+      return fma(error, error, eps);
+    });
+    if (!in_one_block(e)) return;
+    finish_sheet(e, b.sheet, errors(e));
+    correct(b, task);
   });
+  for_many_blocks(batch, errors, correct);
 }
 
 void stable_adam_w(const Batch& batch, Vec scale) {
