@@ -1,4 +1,4 @@
-// npm run bench -- event-loop [steps]: benchmarks/eventLoop.ts.
+// npm run bench -- event-loop [steps]: benchmarks/eventLoop.ts; -- optimizers [filter words]: benchmarks/optimizers.ts.
 // npm run bench -- ops [filter words] [--save]: bundles the benchmarks and runs them; see benchmarks/README.md.
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
@@ -6,15 +6,12 @@ import { join } from 'node:path'
 import { bundle, root } from './bundle.mjs'
 
 const [first, ...others] = process.argv.slice(2)
-const isEventLoop = first === 'event-loop'
+const alone = { 'event-loop': 'eventLoop', optimizers: 'optimizers' }[first]
 const files = readdirSync(join(root, 'benchmarks'), { recursive: true })
   .map((path) => path.replaceAll('\\', '/'))
-  .filter((path) => (isEventLoop ? path === 'eventLoop.ts' : path === 'run.ts' || path.endsWith('.bench.ts')))
+  .filter((path) => (alone ? path === `${alone}.ts` : path === 'run.ts' || path.endsWith('.bench.ts')))
 const folder = await bundle('bench', Object.fromEntries(files.map((path) => [path.slice(0, -3), `benchmarks/${path}`])))
-const program = [
-  join(folder, isEventLoop ? 'eventLoop.js' : 'run.js'),
-  ...(isEventLoop ? others : process.argv.slice(2)),
-]
+const program = [join(folder, alone ? `${alone}.js` : 'run.js'), ...(alone ? others : process.argv.slice(2))]
 
 const { status, error } = spawnSync(process.execPath, program, { stdio: 'inherit' })
 if (error) throw error

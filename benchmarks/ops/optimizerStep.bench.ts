@@ -1,5 +1,5 @@
 import { cast } from '../../lib/ops/cast.ts'
-import { type OptimizerSlot, optimizerStep } from '../../lib/ops/optimizerStep.ts'
+import { type OptimizerRule, type OptimizerSlot, optimizerStep, ruleStates } from '../../lib/ops/optimizerStep.ts'
 import { blockCount, dequantizeBlockwise } from '../../lib/ops/quantizeBlockwise.ts'
 import { adamWDefaults, adamWDefinition } from '../../lib/optim/adamW.ts'
 import { full, randomNormal, zeros } from '../../lib/tensor/create.ts'
@@ -64,9 +64,40 @@ function bench(name: string, codes: boolean, copied: boolean): Bench {
   }
 }
 
+/** Any other rule with all its states in float32; the numbers do not matter for the time. */
+function ruleBench(rule: OptimizerRule): Bench {
+  const states = ruleStates[rule].length
+  return {
+    name: `${rule} ${tensors}x${size}`,
+    bytes: tensors * size * (12 + 8 * states),
+    setup() {
+      const slots = Array.from({ length: tensors }, (_, index): OptimizerSlot => {
+        const { param, gradient } = slot(index, false, false)
+        const list = ruleStates[rule]
+        return {
+          param,
+          gradient,
+          states: list.map(() => full([size], 0.5)),
+          absmax: list.map(() => null),
+          copy: null,
+          row: 0,
+        }
+      })
+      const constants = Array.from({ length: 12 }, () => 0.01)
+      return {
+        run: () => {
+          optimizerStep(rule, slots, [{ constants }])
+          return []
+        },
+      }
+    },
+  }
+}
+
 export const benches: readonly Bench[] = [
   bench('adamW float32', false, false),
   bench('adamW float32 with bfloat16 copies', false, true),
   bench('adamW8bit', true, false),
   bench('adamW8bit with bfloat16 copies', true, true),
+  ...(Object.keys(ruleStates) as OptimizerRule[]).filter((rule) => rule !== 'adamW').map(ruleBench),
 ]

@@ -32,8 +32,8 @@ export interface Addon {
   layout(tensor: Handle): number[]
   /** Why there is no CUDA device; empty when there is one. */
   cudaStatus(): string
-  /** Live buffers, live, peak and cached bytes, guard violations, jobs run, jobs waiting. */
-  memory(device: string): [number, number, number, number, number, number, number]
+  /** Live buffers, live, peak and cached bytes, guard violations, jobs run, jobs waiting, bytes in files. */
+  memory(device: string): [number, number, number, number, number, number, number, number]
   resetPeak(device: string): void
   releaseCached(device: string): void
   setMemoryLimit(device: string, bytes: number): void
@@ -53,6 +53,10 @@ export interface Addon {
 
   // ---- ops
   fill(shape: readonly number[], dtype: DType, value: number): Handle
+  /** Zeros in a file without a name in `folder`, whose pages the system may write out and read again. */
+  pagedZeros(shape: readonly number[], dtype: DType, folder: string): Handle
+  /** The pages of what pagedZeros made leave the process. */
+  pageOut(tensors: readonly Handle[]): void
   randomUniform(shape: readonly number[], seed: bigint, stream: bigint, low: number, high: number): Handle
   randomNormal(shape: readonly number[], seed: bigint, stream: bigint): Handle
   /** [tasks, 2]: lanes of a vector and a sum, after 12 * `vectors` multiply-adds of whole vectors in each task. For benchmarks. */

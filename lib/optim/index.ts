@@ -7,6 +7,13 @@ export { AdamW, type AdamWSettings, adamWDefaults } from './adamW.ts'
 export { AdamW8bit, type AdamW8bitSettings } from './adamW8bit.ts'
 export { AdEMAMix, AdEMAMix8bit, type AdEMAMixSettings } from './adEMAMix.ts'
 export { ASGD, type ASGDSettings } from './asgd.ts'
+export {
+  type BitsAndBytesEntry,
+  type BitsAndBytesStateDict,
+  fromBitsAndBytes,
+  type ToBitsAndBytesOptions,
+  toBitsAndBytes,
+} from './bitsandbytes.ts'
 export { Came, type CameSettings } from './came.ts'
 export type { EightBitSettings } from './eightBit.ts'
 export {
@@ -18,8 +25,10 @@ export {
 export { Lion, Lion8bit, type LionSettings } from './lion.ts'
 export { Muon, type MuonSettings } from './muon.ts'
 export { NAdam, type NAdamSettings } from './nAdam.ts'
+export { findNonFinite } from './nonFinite.ts'
 export {
   clipGradients,
+  inEvaluation,
   type Optimizer,
   type OptimizerParameter,
   type OptimizerState,
@@ -27,6 +36,8 @@ export {
   type StepOptions,
 } from './optimizer.ts'
 export { type BaseDefinition, type DueSlot, OptimizerBase, type ParameterSlot } from './optimizerBase.ts'
+export { PagedAdamW, PagedAdamW8bit, PagedLion8bit } from './paged.ts'
+export type { PagedSettings } from './pagedStates.ts'
 export { RAdam, type RAdamSettings } from './rAdam.ts'
 export { RMSprop, type RMSpropSettings } from './rmsProp.ts'
 export { Rprop, type RpropSettings } from './rprop.ts'

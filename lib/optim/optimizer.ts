@@ -54,6 +54,8 @@ export interface Optimizer {
   readonly learningRates: readonly number[]
   /** The gradients there are now. */
   gradients(): readonly Tensor[]
+  /** What it trains, so that messages can name a parameter. */
+  parameters?(): readonly OptimizerParameter[]
   /** Updates every parameter that has a gradient. Enqueues one native call and returns; gradients are left as they are. */
   step(options?: StepOptions): void
   /** Frees all gradients. */
@@ -86,6 +88,16 @@ export function gradientOf({ master, copy }: OptimizerParameter): Tensor | null 
 export function clipGradients(optimizer: Optimizer, maxNorm = Number.POSITIVE_INFINITY): Tensor | null {
   const gradients = optimizer.gradients()
   return gradients.length === 0 ? null : gradientNorm(gradients, maxNorm)
+}
+
+/** Runs `work` while the parameters hold the values to be used or saved. */
+export async function inEvaluation<T>(optimizer: Optimizer, work: () => Promise<T>): Promise<T> {
+  optimizer.eval?.()
+  try {
+    return await work()
+  } finally {
+    optimizer.train?.()
+  }
 }
 
 /** Throws for names that repeat and learning rates that do not fit the groups. */

@@ -78,6 +78,10 @@ export abstract class OptimizerBase<Settings extends OptimizerSettings> implemen
     )
   }
 
+  parameters(): readonly OptimizerParameter[] {
+    return this.slots.map(({ parameter }) => parameter)
+  }
+
   gradients(): readonly Tensor[] {
     return this.slots.flatMap(({ parameter }) => gradientOf(parameter) ?? [])
   }

@@ -7,7 +7,7 @@ import {
   ruleStates,
 } from '../ops/optimizerStep.ts'
 import { blockCount } from '../ops/quantizeBlockwise.ts'
-import { full } from '../tensor/create.ts'
+import { full, pagedZeros } from '../tensor/create.ts'
 import { keep } from '../tensor/scope.ts'
 import { formatShape, sameShape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -23,6 +23,7 @@ import {
   type StepOptions,
 } from './optimizer.ts'
 import { expectScalar, expectStored, type MomentTensors, restoreMoment } from './optimizerState.ts'
+import { isLargeState, type PagedStates, pageOutBeyond } from './pagedStates.ts'
 import { expectKnownSettings } from './settings.ts'
 
 /** What every optimizer's settings have. */
@@ -63,6 +64,8 @@ export interface RuleVariant extends RoundingSettings {
   readonly codes?: (parameter: OptimizerParameter) => boolean
   readonly decayAfter?: boolean
   readonly skipInvalid?: boolean
+  /** Keep the states of large parameters in files. Default: in memory. */
+  readonly paged?: PagedStates
 }
 
 interface Slot {
@@ -105,6 +108,10 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
     this.#slots = groups.flatMap(({ params }, group) => params.map((parameter) => this.#makeSlot(parameter, group)))
   }
 
+  parameters(): readonly OptimizerParameter[] {
+    return this.#slots.map(({ parameter }) => parameter)
+  }
+
   gradients(): readonly Tensor[] {
     return this.#slots.flatMap(({ parameter }) => gradientOf(parameter) ?? [])
   }
@@ -134,13 +141,17 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
       return [{ param: master, gradient, states, absmax: slot.moments.map((m) => m?.absmax ?? null), copy, row }]
     })
     if (slots.length === 0) return
-    const { stochasticRounding, decayAfter = false, skipInvalid = false } = this.#variant
+    const { stochasticRounding, decayAfter = false, skipInvalid = false, paged } = this.#variant
     optimizerStep(this.#definition.rule, slots, rows, {
       clip,
       decayAfter,
       skipInvalid,
       ...(stochasticRounding ? { roundingSeed: this.#roundingSeed(stochasticRounding.seed) } : {}),
     })
+    if (paged) {
+      const states = this.#slots.flatMap(({ moments }) => moments.flatMap((moment) => moment?.state ?? []))
+      pageOutBeyond(paged, states.filter(isLargeState))
+    }
   }
 
   train(): void {
@@ -263,8 +274,11 @@ export class RuleOptimizer<Settings extends OptimizerSettings> implements Optimi
     const starts = states?.(this.#groups[group]!) ?? ruleStates[rule].map(() => 0)
     const moments = starts.map((start): MomentTensors | null => {
       if (start === null) return null
+      const dtype = codes ? 'uint8' : 'float32'
+      const paged = isLargeState(parameter.master) ? this.#variant.paged : undefined
+      const value = codes || start === 'parameter' ? 0 : start
       const state = keep(
-        full(shape, codes ? 0 : start === 'parameter' ? 0 : start, { dtype: codes ? 'uint8' : 'float32' }),
+        paged && value === 0 ? pagedZeros(shape, paged.folder, { dtype }) : full(shape, value, { dtype }),
       )
       if (start === 'parameter') copyInto(state, parameter.master)
       return { state, absmax: codes ? keep(full([blockCount(size)], 0)) : null }

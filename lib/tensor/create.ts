@@ -88,6 +88,23 @@ export function zeros(shape: Shape, options: { readonly dtype?: DType } = {}): T
   return full(shape, 0, options)
 }
 
+/**
+ * Zeros on the CPU whose memory is a file without a name in `folder`: under pressure the system writes pages there and reads them
+ * back when they are used. The file takes its full size at once and is gone when the tensor or the process is.
+ * @throws NativeError or OutOfMemoryError on the next read, when the folder cannot be written or has no room
+ */
+export function pagedZeros(shape: Shape, folder: string, options: { readonly dtype?: DType } = {}): Tensor {
+  checkShape('pagedZeros', shape, options.dtype)
+  markCall()
+  return wrap(addon.pagedZeros(shape, options.dtype ?? 'float32', folder))
+}
+
+/** Lets the memory of tensors that `pagedZeros` made go; it comes back from the file when they are used. Others are refused by the caller. */
+export function pageOut(tensors: readonly Tensor[]): void {
+  markCall()
+  addon.pageOut(tensors.map((t) => t.handle))
+}
+
 export interface RandomOptions {
   /** The key: any unsigned 64-bit integer. */
   readonly seed: number | bigint

@@ -10,6 +10,8 @@ export interface MemoryReport {
   readonly liveBytes: number
   /** Highest liveBytes since the last `resetPeak`. */
   readonly peakBytes: number
+  /** In files, apart from the other numbers: states of paged optimizers, in memory or not. */
+  readonly pagedBytes: number
   /** Kept warm for reuse. */
   readonly cachedBytes: number
   /** Writes outside a buffer, found in guard mode. */
@@ -25,11 +27,13 @@ export const counters = { fallbacks: 0 }
 
 /** What the device holds now. Call after an awaited read for numbers that include everything enqueued before. */
 export function memory(device: DeviceName = 'cpu'): MemoryReport {
-  const [liveBuffers, liveBytes, peakBytes, cachedBytes, guardViolations, opsRun, opsWaiting] = addon.memory(device)
+  const [liveBuffers, liveBytes, peakBytes, cachedBytes, guardViolations, opsRun, opsWaiting, pagedBytes] =
+    addon.memory(device)
   return {
     liveBuffers,
     liveBytes,
     peakBytes,
+    pagedBytes,
     cachedBytes,
     guardViolations,
     opsRun,

@@ -51,6 +51,8 @@ export interface StepEvent {
   readonly learningRates: Readonly<Record<string, number>>
   /** Before clipping. */
   readonly gradientNorm: number
+  /** Steps of the training so far that changed nothing, because a gradient was not finite. */
+  readonly skippedSteps: number
   /** Of the steps so far. */
   readonly stepsPerSecond: number
 }

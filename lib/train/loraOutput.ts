@@ -9,6 +9,7 @@ import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.
 import { readKohyaLora, writeKohyaLora } from '../networks/kohyaLora.ts'
 import { attachLora, type LoraNetwork } from '../networks/lora.ts'
 import { loraMetadata, minimalLoraMetadata, type NetworkFacts, type TrainingFacts } from '../networks/metadata.ts'
+import { inEvaluation, type Optimizer } from '../optim/optimizer.ts'
 import { samplePicture } from '../preview/pipeline.ts'
 import { type RgbImage, sampleFileName, writePng } from '../preview/png.ts'
 import type { PromptSpec } from '../preview/promptSpec.ts'
@@ -29,6 +30,8 @@ export interface LoraOutputParts {
   /** Null: the files get no metadata that needs it. */
   readonly described: DescribedModels | null
   readonly network: LoraNetwork
+  /** Knows where the values to be saved are. */
+  readonly optimizer: Optimizer
   readonly plan: StepPlan
   /** Once aborted, no more pictures are drawn. */
   readonly signal?: AbortSignal | undefined
@@ -80,14 +83,14 @@ export class LoraOutput {
   }
 
   async #save(at: Moment | 'end', step: number, epoch: number): Promise<SaveEvent> {
-    const { config, network, fileSystem } = this.#parts
+    const { config, network, optimizer, fileSystem } = this.#parts
     const path = join(config.output.folder, outputName(config.output.name, at, '.safetensors'))
     const { dim, alpha, dropout, noMetadata } = config.network
     const facts: NetworkFacts = { module: 'networks.lora', dim, alpha, dropout }
     const save = { steps: step, epoch, finishedAt: Date.now() / 1000 }
     const metadata = noMetadata ? minimalLoraMetadata(facts) : loraMetadata(this.#facts(facts), save)
     const { savePrecision } = config.output
-    const bytes = await writeKohyaLora(path, await network.toKohya(), {
+    const bytes = await writeKohyaLora(path, await inEvaluation(optimizer, () => network.toKohya()), {
       metadata,
       integerAlpha: alpha === null,
       ...(fileSystem === undefined ? {} : { fileSystem }),

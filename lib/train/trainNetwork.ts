@@ -26,6 +26,7 @@ import { type DescribedModels, LoraOutput } from './loraOutput.ts'
 import { LoraMethod } from './methods/lora.ts'
 import { modelFacts } from './modelFacts.ts'
 import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
+import { SkippedSteps } from './skippedSteps.ts'
 import { type TrainBatch, Trainer } from './trainer.ts'
 import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
 
@@ -144,6 +145,7 @@ class TrainNetworkSession {
   readonly #plan: StepPlan
   readonly #cache: LatentCache | null
   readonly #average = new LossAverage()
+  readonly #skipped = new SkippedSteps()
   readonly #disposers: (() => void)[] = []
 
   constructor(parts: SessionParts) {
@@ -207,6 +209,7 @@ class TrainNetworkSession {
       prompts,
       described,
       network: this.#method.network,
+      optimizer: stepper,
       plan: this.#plan,
       ...parts.options,
     })
@@ -251,17 +254,21 @@ class TrainNetworkSession {
         const last = batchNumber === this.#group.batchesPerEpoch
         if (this.#trainer.accumulated < this.#config.training.gradientAccumulationSteps && !last) continue
         const factor = this.#learningRate(step)
-        const result = await this.#trainer.update(factor)
+        const { loss, gradientNorm, nonFinite } = await this.#trainer.update(factor)
         step++
-        this.#average.add(position++, result.loss)
-        if (!Number.isFinite(result.loss))
-          yield { type: 'warning', message: `step ${step}: the loss is ${result.loss}; lower the learning rate` }
+        this.#average.add(position++, loss)
+        if (!Number.isFinite(loss))
+          yield { type: 'warning', message: `step ${step}: the loss is ${loss}; lower the learning rate` }
+        const skipped = this.#skipped.add(step, nonFinite)
+        if (skipped !== null) yield { type: 'warning', message: skipped }
         yield {
           type: 'step',
           step,
           totalSteps,
           epoch,
-          ...result,
+          loss,
+          gradientNorm,
+          skippedSteps: this.#skipped.count,
           averageLoss: this.#average.value,
           learningRates: Object.fromEntries(this.#groups.map((group) => [group.name, group.learningRate * factor])),
           stepsPerSecond: (1000 * step) / (performance.now() - started),

@@ -5,6 +5,7 @@ import type { UNet } from '../models/stableDiffusion/unet.ts'
 import { cast } from '../ops/cast.ts'
 import { mseLoss } from '../ops/mseLoss.ts'
 import { scale } from '../ops/scale.ts'
+import { findNonFinite } from '../optim/nonFinite.ts'
 import { clipGradients, type Optimizer } from '../optim/optimizer.ts'
 import { tensor } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
@@ -45,6 +46,8 @@ export interface TrainerOptions {
 export interface UpdateResult {
   readonly loss: number
   readonly gradientNorm: number
+  /** Parameters whose gradient was not finite: with any, nothing was changed. */
+  readonly nonFinite: readonly string[]
 }
 
 /** The training step: noise, U-Net, loss, backward; and after every k-th of these one update. */
@@ -100,22 +103,25 @@ export class Trainer {
   }
 
   /**
-   * Clips, steps the optimizer and clears the gradients. A gradient that is not finite changes nothing and shows in the norm.
+   * Clips, steps the optimizer and clears the gradients. A gradient that is not finite changes nothing; its parameter is named.
    * @param factor the learning rates' share for this step, from the schedule
    */
-  update(factor: number): Promise<UpdateResult> {
+  async update(factor: number): Promise<UpdateResult> {
     const { optimizer, maxGradNorm } = this.#options
     const clip = clipGradients(optimizer, maxGradNorm > 0 ? maxGradNorm : Number.POSITIVE_INFINITY)
     optimizer.step({ clip, learningRates: optimizer.learningRates.map((rate) => rate * factor) })
-    optimizer.zeroGrad()
     const losses = this.#losses
     this.#losses = []
-    return Promise.all([Promise.all(losses), clip === null ? 0 : readNumber(clip, 0)]).then(
-      ([values, gradientNorm]) => ({
+    try {
+      const [values, gradientNorm] = await Promise.all([Promise.all(losses), clip === null ? 0 : readNumber(clip, 0)])
+      return {
         loss: values.reduce((sum, value) => sum + value, 0) / values.length,
         gradientNorm,
-      }),
-    )
+        nonFinite: Number.isFinite(gradientNorm) ? [] : await findNonFinite(optimizer),
+      }
+    } finally {
+      optimizer.zeroGrad()
+    }
   }
 
   #weights(lossWeights: readonly number[], timesteps: readonly number[]): Tensor | null {

@@ -6,6 +6,7 @@
 
 #include "binding/define.h"
 #include "core/cpu_target.h"
+#include "core/paged.h"
 
 namespace noisewright::binding {
 
@@ -28,8 +29,8 @@ std::string cuda_status() {  // empty when there is a GPU
 std::vector<int64_t> memory(const std::string& device) {
   Device* d = device_named(device);
   const MemoryCounters c = d->pool().counters();
-  return {c.live_buffers,     c.live_bytes,  c.peak_bytes,     c.cached_bytes,
-          c.guard_violations, d->jobs_run(), d->jobs_waiting()};
+  return {c.live_buffers,     c.live_bytes,  c.peak_bytes,      c.cached_bytes,
+          c.guard_violations, d->jobs_run(), d->jobs_waiting(), d->kind() == DeviceKind::kCpu ? paged_bytes() : 0};
 }
 
 void reset_peak(const std::string& device) { device_named(device)->pool().reset_peak(); }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/paged.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -94,7 +95,7 @@ void* Pool::take_guarded(size_t bytes, const char* op) {
 }
 
 void Pool::give(void* data) {
-  if (!data) return;
+  if (!data || give_paged(data)) return;
   std::lock_guard lock(mutex_);
   const auto found = taken_.find(data);
   if (found == taken_.end()) return;

@@ -29,10 +29,6 @@ NW_INLINE int negative_code(int code) {
 
 #if defined(__AVX512F__)
 
-NW_INLINE __mmask16 first_lanes(int64_t n) {
-  return n >= kLanes ? static_cast<__mmask16>(0xFFFF) : static_cast<__mmask16>((1u << n) - 1);
-}
-
 // Codes of x[0..n) scaled by 1 / absmax, which is not zero. The region is looked up by the exponent, its line by the
 // region; lanes near a midpoint are decided by the table of prefixes.
 template <bool with_negatives, bool keep_sign>
@@ -43,8 +39,7 @@ NW_INLINE void encode_block(const QuantizationMap& map, const float* x, float ab
                threshold1 = _mm512_loadu_ps(map.binade_threshold + 16);
   const __m512i region0 = _mm512_loadu_si512(map.binade_region), region1 = _mm512_loadu_si512(map.binade_region + 16);
   for (int64_t i = 0; i < n; i += kLanes) {
-    const __mmask16 lanes = first_lanes(n - i);
-    const __m512 scaled = _mm512_div_ps(_mm512_maskz_loadu_ps(lanes, x + i), divisor), u = _mm512_abs_ps(scaled);
+    const __m512 scaled = _mm512_div_ps(load_up_to(x + i, n - i).v, divisor), u = _mm512_abs_ps(scaled);
     __m512i binade = _mm512_sub_epi32(_mm512_srli_epi32(_mm512_castps_si512(u), 23), _mm512_set1_epi32(127 - 31));
     binade = _mm512_min_epi32(_mm512_max_epi32(binade, _mm512_setzero_si512()), _mm512_set1_epi32(31));
     const __mmask16 behind = _mm512_cmp_ps_mask(u, _mm512_permutex2var_ps(threshold0, binade, threshold1), _CMP_GE_OQ);
@@ -54,7 +49,7 @@ NW_INLINE void encode_block(const QuantizationMap& map, const float* x, float ab
         _mm512_fmadd_ps(u, _mm512_permutexvar_ps(region, slope), _mm512_permutexvar_ps(region, offset));
     const __m512 nearest = _mm512_roundscale_ps(position, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     const __m512 distance = _mm512_abs_ps(_mm512_sub_ps(position, nearest));
-    unsigned doubt = _mm512_mask_cmp_ps_mask(lanes, distance, _mm512_set1_ps(kNearMidpoint), _CMP_NLT_UQ);
+    unsigned doubt = _mm512_cmp_ps_mask(distance, _mm512_set1_ps(kNearMidpoint), _CMP_NLT_UQ);
     __m512i code = _mm512_cvtps_epi32(_mm512_min_ps(nearest, _mm512_permutexvar_ps(region, last)));
     if constexpr (with_negatives) {
       const __mmask16 negative = _mm512_cmp_ps_mask(scaled, _mm512_setzero_ps(), _CMP_LT_OQ);
@@ -62,7 +57,13 @@ NW_INLINE void encode_block(const QuantizationMap& map, const float* x, float ab
       const __m512i mirrored = _mm512_max_epi32(_mm512_sub_epi32(_mm512_set1_epi32(254), held), _mm512_setzero_si512());
       code = _mm512_mask_mov_epi32(code, negative, mirrored);
     }
-    _mm512_mask_cvtepi32_storeu_epi8(codes + i, lanes, code);
+    uint8_t tail[kLanes];
+    const bool whole = n - i >= kLanes;
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(whole ? codes + i : tail), _mm512_cvtepi32_epi8(code));
+    if (!whole) {
+      std::memcpy(codes + i, tail, static_cast<size_t>(n - i));
+      doubt &= (1u << (n - i)) - 1;
+    }
     for (; doubt; doubt &= doubt - 1) {
       const int64_t lane = i + __builtin_ctz(doubt);
       const float value = x[lane] / absmax;
@@ -78,11 +79,11 @@ NW_INLINE void decode_block(const QuantizationMap& map, const uint8_t* codes, fl
   for (int k = 0; k < 16; k++) table[k] = _mm512_loadu_ps(map.value + 16 * k);
   const __m512 scale = _mm512_set1_ps(absmax);
   for (int64_t i = 0; i < n; i += kLanes) {
-    const __mmask16 lanes = first_lanes(n - i);
     uint8_t tail[kLanes] = {};
-    if (n - i < kLanes) std::memcpy(tail, codes + i, static_cast<size_t>(n - i));
-    const uint8_t* from = n - i < kLanes ? tail : codes + i;
-    const __m512i code = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+    const bool whole = n - i >= kLanes;
+    if (!whole) std::memcpy(tail, codes + i, static_cast<size_t>(n - i));
+    const auto* from = reinterpret_cast<const __m128i*>(whole ? codes + i : tail);
+    const __m512i code = _mm512_cvtepu8_epi32(_mm_loadu_si128(from));
     const __mmask16 bit5 = _mm512_test_epi32_mask(code, _mm512_set1_epi32(32)),
                     bit6 = _mm512_test_epi32_mask(code, _mm512_set1_epi32(64)),
                     bit7 = _mm512_test_epi32_mask(code, _mm512_set1_epi32(128));
@@ -92,7 +93,7 @@ NW_INLINE void decode_block(const QuantizationMap& map, const uint8_t* codes, fl
                                         _mm512_permutex2var_ps(table[4 * k + 2], code, table[4 * k + 3]));
     const __m512 low = _mm512_mask_blend_ps(bit6, quarter[0], quarter[1]),
                  high = _mm512_mask_blend_ps(bit6, quarter[2], quarter[3]);
-    _mm512_mask_storeu_ps(x + i, lanes, _mm512_mul_ps(_mm512_mask_blend_ps(bit7, low, high), scale));
+    store_up_to(x + i, {_mm512_mul_ps(_mm512_mask_blend_ps(bit7, low, high), scale)}, n - i);
   }
 }
 

@@ -23,6 +23,8 @@ class Storage {
     if (!data_ && bytes_ > 0) data_ = device_->pool().take(bytes_, device_->running_op());
     return data_;
   }
+  // Device thread only, before anything else asks for data: memory that Pool::give knows how to free.
+  void adopt(void* data) { data_ = data; }
   size_t bytes() const { return bytes_; }
   // True once: for the one handle that tells the garbage collector about these bytes.
   bool claim_accounting() { return !accounted_.exchange(true); }

@@ -12,6 +12,8 @@ namespace noisewright {
 
 // create: on the CPU device; random numbers are a function of (seed, stream, element)
 Tensor fill(const Shape& shape, DType dtype, double value);
+Tensor paged_zeros(const Shape& shape, DType dtype, const std::string& folder);
+void page_out(std::vector<Tensor> tensors);
 Tensor random_uniform(const Shape& shape, uint64_t seed, uint64_t stream, double low, double high);
 Tensor random_normal(const Shape& shape, uint64_t seed, uint64_t stream);
 Tensor peak_probe(int64_t tasks, int64_t vectors);

@@ -1,4 +1,5 @@
-"""Writes test/fixtures/optimizers/elementwise.json: 20 steps of each optimizer on three tensors with scripted gradients.
+"""Writes test/fixtures/optimizers/elementwise.json, 20 steps of each optimizer on three tensors with scripted gradients, and
+bitsandbytes.json, state dicts of that package.
 
 The references are the packages themselves (torch, lion-pytorch, bitsandbytes, schedulefree) in float64. 8-bit states come
 from a float32 simulation of the formulas of bitsandbytes with correct rounding (see optim.py): its own CPU kernels round
@@ -6,6 +7,7 @@ states to a uniform grid first. The reader is test/support/optimizerSuite.ts; ot
 their own with `write_family`.
 """
 
+import base64
 import math
 import sys
 
@@ -215,6 +217,46 @@ def elementwise() -> list:
     return cases
 
 
+# ---- state dicts of bitsandbytes ---------------------------------------------------------------------------------------
+
+
+def stored(value):
+    if not isinstance(value, torch.Tensor):
+        return value
+    data = value.detach().contiguous().numpy()
+    return {"dtype": str(data.dtype), "shape": list(data.shape), "data": base64.b64encode(data.tobytes()).decode()}
+
+
+def bitsandbytes_states() -> dict:
+    """State dicts after three steps on the matrix (codes) and the convolution (float32), as bitsandbytes writes them: nested;
+    and the states of AdamW8bit as versions before 0.44 had them, flat and with blocks of 2048."""
+    import bitsandbytes as bnb
+
+    cases = {}
+    for name, Class, more in [
+        ("adamW8bit", bnb.optim.AdamW8bit, {}), ("lion8bit", bnb.optim.Lion8bit, {}),
+        ("sgdNesterov8bit", bnb.optim.SGD8bit, {"momentum": 0.9}), ("adEMAMix8bit", bnb.optim.AdEMAMix8bit, {}),
+    ]:
+        parameters = [torch.nn.Parameter(torch.tensor(start(tensor))) for tensor in ("matrix", "conv")]
+        optimizer = Class(parameters, lr=1e-3, **more)
+        for t in (1, 2, 3):
+            for tensor, p in zip(("matrix", "conv"), parameters):
+                p.grad = torch.tensor(gradient(tensor, t))
+            optimizer.step()
+        entries = optimizer.state_dict()["state"]
+        nested = lambda entry: {k: {kk: stored(x) for kk, x in v.items()} if isinstance(v, dict) else stored(v) for k, v in entry.items()}
+        cases[name] = {str(i): nested(entry) for i, entry in entries.items()}
+        if name == "adamW8bit":
+            old = {"step": 3}
+            state = optimizer.state[parameters[0]]
+            for k, signed in ((1, True), (2, False)):
+                values = dequantize(state[f"state{k}"].numpy().reshape(-1), state[f"absmax{k}"].numpy(), signed)
+                codes, absmax = quantize(values, signed, block=2048)
+                old |= {f"state{k}": stored(torch.tensor(codes.reshape(SHAPES["matrix"]))), f"absmax{k}": stored(torch.tensor(absmax)), f"qmap{k}": stored(state[f"qmap{k}"])}
+            cases["adamW8bitOld"] = {"0": old, "1": cases[name]["1"]}
+    return cases
+
+
 def write_family(family: str, script: str, cases: list) -> None:
     write_json(FIXTURES / "optimizers" / f"{family}.json", {"script": script, "cases": {case["name"]: case for case in cases}})
 
@@ -222,3 +264,5 @@ def write_family(family: str, script: str, cases: list) -> None:
 if __name__ == "__main__":
     sys.modules.setdefault("optimizers", sys.modules[__name__])
     write_family("elementwise", "scripts/reference/optimizers.py", elementwise())
+    states = {"script": "scripts/reference/optimizers.py", "states": bitsandbytes_states()}
+    write_json(FIXTURES / "optimizers" / "bitsandbytes.json", states)

@@ -34,6 +34,7 @@ export async function* fakeEvents(signal?: AbortSignal): AsyncGenerator<TrainEve
         averageLoss: 2 / step,
         learningRates: { textencoder: 5e-5, unet: 1e-4 },
         gradientNorm: 1,
+        skippedSteps: 0,
         stepsPerSecond: 0.5,
       }
     } while (step % 2 !== 0 && !signal?.aborted)

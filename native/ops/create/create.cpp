@@ -1,6 +1,7 @@
 #include "ops/create/create.h"
 
 #include "core/launch.h"
+#include "core/paged.h"
 #include "ops/ops.h"
 
 namespace noisewright {
@@ -10,6 +11,23 @@ Tensor fill(const Shape& shape, DType dtype, double value) {
   launch("fill", {}, {y},
          [=] { run_kernel<FillParams>("fill", {cpu::fill_forward}, {y.data(), y.count(), value, dtype}); });
   return y;
+}
+
+Tensor paged_zeros(const Shape& shape, DType dtype, const std::string& folder) {
+  Tensor y = make_tensor(cpu_device(), shape, dtype);
+  launch("pagedZeros", {}, {y}, [=] { y.storage->adopt(take_paged(y.bytes(), folder, "pagedZeros")); });
+  return y;
+}
+
+void page_out(std::vector<Tensor> tensors) {
+  if (tensors.empty()) return;
+  Tensors updates = tensors;
+  launch(
+      "pageOut", {}, {},
+      [tensors = std::move(tensors)] {
+        for (const Tensor& t : tensors) write_out(t.storage->data(), t.storage->bytes());
+      },
+      std::move(updates));
 }
 
 Tensor random_uniform(const Shape& shape, uint64_t seed, uint64_t stream, double low, double high) {
