@@ -292,6 +292,35 @@ export interface Addon {
     scalars: Handle,
     clip: MaybeHandle,
   ): void
+  /**
+   * One step for all parameters, in place. States lie parameter by parameter; `axes` are four for each; `rows` chooses each
+   * parameter's 12 numbers from `constants`; `rateIndex` is the place of its rate in `rates`, or -1.
+   */
+  tensorStep(
+    rule: string,
+    params: readonly Handle[],
+    gradients: readonly Handle[],
+    states: readonly MaybeHandle[],
+    copies: readonly MaybeHandle[],
+    axes: readonly number[],
+    rows: readonly number[],
+    constants: readonly number[],
+    rateIndex: readonly number[],
+    rates: MaybeHandle,
+    clip: MaybeHandle,
+  ): void
+  /** One step for all matrices, in place: two sizes and five numbers for each, as native/ops/muon_step/muon_step.h names them. */
+  muonStep(
+    params: readonly Handle[],
+    gradients: readonly Handle[],
+    momenta: readonly Handle[],
+    copies: readonly MaybeHandle[],
+    shapes: readonly number[],
+    numbers: readonly number[],
+    steps: number,
+    half: boolean,
+    clip: MaybeHandle,
+  ): void
   resizeImage(image: Handle, height: number, width: number, method: string): Handle
   imageToTensor(image: Handle, left: number, top: number, width: number, height: number, flip: boolean): Handle
   /** Read, converted and laid out as `shape` when the op runs; the descriptor may be closed after the call. */

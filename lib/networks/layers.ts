@@ -4,6 +4,7 @@ import type { LayerShape } from '../models/stableDiffusion/layerShapes.ts'
 import type { UNet } from '../models/stableDiffusion/unet.ts'
 import type { Conv2d } from '../nn/conv2d.ts'
 import { Linear, type LoraBranch } from '../nn/linear.ts'
+import type { FileLayout } from '../nn/weights.ts'
 import { contiguous } from '../ops/contiguous.ts'
 import { permute } from '../ops/permute.ts'
 import { tensor } from '../tensor/create.ts'
@@ -75,6 +76,13 @@ export function fileShapes(layer: LoraLayer, rank: number): { readonly down: num
   }
   const [, height, width, inChannels] = layer.weight.shape as readonly [number, number, number, number]
   return { down: [rank, inChannels, height, width], up: [out, rank, 1, 1] }
+}
+
+/** How files lay out a module's two weights: `up` is a 1x1 convolution beside every convolution. */
+export function fileLayouts(layer: LoraLayer): { readonly down: FileLayout; readonly up: FileLayout } {
+  if (!(layer instanceof Linear)) return { down: 'conv', up: 'conv1x1' }
+  const layout = layer.conv1x1 ? 'conv1x1' : 'same'
+  return { down: layout, up: layout }
 }
 
 export interface BranchValues {

@@ -6,13 +6,23 @@ import type { ClipTextModel } from '../models/clip/textModel.ts'
 import type { UNet } from '../models/stableDiffusion/unet.ts'
 import { streamOf } from '../nn/init.ts'
 import type { Linear, LoraBranch } from '../nn/linear.ts'
+import type { FileLayout } from '../nn/weights.ts'
 import { full, randomUniform } from '../tensor/create.ts'
 import { keep } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { type BlockWeights, blockOf } from './blockWeights.ts'
 import { type KohyaLoraModule, kohyaName } from './kohyaLora.ts'
-import { branchOf, downToFile, fileShapes, type LoraLayer, type LoraModels, layerFinder, layersOf } from './layers.ts'
+import {
+  branchOf,
+  downToFile,
+  fileLayouts,
+  fileShapes,
+  type LoraLayer,
+  type LoraModels,
+  layerFinder,
+  layersOf,
+} from './layers.ts'
 import type { LoraFile } from './loraFile.ts'
 
 export interface LoraOptions {
@@ -36,6 +46,13 @@ export interface LoraModule {
   readonly branch: LoraBranch
   readonly rank: number
   readonly alpha: number
+}
+
+/** A tensor to be trained, under its name in files. */
+export interface LoraParameter {
+  readonly name: string
+  readonly master: Tensor
+  readonly layout: FileLayout
 }
 
 /** The layers of a text encoder that LoRA adapts: the projections of attention and MLP, in definition order. */
@@ -119,14 +136,17 @@ export class LoraNetwork {
     return () => (this.#training ? { p, seed: this.#seed, stream: mask ^ (this.#step << 20n) } : null)
   }
 
-  /** Trainable tensors of one part, or of both, in module order, named as in files. */
-  parameters(part?: LoraModule['part']): { readonly name: string; readonly master: Tensor }[] {
+  /** Trainable tensors of one part, or of both, in module order, named and laid out as in files. */
+  parameters(part?: LoraModule['part']): LoraParameter[] {
     return this.modules
       .filter((module) => part === undefined || module.part === part)
-      .flatMap(({ name, branch }) => [
-        { name: `${name}.lora_down.weight`, master: branch.down },
-        { name: `${name}.lora_up.weight`, master: branch.up },
-      ])
+      .flatMap(({ name, layer, branch }): LoraParameter[] => {
+        const layouts = fileLayouts(layer)
+        return [
+          { name: `${name}.lora_down.weight`, master: branch.down, layout: layouts.down },
+          { name: `${name}.lora_up.weight`, master: branch.up, layout: layouts.up },
+        ]
+      })
   }
 
   /** Names the forward pass that comes next: dropout masks are a function of it. */

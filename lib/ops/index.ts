@@ -33,6 +33,7 @@ export { type MatmulOptions, matmul } from './matmul.ts'
 export { mean } from './mean.ts'
 export { mseLoss } from './mseLoss.ts'
 export { mul } from './mul.ts'
+export { type MuonSlot, type MuonStepOptions, muonStep } from './muonStep.ts'
 export { type OffsetNoiseOptions, offsetNoise } from './offsetNoise.ts'
 export {
   type OptimizerNumbers,
@@ -61,6 +62,13 @@ export { softmax } from './softmax.ts'
 export { type StoreParameterOptions, storeParameter } from './storeParameter.ts'
 export { sub } from './sub.ts'
 export { type ReduceOptions, sum } from './sum.ts'
+export {
+  type FactoredAxes,
+  type TensorRule,
+  type TensorSlot,
+  type TensorStepOptions,
+  tensorStep,
+} from './tensorStep.ts'
 export { type TimestepEmbeddingOptions, timestepEmbedding } from './timestepEmbedding.ts'
 export {
   type VaeEncodeOptions,

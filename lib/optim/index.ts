@@ -1,4 +1,5 @@
 export { Adadelta, type AdadeltaSettings } from './adadelta.ts'
+export { AdaFactor, type AdaFactorSettings } from './adaFactor.ts'
 export { Adagrad, type AdagradSettings } from './adagrad.ts'
 export { Adam, type AdamSettings } from './adam.ts'
 export { Adamax, type AdamaxSettings } from './adamax.ts'
@@ -22,6 +23,7 @@ export {
   type ToBitsAndBytesOptions,
   toBitsAndBytes,
 } from './bitsandbytes.ts'
+export { Came, type CameSettings } from './came.ts'
 export { CustomOptimizer, type OptimizerClass, type OptimizerGroup, type UpdateFacts } from './customOptimizer.ts'
 export { DAdaptAdaGrad, type DAdaptAdaGradSettings } from './dAdaptAdaGrad.ts'
 export {
@@ -43,6 +45,7 @@ export {
   torchLearningRateSchedules,
 } from './learningRate.ts'
 export { Lion, Lion8bit, type LionSettings } from './lion.ts'
+export { Muon, type MuonSettings } from './muon.ts'
 export { NAdam, type NAdamSettings } from './nAdam.ts'
 export { findNonFinite } from './nonFinite.ts'
 export {
@@ -54,6 +57,7 @@ export {
   type ParameterGroup,
   type StepOptions,
 } from './optimizer.ts'
+export { type BaseDefinition, type DueSlot, OptimizerBase, type ParameterSlot } from './optimizerBase.ts'
 export { PagedAdamW, PagedAdamW8bit, PagedLion8bit } from './paged.ts'
 export type { PagedSettings } from './pagedStates.ts'
 export { Prodigy, type ProdigySettings } from './prodigy.ts'
@@ -79,3 +83,4 @@ export {
 } from './scheduleFree.ts'
 export type { RateFunction, StepCount, UserSchedule } from './schedules/schedule.ts'
 export { SGD, SGDNesterov, SGDNesterov8bit, type SGDNesterov8bitSettings, type SGDSettings } from './sgd.ts'
+export { StableAdamW, type StableAdamWSettings } from './stableAdamW.ts'

@@ -1,4 +1,5 @@
 /** What every optimizer offers: it owns the states of its parameters and changes the parameters in place. */
+import type { FileLayout } from '../nn/weights.ts'
 import { gradientNorm } from '../ops/gradientNorm.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
@@ -14,6 +15,11 @@ export interface OptimizerParameter {
    * used instead of the master's.
    */
   readonly copy?: Tensor | null
+  /**
+   * How files lay it out, for methods that treat axes differently. Default: 'conv' ([o, kh, kw, i] in memory, [o, i, kh, kw] in
+   * files) for four axes, otherwise 'same'.
+   */
+  readonly layout?: FileLayout
 }
 
 /** Parameters that share their hyperparameters; `Settings` replace the optimizer's for this group. */
@@ -59,8 +65,8 @@ export interface Optimizer {
   /** Puts the values to be used or saved into the parameters; `step` is an error until `train`. */
   eval?(): void
   /**
-   * The learning rates that the last step came to, one for each group: d times the given ones. Only methods that find their own step
-   * size have it. Waits for the step.
+   * For methods that find their own step size or rate: the rate that each group, or the first parameter of it, was last stepped with;
+   * before the first step, the one given. Waits for the step.
    */
   effectiveLearningRates?(): Promise<number[]>
   state(): OptimizerState

@@ -60,6 +60,8 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "gradientNorm", &gradient_norm);
   def(env, exports, "optimizerStep", &optimizer_step);
   def(env, exports, "adaptiveStep", &adaptive_step);
+  def(env, exports, "tensorStep", &tensor_step);
+  def(env, exports, "muonStep", &muon_step);
   def(env, exports, "resizeImage", &resize_image);
   def(env, exports, "imageToTensor", &image_to_tensor);
   def(env, exports, "loadParameter", &load_parameter);

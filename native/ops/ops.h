@@ -151,6 +151,22 @@ void adaptive_step(const std::string& rule, std::vector<Tensor> params, std::vec
                    const std::vector<int64_t>& rows, const std::vector<int64_t>& fresh,
                    const std::vector<double>& groups, const std::vector<double>& settings, int64_t switches,
                    int64_t slice, const Tensor& scalars, const std::optional<Tensor>& clip);
+// tensor_step: one step, in place, of optimizers that need statistics of whole tensors (tensor_step.h). States lie
+// parameter by parameter, as many as the rule has; axes are four for each parameter, the [outer, rows, columns, inner]
+// it is factored as, or zeros; rows chooses each parameter's 12 numbers from constants; rate_index says where in rates
+// the rate of a parameter is stored, -1 for nowhere; clip comes from gradient_norm
+void tensor_step(const std::string& rule, std::vector<Tensor> params, std::vector<Tensor> gradients,
+                 std::vector<std::optional<Tensor>> states, std::vector<std::optional<Tensor>> copies,
+                 const std::vector<int64_t>& axes, const std::vector<int64_t>& rows,
+                 const std::vector<double>& constants, const std::vector<int64_t>& rate_index,
+                 const std::optional<Tensor>& rates, const std::optional<Tensor>& clip);
+
+// muon_step: one step, in place, for all matrices. shapes are [rows, columns] of each and numbers its [momentum, 1 -
+// momentum, 1 to look ahead, factor of the parameter, factor of the update]; half iterates in bfloat16; clip comes from
+// gradient_norm
+void muon_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::vector<Tensor> momenta,
+               std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& shapes,
+               const std::vector<double>& numbers, int64_t steps, bool half, const std::optional<Tensor>& clip);
 
 // resize_image: uint8 [h, w, 3] at another size; method is area or lanczos
 Tensor resize_image(const Tensor& image, int64_t height, int64_t width, const std::string& method);

@@ -1,0 +1,72 @@
+import { type FactoredAxes, type TensorRule, tensorStep } from '../ops/tensorStep.ts'
+import { tensor } from '../tensor/create.ts'
+import { keep } from '../tensor/scope.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import type { OptimizerParameter, OptimizerState, ParameterGroup } from './optimizer.ts'
+import { type BaseDefinition, type DueSlot, OptimizerBase } from './optimizerBase.ts'
+import type { OptimizerSettings } from './ruleOptimizer.ts'
+
+/** An optimizer that needs statistics of whole tensors, as data. */
+export interface TensorDefinition<Settings extends OptimizerSettings> extends BaseDefinition<Settings> {
+  readonly rule: TensorRule
+  /** How a parameter is factored; null for not at all. */
+  axes(parameter: OptimizerParameter, settings: Settings): FactoredAxes | null
+  /** The numbers of step `t`, counted from 1. */
+  numbers(settings: Settings, t: number): readonly number[]
+}
+
+/** Steps every parameter by one rule of `tensorStep`, in one native call. */
+export class TensorOptimizer<Settings extends OptimizerSettings> extends OptimizerBase<Settings> {
+  readonly #definition: TensorDefinition<Settings>
+  /** The first parameter of each group. */
+  readonly #firsts: ReadonlyMap<OptimizerParameter, number>
+  #rates: Tensor
+
+  constructor(
+    definition: TensorDefinition<Settings>,
+    groups: readonly ParameterGroup<Settings>[],
+    settings: Partial<Settings> = {},
+  ) {
+    super(definition, groups, settings)
+    this.#definition = definition
+    this.#firsts = new Map(groups.flatMap(({ params: [first] }, i) => (first ? [[first, i]] : [])))
+    this.#rates = this.#freshRates()
+  }
+
+  /** The rate that the first parameter of each group was last stepped with; before the first step, the one given. */
+  protected async ratesTaken(): Promise<number[]> {
+    return Array.from((await this.#rates.read()) as Float32Array)
+  }
+
+  protected override take(due: readonly DueSlot<Settings>[], clip: Tensor | null): void {
+    const rows: (readonly number[])[] = []
+    const rowOf = new Map<string, number>()
+    const slots = due.map(({ slot: { parameter, group, states }, gradient, settings, t }) => {
+      const key = `${group} ${t}`
+      let row = rowOf.get(key)
+      if (row === undefined) {
+        row = rows.push(this.#definition.numbers(settings, t)) - 1
+        rowOf.set(key, row)
+      }
+      const { master: param, copy = null } = parameter
+      const axes = this.#definition.axes(parameter, settings)
+      return { param, gradient, states, copy, axes, row, rateIndex: this.#firsts.get(parameter) ?? null }
+    })
+    tensorStep(this.#definition.rule, slots, rows, { clip, rates: this.#rates })
+  }
+
+  override loadState(state: OptimizerState): void {
+    super.loadState(state)
+    this.#rates.dispose()
+    this.#rates = this.#freshRates()
+  }
+
+  override dispose(): void {
+    super.dispose()
+    this.#rates.dispose()
+  }
+
+  #freshRates(): Tensor {
+    return keep(tensor(this.learningRates, [this.learningRates.length]))
+  }
+}
