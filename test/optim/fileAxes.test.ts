@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { factoredAxes, factoredShapes, shapeInFile } from '../../lib/optim/fileAxes.ts'
-import { AdaFactor, AdamW, Came, Muon, type OptimizerParameter, StableAdamW } from '../../lib/optim/index.ts'
+import {
+  AdaFactor,
+  AdamW,
+  Came,
+  findNonFinite,
+  Muon,
+  type OptimizerParameter,
+  StableAdamW,
+} from '../../lib/optim/index.ts'
 import { clipGradients } from '../../lib/optim/optimizer.ts'
 import { tensor, zeros } from '../../lib/tensor/create.ts'
 import { fromBFloat16Bits, pseudoRandom, roundToBFloat16 } from '../support/float64.ts'
@@ -121,6 +129,7 @@ describe.each([
     params[0]!.master.grad = tensor([Number.POSITIVE_INFINITY, 0, 0, 0, 0, 0], [3, 2])
     const optimizer = new Optimizer([{ params }])
     optimizer.step({ clip: clipGradients(optimizer, 1) })
+    expect(await findNonFinite(optimizer)).toEqual(['x'])
     expect(await Promise.all(params.map(({ master }) => master.read()))).toEqual(before)
   })
   it('refuses parameters that are not float32', () => {
