@@ -4,6 +4,7 @@
  */
 import type { NamedArgument } from '../config/namedArguments.ts'
 import { Adadelta } from './adadelta.ts'
+import { AdaFactor } from './adaFactor.ts'
 import { Adagrad } from './adagrad.ts'
 import { Adam } from './adam.ts'
 import { Adamax } from './adamax.ts'
@@ -11,6 +12,7 @@ import { AdamW } from './adamW.ts'
 import { AdamW8bit } from './adamW8bit.ts'
 import { AdEMAMix, AdEMAMix8bit } from './adEMAMix.ts'
 import { ASGD } from './asgd.ts'
+import { Came } from './came.ts'
 import type { OptimizerGroup } from './customOptimizer.ts'
 import { DAdaptAdaGrad } from './dAdaptAdaGrad.ts'
 import { DAdaptAdam, DAdaptAdamPreprint } from './dAdaptAdam.ts'
@@ -18,6 +20,7 @@ import { DAdaptAdan, DAdaptAdanIP } from './dAdaptAdan.ts'
 import { DAdaptLion } from './dAdaptLion.ts'
 import { DAdaptSGD } from './dAdaptSgd.ts'
 import { Lion, Lion8bit } from './lion.ts'
+import { Muon } from './muon.ts'
 import { NAdam } from './nAdam.ts'
 import type { Optimizer, ParameterGroup } from './optimizer.ts'
 import { PagedAdamW, PagedAdamW8bit, PagedLion8bit } from './paged.ts'
@@ -28,6 +31,7 @@ import { RMSprop } from './rmsProp.ts'
 import { Rprop } from './rprop.ts'
 import { AdamWScheduleFree, RAdamScheduleFree, SGDScheduleFree } from './scheduleFree.ts'
 import { SGD, SGDNesterov, SGDNesterov8bit } from './sgd.ts'
+import { StableAdamW } from './stableAdamW.ts'
 
 const betas = numbers('betas', 2)
 const eps = amount('eps')
@@ -109,7 +113,7 @@ export const optimizerTable: readonly OptimizerRow[] = [
   {
     ...listed('Prodigy', 'prodigyopt.prodigy', Prodigy),
     arguments: [
-      ...[betas, { name: 'beta3', kind: 'number', minimum: 0, below: 1, optional: true } as const, eps],
+      ...[betas, decayOrNone('beta3'), eps],
       ...[flag('decouple'), flag('use_bias_correction'), flag('safeguard_warmup'), amount('d_coef'), growth],
       ...[{ name: 'slice_p', kind: 'integer', minimum: 1 } as const, ...estimated],
     ],
@@ -137,6 +141,31 @@ export const optimizerTable: readonly OptimizerRow[] = [
   {
     ...listed('AdEMAMix8bit', 'bitsandbytes.optim.ademamix', AdEMAMix8bit),
     arguments: [numbers('betas', 3), ...slowMoment(), eps, weightDecay, ...eightBit],
+  },
+  {
+    ...listed('AdaFactor', 'transformers.optimization', AdaFactor, 'Adafactor'),
+    arguments: [
+      ...[numbers('eps', 2, Number.POSITIVE_INFINITY), amount('clip_threshold')],
+      ...[{ name: 'decay_rate', kind: 'number' } as const, decayOrNone('beta1'), weightDecay],
+      ...[flag('scale_parameter'), flag('relative_step'), flag('warmup_init'), flag('flatten_conv')],
+    ],
+    rates: 'relative',
+  },
+  {
+    ...listed('CAME', 'pytorch_optimizer.optimizer.came', Came),
+    arguments: [
+      ...[numbers('betas', 3), amount('clip_threshold'), weightDecay, flag('flatten_conv')],
+      ...[numbers('eps', 2, Number.POSITIVE_INFINITY)],
+    ],
+  },
+  { ...listed('StableAdamW', 'optimi.stableadamw', StableAdamW), arguments: adam },
+  {
+    ...listed('Muon', 'torch.optim._muon', Muon),
+    arguments: [
+      ...[momentum, flag('nesterov'), weightDecay, { ...count('ns_steps'), setting: 'newtonSchulzSteps' }],
+      ...[{ ...amount('adam_lr'), setting: 'adamLearningRate' }, numbers('adam_betas', 2), amount('adam_eps')],
+    ],
+    note: 'steps what is no matrix by AdamW at adam_lr',
   },
   { ...ofTorch('Adam', 'adam', Adam), arguments: [...adam, flag('amsgrad')] },
   {
@@ -185,6 +214,11 @@ function slowMoment(): OptimizerArgument[] {
 /** So many numbers of at least 0, below 1 unless told otherwise. */
 function numbers(name: string, length: number, below = 1): NamedArgument {
   return { name, kind: 'numbers', count: length, minimum: 0, below }
+}
+
+/** The decay of a moment that may be left out. */
+function decayOrNone(name: string): NamedArgument {
+  return { name, kind: 'number', minimum: 0, below: 1, optional: true }
 }
 
 /** A whole number of at least 0. */

@@ -49,6 +49,8 @@ export interface StepEvent {
   readonly averageLoss: number
   /** By parameter group: `textencoder`, `unet`. */
   readonly learningRates: Readonly<Record<string, number>>
+  /** What an optimizer that finds its own step size made of them; null for others. */
+  readonly effectiveLearningRates: Readonly<Record<string, number>> | null
   /** Before clipping. */
   readonly gradientNorm: number
   /** Steps of the training so far that changed nothing, because a gradient was not finite. */

@@ -43,7 +43,10 @@ export async function* logEvents(
 
 async function log(writer: EventWriter | undefined, event: TrainEvent): Promise<void> {
   if (event.type === 'step') {
-    const rates = Object.entries(event.learningRates).map(([group, rate]) => [`lr/${group}`, rate])
+    const named = (prefix: string, rates: Readonly<Record<string, number>>): [string, number][] =>
+      Object.entries(rates).map(([group, rate]) => [`${prefix}/${group}`, rate])
+    // Under the name that other trainers log D-Adaptation's d times the rate by.
+    const rates = [...named('lr', event.learningRates), ...named('lr/d*lr', event.effectiveLearningRates ?? {})]
     const losses = { 'loss/current': event.loss, 'loss/average': event.averageLoss }
     await writer?.scalars(event.step, { ...losses, ...Object.fromEntries(rates) })
   } else if (event.type === 'epochEnd') {

@@ -260,7 +260,7 @@ class TrainNetworkSession {
         const last = batchNumber === this.#group.batchesPerEpoch
         if (this.#trainer.accumulated < this.#config.training.gradientAccumulationSteps && !last) continue
         const rates = this.#groups.map(({ learningRate }, group) => this.#learningRate(step, learningRate, group))
-        const { loss, gradientNorm, nonFinite } = await this.#trainer.update(rates)
+        const { loss, gradientNorm, nonFinite, effectiveLearningRates } = await this.#trainer.update(rates)
         step++
         this.#average.add(position++, loss)
         if (!Number.isFinite(loss))
@@ -276,7 +276,8 @@ class TrainNetworkSession {
           gradientNorm,
           skippedSteps: this.#skipped.count,
           averageLoss: this.#average.value,
-          learningRates: Object.fromEntries(this.#groups.map(({ name }, group) => [name, rates[group]!])),
+          learningRates: this.#byGroup(rates),
+          effectiveLearningRates: effectiveLearningRates && this.#byGroup(effectiveLearningRates),
           stepsPerSecond: (1000 * step) / (performance.now() - started),
         }
         yield* this.#output.afterStep(step, epoch - 1)
@@ -314,6 +315,10 @@ class TrainNetworkSession {
       yield { type: 'cache', done, total }
       if (signal?.aborted) return
     }
+  }
+
+  #byGroup(rates: readonly number[]): Record<string, number> {
+    return Object.fromEntries(this.#groups.map(({ name }, group) => [name, rates[group]!]))
   }
 
   /** The epoch's batches with scaled latents, which the caller disposes. */

@@ -46,6 +46,8 @@ export interface TrainerOptions {
 export interface UpdateResult {
   readonly loss: number
   readonly gradientNorm: number
+  /** Of each group, where the optimizer finds its own step size; else null. */
+  readonly effectiveLearningRates: readonly number[] | null
   /** Parameters whose gradient was not finite: with any, nothing was changed. */
   readonly nonFinite: readonly string[]
 }
@@ -118,6 +120,7 @@ export class Trainer {
       return {
         loss: values.reduce((sum, value) => sum + value, 0) / values.length,
         gradientNorm,
+        effectiveLearningRates: (await optimizer.effectiveLearningRates?.()) ?? null,
         nonFinite: Number.isFinite(gradientNorm) ? [] : await findNonFinite(optimizer),
       }
     } finally {

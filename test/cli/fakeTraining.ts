@@ -33,6 +33,7 @@ export async function* fakeEvents(signal?: AbortSignal): AsyncGenerator<TrainEve
         loss: 1 / step,
         averageLoss: 2 / step,
         learningRates: { textencoder: 5e-5, unet: 1e-4 },
+        effectiveLearningRates: null,
         gradientNorm: 1,
         skippedSteps: 0,
         stepsPerSecond: 0.5,

@@ -32,6 +32,7 @@ function sampleOf({ name, kind, count = 1, minimum = 0, only }: OptimizerArgumen
   if (only !== undefined) return only.value
   if (name === 'step_sizes') return [1e-5, 10]
   if (name === 'etas') return [0.4, 1.3]
+  if (name === 'decay_rate') return -0.7
   const number = Math.max(minimum, 0.25)
   if (kind === 'numbers') return new Array<number>(count).fill(number)
   if (kind === 'integer') return Math.ceil(number)

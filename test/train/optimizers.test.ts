@@ -35,6 +35,7 @@ async function train(overrides: TinyOverrides) {
   await file.close()
   return {
     rates: only(events, 'step').map(({ learningRates }) => learningRates),
+    effective: only(events, 'step').map(({ effectiveLearningRates }) => effectiveLearningRates),
     warnings: only(events, 'warning').map(({ message }) => message),
     metadata,
     modules: (await readKohyaLora(path)).modules,
@@ -47,6 +48,12 @@ describe('a training with another optimizer or schedule', () => {
     ['NAdam', { type: 'torch.optim.NAdam' }, 'torch.optim.nadam.NAdam'],
     ['AdamW8bit', { type: 'AdamW8bit' }, 'bitsandbytes.optim.adamw.AdamW8bit'],
     ['Prodigy', { type: 'Prodigy', learningRate: 1, arguments: { d_coef: 2 } }, 'prodigyopt.prodigy.Prodigy(d_coef=2)'],
+    ['StableAdamW', { type: 'StableAdamW' }, 'optimi.stableadamw.StableAdamW'],
+    [
+      'CAME',
+      { type: 'came', arguments: { clip_threshold: 0.5 } },
+      'pytorch_optimizer.optimizer.came.CAME(clip_threshold=0.5)',
+    ],
     [
       'a class of the user',
       { type: HeavyBall, arguments: { momentum: 0.5 }, argumentTexts: { momentum: '.5' } },
@@ -58,6 +65,31 @@ describe('a training with another optimizer or schedule', () => {
     expect(metadata.get('ss_optimizer')).toBe(recorded)
     expect([...modules.values()].some(({ up }) => up.values.some((value) => value !== 0))).toBe(true)
     for (const { up } of modules.values()) expect(up.values.every(Number.isFinite)).toBe(true)
+  })
+
+  it('leaves the rate to AdaFactor, and reports what it chose', async () => {
+    const { metadata, warnings, effective, modules } = await train({
+      training: { maxSteps: 3 },
+      optimizer: { type: 'AdaFactor', learningRate: 1e-3 },
+    })
+    expect(metadata.get('ss_optimizer')).toBe('transformers.optimization.Adafactor(relative_step=True)')
+    expect(metadata.get('ss_lr_scheduler')).toBe('adafactor:0.001')
+    expect(warnings.join('\n')).toContain('finds its own rate')
+    for (const rates of effective) expect(Object.values(rates!).every((rate) => rate > 0 && rate <= 0.01)).toBe(true)
+    expect([...modules.values()].some(({ up }) => up.values.some((value) => value !== 0))).toBe(true)
+  })
+
+  it('reports the step size that Prodigy found', async () => {
+    const { effective } = await train({ training: { maxSteps: 3 }, optimizer: { type: 'Prodigy', learningRate: 1 } })
+    expect(effective.every((rates) => rates !== null && rates.unet! >= 1e-6)).toBe(true)
+    const { effective: none } = await train({ training: { maxSteps: 1 }, optimizer: { type: 'AdamW' } })
+    expect(none).toEqual([null])
+  })
+
+  it('steps matrices by Muon, and says how it steps the rest', async () => {
+    const { warnings, modules } = await train({ training: { maxSteps: 3 }, optimizer: { type: 'Muon' } })
+    expect(warnings).toEqual(['Muon: steps what is no matrix by AdamW at adam_lr'])
+    expect([...modules.values()].some(({ up }) => up.values.some((value) => value !== 0))).toBe(true)
   })
 
   it('saves the averaged values of a schedule-free optimizer, and says that there is no schedule', async () => {
