@@ -31,7 +31,7 @@ function alphasCumprod(): Float32Array {
 }
 
 export interface TinyTrainingOptions {
-  /** Let others have a turn after the forward pass and between parts of the backward pass. Default: false. */
+  /** Let others have a turn between parts of the forward and of the backward pass. Default: false. */
   readonly inTurns?: boolean
 }
 
@@ -49,15 +49,21 @@ export async function startTinyTraining({ inTurns = false }: TinyTrainingOptions
   return {
     async step() {
       const time = (count * 250) % 1000
-      const loss = scope(() => {
+      const turn = (): Promise<void> => setTimeout(0)
+      const { noise, noisy, times } = scope(() => {
         const noise = randomNormal([1, 16, 16, 4], { seed: 4, stream: count })
         const noisy = addNoise(latents, noise, tensor(Int32Array.of(time), [1]), alphas)
-        return mseLoss(models.unet.forward(noisy, tensor([time], [1]), context), noise, null)
+        return { noise, noisy, times: tensor([time], [1]) }
       })
+      const prediction = inTurns
+        ? await models.unet.forwardInTurns(noisy, times, context, { turn })
+        : models.unet.forward(noisy, times, context)
+      const loss = mseLoss(prediction, noise, null)
+      for (const used of [noise, noisy, times, prediction]) used.dispose()
       if (inTurns) {
-        await setTimeout(0)
-        await backwardInTurns(loss, { turn: () => setTimeout(0) })
-        await setTimeout(0)
+        await turn()
+        await backwardInTurns(loss, { turn })
+        await turn()
       } else backward(loss)
       const clip = clipGradients(optimizer, 1)
       optimizer.step({ clip })

@@ -1,3 +1,4 @@
+import { atCallSite, callSite } from '../tensor/callSite.ts'
 import { scope } from '../tensor/scope.ts'
 import { retain, share, type Tensor } from '../tensor/tensor.ts'
 import { backpropagate } from './backward.ts'
@@ -16,6 +17,7 @@ export function recompute(inputs: readonly (Tensor | null)[], body: (...inputs: 
   // A body may hand out what it was given: the result needs a history of its own.
   const y = made.tracked || inputs.includes(made) ? share(made) : made
   const saved = inputs.map((input) => input && retain(input))
+  const site = callSite()
   const node = new TapeNode({
     op: 'recompute',
     edges: inputs.map(edgeTo),
@@ -27,7 +29,7 @@ export function recompute(inputs: readonly (Tensor | null)[], body: (...inputs: 
         if (leaf) leaf.requiresGrad = node.edges[i] !== null
         return leaf
       })
-      const again = withGrad(() => body(...leaves))
+      const again = withGrad(() => atCallSite(() => body(...leaves), site))
       const same = leaves.indexOf(again)
       if (same >= 0) leaves[same]!.grad = retain(dy)
       else if (again.origin !== null)

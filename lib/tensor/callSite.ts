@@ -19,11 +19,35 @@ let sequence = 0
  *   which is the dearest part of an op's JavaScript. Default: captured here
  * @returns the call site
  */
-export function markCall(site: Error = capture()): Error {
+export function markCall(site: Error = shared ?? capture()): Error {
   sequence++
   ring[sequence % ringSize] = { sequence, site }
   addon.mark(sequence)
   return site
+}
+
+/** In whose name all calls under way are made, if they share one. */
+let shared: Error | null = null
+
+/**
+ * Runs `body`, all of whose calls are made in the name of the line that called this function's caller: a network's thousand calls
+ * need one capture then.
+ *
+ * @param site of an earlier call to name instead
+ */
+export function atCallSite<T>(body: () => T, site: Error = callSite()): T {
+  const before = shared
+  shared = site
+  try {
+    return body()
+  } finally {
+    shared = before
+  }
+}
+
+/** What calls made now are named after. */
+export function callSite(): Error {
+  return shared ?? capture()
 }
 
 function capture(): Error {

@@ -28,6 +28,22 @@ export class Scope {
     current = this
   }
 
+  /** Runs `body` in this scope, and leaves it again: for work in several turns of the event loop. */
+  run<T>(body: () => T): T {
+    const before = current
+    current = this
+    try {
+      return body()
+    } finally {
+      current = before
+    }
+  }
+
+  /** Leaves the scope without ending it; `run` comes back to it. */
+  leave(): void {
+    if (current === this) current = this.#parent
+  }
+
   adopt(item: Disposable): void {
     this.#owned.add(item)
   }

@@ -71,7 +71,7 @@ export class Trainer {
     method.beginPass?.(this.#passes++)
     const context = method.condition(captions)
     await turn()
-    const { loss, share } = this.#forward(latents, context, key, lossWeights)
+    const { loss, share } = await this.#forward(latents, context, key, lossWeights)
     this.#losses.push(readNumber(loss, 0))
     await turn()
     await backwardInTurns(share, { turn })
@@ -80,22 +80,28 @@ export class Trainer {
   }
 
   /** The loss and its share of the update's; `context` is used up. */
-  #forward(
+  async #forward(
     latents: Tensor,
     context: Tensor,
     key: BatchKey,
     lossWeights: readonly number[],
-  ): { loss: Tensor; share: Tensor } {
+  ): Promise<{ loss: Tensor; share: Tensor }> {
     const { unet, noise, gradientAccumulationSteps } = this.#options
+    const inputs = scope(() => {
+      const { noisy, target, times, timesteps } = makeNoisy(latents, noise, key)
+      return { noisy: cast(noisy, { dtype: unet.registry.dtype }), target, times, timesteps }
+    })
+    const { noisy, target, times, timesteps } = inputs
+    let prediction: Tensor | null = null
     try {
+      prediction = await unet.forwardInTurns(noisy, times, context, { turn })
+      const predicted = prediction
       return scope(() => {
-        const { noisy, target, times, timesteps } = makeNoisy(latents, noise, key)
-        const prediction = unet.forward(cast(noisy, { dtype: unet.registry.dtype }), times, context)
-        const loss = mseLoss(prediction, target, this.#weights(lossWeights, timesteps))
+        const loss = mseLoss(predicted, target, this.#weights(lossWeights, timesteps))
         return { loss, share: scale(loss, { factor: 1 / gradientAccumulationSteps }) }
       })
     } finally {
-      context.dispose()
+      for (const used of [noisy, target, times, context, prediction]) used?.dispose()
     }
   }
 

@@ -1,3 +1,4 @@
+import { atOnce, inTurns, type TurnOptions } from '../../autograd/inTurns.ts'
 import { grouped, recompute } from '../../autograd/recompute.ts'
 import { Conv2d } from '../../nn/conv2d.ts'
 import { GroupNorm } from '../../nn/groupNorm.ts'
@@ -6,6 +7,7 @@ import { type Model, Registry, type WeightSource, Weights } from '../../nn/weigh
 import { cast } from '../../ops/cast.ts'
 import { silu } from '../../ops/silu.ts'
 import { timestepEmbedding } from '../../ops/timestepEmbedding.ts'
+import { atCallSite } from '../../tensor/callSite.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { scope } from '../../tensor/scope.ts'
 import { formatShape } from '../../tensor/shape.ts'
@@ -89,19 +91,34 @@ export class UNet implements Model {
    */
   forward(latents: Tensor, timesteps: Tensor, context: Tensor): Tensor {
     this.#check(latents, context)
+    return atCallSite(() => scope(() => atOnce(this.#layers(latents, timesteps, context))))
+  }
+
+  /** `forward` with pauses between its levels, so that a thousand calls do not hold up the event loop. The result is the same bits. */
+  forwardInTurns(latents: Tensor, timesteps: Tensor, context: Tensor, options: TurnOptions): Promise<Tensor> {
+    this.#check(latents, context)
+    return inTurns(this.#layers(latents, timesteps, context), options)
+  }
+
+  *#layers(latents: Tensor, timesteps: Tensor, context: Tensor): Generator<void, Tensor> {
     const run: Runner = this.gradientCheckpointing ? recompute : grouped
-    return scope(() => {
-      const time = this.#embedTime(timesteps)
-      let x = this.convIn.forward(latents)
-      const skips = [x]
-      for (const block of this.downBlocks) x = block.forward(x, time, context, skips, run)
-      const [resnet0, resnet1] = this.midBlock.resnets
-      x = run([x, time], (h, t) => resnet0.forward(h!, t))
-      x = run([x, context], (h, c) => this.midBlock.attention.forward(h!, c!))
-      x = run([x, time], (h, t) => resnet1.forward(h!, t))
-      for (const block of this.upBlocks) x = block.forward(x, time, context, skips, run)
-      return this.convOut.forward(this.convNormOut.forwardSilu(x))
-    })
+    const time = this.#embedTime(timesteps)
+    let x = this.convIn.forward(latents)
+    const skips = [x]
+    for (const block of this.downBlocks) {
+      x = block.forward(x, time, context, skips, run)
+      yield
+    }
+    const [resnet0, resnet1] = this.midBlock.resnets
+    x = run([x, time], (h, t) => resnet0.forward(h!, t))
+    x = run([x, context], (h, c) => this.midBlock.attention.forward(h!, c!))
+    x = run([x, time], (h, t) => resnet1.forward(h!, t))
+    yield
+    for (const block of this.upBlocks) {
+      x = block.forward(x, time, context, skips, run)
+      yield
+    }
+    return this.convOut.forward(this.convNormOut.forwardSilu(x))
   }
 
   /** silu of the time embedding, which every resnet projects. */
