@@ -1,17 +1,16 @@
 // npm run test:soak [-- steps]: compiles scripts/soak.ts and runs it.
 // npm run test:soak -- kills [number] [seed]: the same with scripts/soakKills.ts.
+// npm run test:soak -- optimizers [names]: the same with scripts/soakOptimizers.ts.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { bundle } from './bundle.mjs'
 
 const [first, ...others] = process.argv.slice(2)
-const isKills = first === 'kills'
-const entries = isKills
-  ? { soakKills: 'scripts/soakKills.ts', savingChild: 'test/support/savingChild.ts' }
-  : { soak: 'scripts/soak.ts' }
+const entry = { kills: 'soakKills', optimizers: 'soakOptimizers' }[first] ?? 'soak'
+const entries = { [entry]: `scripts/${entry}.ts` }
+if (entry === 'soakKills') entries.savingChild = 'test/support/savingChild.ts'
 const folder = await bundle('soak', entries)
-const program = join(folder, isKills ? 'soakKills.js' : 'soak.js')
-const options = ['--expose-gc', program, ...(isKills ? others : process.argv.slice(2))]
+const options = ['--expose-gc', join(folder, `${entry}.js`), ...(entry === 'soak' ? process.argv.slice(2) : others)]
 const { status, error } = spawnSync(process.execPath, options, { stdio: 'inherit' })
 if (error) throw error
 process.exit(status ?? 1)

@@ -9,7 +9,7 @@ import { LoraNetwork } from '../lib/networks/lora.ts'
 import { randomWeights } from '../lib/nn/init.ts'
 import { addNoise } from '../lib/ops/addNoise.ts'
 import { mseLoss } from '../lib/ops/mseLoss.ts'
-import { AdamW, clipGradients } from '../lib/optim/index.ts'
+import { AdamW, clipGradients, type Optimizer, type OptimizerParameter } from '../lib/optim/index.ts'
 import { randomNormal, tensor } from '../lib/tensor/create.ts'
 import { scope } from '../lib/tensor/scope.ts'
 
@@ -33,13 +33,16 @@ function alphasCumprod(): Float32Array {
 export interface TinyTrainingOptions {
   /** Let others have a turn between parts of the forward and of the backward pass. Default: false. */
   readonly inTurns?: boolean
+  /** Default: AdamW with a learning rate of 1e-3. */
+  readonly makeOptimizer?: (params: readonly OptimizerParameter[]) => Optimizer
 }
 
 /** A LoRA on the tiny SD1 configuration with random weights, one latent of 16 x 16, AdamW. */
-export async function startTinyTraining({ inTurns = false }: TinyTrainingOptions = {}): Promise<TinyTraining> {
+export async function startTinyTraining(options: TinyTrainingOptions = {}): Promise<TinyTraining> {
+  const { inTurns = false, makeOptimizer = (params) => new AdamW([{ params }], { learningRate: 1e-3 }) } = options
   const models = new StableDiffusion(tinySd1, () => randomWeights(1))
   const lora = new LoraNetwork({ unet: models.unet }, { rank: 4, alpha: 4, seed: 2 })
-  const optimizer = new AdamW([{ params: lora.parameters() }], { learningRate: 1e-3 })
+  const optimizer = makeOptimizer(lora.parameters())
   const tokenizer = await loadClipTokenizer()
   const ids = tensor(tokenizer.tokenize('a 3d emoji of a frog'), [1, 77])
   const context = noGrad(() => models.textEncoder.encode(ids))
