@@ -14,6 +14,7 @@ import {
   type ParameterGroup,
   type StepOptions,
 } from './optimizer.ts'
+import { expectFloat32Master, expectStateOf, expectStepsOf, zeroGradients } from './parameterSlots.ts'
 import type { OptimizerSettings } from './ruleOptimizer.ts'
 import { expectKnownSettings } from './settings.ts'
 
@@ -67,7 +68,7 @@ export abstract class OptimizerBase<Settings extends OptimizerSettings> implemen
     for (const group of this.groups) check(name, group)
     this.learningRates = this.groups.map(({ learningRate }) => learningRate)
     expectLearningRates(name, this.learningRates, groups.length)
-    for (const { params } of groups) for (const parameter of params) expectFloat32(name, parameter)
+    for (const { params } of groups) for (const parameter of params) expectFloat32Master(name, parameter)
     this.slots = groups.flatMap(({ params }, group) =>
       params.map((parameter) => ({
         parameter,
@@ -100,12 +101,7 @@ export abstract class OptimizerBase<Settings extends OptimizerSettings> implemen
   protected abstract take(due: readonly DueSlot<Settings>[], clip: Tensor | null): void
 
   zeroGrad(): void {
-    for (const { parameter } of this.slots)
-      for (const tensor of [parameter.master, parameter.copy]) {
-        if (!tensor) continue
-        tensor.grad?.dispose()
-        tensor.grad = null
-      }
+    zeroGradients(this.parameters())
   }
 
   state(): OptimizerState {
@@ -115,15 +111,10 @@ export abstract class OptimizerBase<Settings extends OptimizerSettings> implemen
     return { optimizer: this.name, steps, tensors }
   }
 
-  loadState({ optimizer, steps, tensors }: OptimizerState): void {
-    if (optimizer !== this.name)
-      throw new ArgumentError(this.name, 'state', `a state of ${this.name}`, `one of ${optimizer}`)
-    const known = new Set(this.slots.map(({ parameter }) => parameter.name))
-    for (const name of Object.keys(steps))
-      if (!known.has(name)) throw new ArgumentError(this.name, 'state', 'of the same parameters', `one with "${name}"`)
-    for (const name of known)
-      if (!Number.isInteger(steps[name]))
-        throw new ArgumentError(this.name, 'state', `with the steps of ${name}`, 'a state without them')
+  loadState(saved: OptimizerState): void {
+    const { steps, tensors } = saved
+    expectStateOf(this.name, saved, this.parameters())
+    expectStepsOf(this.name, saved, this.parameters())
     this.#eachState((key, state) => {
       const stored = tensors.get(key)
       if (stored?.dtype !== 'float32' || !sameShape(stored.shape, state.shape)) {
@@ -145,11 +136,4 @@ export abstract class OptimizerBase<Settings extends OptimizerSettings> implemen
         if (state) visit(`${parameter.name}.state${i + 1}`, state)
       })
   }
-}
-
-function expectFloat32(op: string, { name, master, copy }: OptimizerParameter): void {
-  if (master.dtype !== 'float32' || !master.contiguous)
-    throw new ArgumentError(op, name, 'a contiguous float32 tensor', String(master))
-  if (copy && (copy.dtype !== 'bfloat16' || !sameShape(copy.shape, master.shape)))
-    throw new ArgumentError(op, `${name} (copy)`, `bfloat16 ${formatShape(master.shape)}`, String(copy))
 }
