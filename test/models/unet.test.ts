@@ -67,6 +67,39 @@ describe.each(['tinySd1', 'tinySd2'] as const)('the U-Net of %s', (name) => {
     unet.dispose()
   })
 
+  it('gives the same bits in turns, one after each level, and leaves nothing behind', async () => {
+    const unet = new UNet(tinyConfigs[name].unet, formulaWeights('unet'))
+    trainAll(unet.registry)
+    const inputs = [
+      formulaInput(`${name}/unet/latents`, fixture.unet.latents),
+      tensor([17, 801], [2]),
+      formulaInput(`${name}/unet/context`, fixture.unet.context),
+    ] as const
+    const baseline = await baselineBuffers()
+    let turns = 0
+    const turn = async (): Promise<void> => {
+      turns++
+    }
+    const sliced = await unet.forwardInTurns(...inputs, { turn, budgetMs: -1 })
+    expect(turns).toBe(9) // four levels down, the middle, four up
+    expect(sliced.origin).not.toBeNull()
+    const whole = scope(() => unet.forward(...inputs))
+    expect(await sliced.read()).toEqual(await whole.read())
+    for (const result of [sliced, whole]) {
+      scope(() => backward(result, zeros(result.shape)))
+      result.dispose()
+    }
+    for (const { tensor: parameter } of unet.registry.parameters.values()) {
+      parameter.grad?.dispose()
+      parameter.grad = null
+    }
+    expect(await liveBuffers()).toBe(baseline)
+    const stopped = unet.forwardInTurns(...inputs, { turn: () => Promise.reject(new Error('stop')), budgetMs: -1 })
+    await expect(stopped).rejects.toThrow('stop')
+    expect(await liveBuffers()).toBe(baseline)
+    unet.dispose()
+  })
+
   it('rejects latents it cannot take', () => {
     const unet = new UNet(tinyConfigs[name].unet, formulaWeights('unet'))
     expect(() => unet.forward(zeros([1, 8, 8, 3]), zeros([1]), zeros([1, 77, 32]))).toThrow('UNet: latents must be')
