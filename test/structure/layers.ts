@@ -4,6 +4,7 @@
  */
 export const layers: readonly (readonly string[])[] = [
   ['cli'],
+  ['debugDataset'],
   ['train', 'demo'],
   ['data', 'checkpoints', 'preview'],
   ['models', 'diffusion', 'networks', 'optim'],
