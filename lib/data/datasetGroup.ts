@@ -33,6 +33,8 @@ export interface LoadDatasetOptions {
   readonly priorLossWeight?: number
   /** Whether pictures become cached latents; then they may differ from the resolution without buckets. Default false. */
   readonly cacheLatents?: boolean
+  /** Whether captions are encoded once; then they must not change. Default false. */
+  readonly cacheTextEncoderOutputs?: boolean
   /** Training sizes must be multiples of this many pixels. Default 8. */
   readonly sizeMultiple?: number
 }
@@ -115,10 +117,10 @@ export async function loadDatasetGroup(source: DatasetSource, options: LoadDatas
 
 async function resolveSource(
   source: DatasetSource,
-  { fallbacks = {}, sizeMultiple = 8, cacheLatents = false }: LoadDatasetOptions,
+  { fallbacks = {}, sizeMultiple = 8, cacheLatents = false, cacheTextEncoderOutputs = false }: LoadDatasetOptions,
 ): Promise<{ readonly config: DatasetGroupConfig; readonly warnings: readonly string[] }> {
   if ('config' in source) return { config: source.config, warnings: source.config.notes }
-  const options = { fallbacks, sizeMultiple, cacheLatents }
+  const options = { fallbacks, sizeMultiple, cacheLatents, cacheTextEncoderOutputs }
   if ('trainDataDir' in source) {
     const { config, warnings } = await datasetConfigFromFolders(source, options)
     return { config, warnings: [...warnings, ...config.notes] }
