@@ -4,12 +4,12 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DataError } from '../util/errors.ts'
 
-const extensions = ['.png', '.jpg', '.jpeg', '.webp', '.bmp', '.avif']
+export const imageExtensions = ['.png', '.jpg', '.jpeg', '.webp', '.bmp', '.avif']
 
 /** Whether a file name counts as a picture: not hidden, and a known extension in any letter case. */
 export function isImageName(name: string): boolean {
   const dot = name.lastIndexOf('.')
-  return dot > 0 && !name.startsWith('.') && extensions.includes(name.slice(dot).toLowerCase())
+  return dot > 0 && !name.startsWith('.') && imageExtensions.includes(name.slice(dot).toLowerCase())
 }
 
 /** Plain code point order, the same on every machine. */
@@ -95,5 +95,5 @@ export async function explainNoImages(folder: string): Promise<string> {
       return ` Its subfolder "${entry.name}" has ${inner.length}: pictures must be directly inside the folder given.`
     }
   }
-  return ` Known extensions are ${extensions.join(', ')}.`
+  return ` Known extensions are ${imageExtensions.join(', ')}.`
 }
