@@ -64,10 +64,15 @@ async function readIfPresent(file: string): Promise<Buffer | undefined> {
   }
 }
 
-/** Strict UTF-8 without a byte order mark. */
-function decodeUtf8(file: string, bytes: Buffer): string {
+/**
+ * The text of a caption file, strict UTF-8.
+ *
+ * @param keepMark whether a byte order mark stays at the start of the text, as in Python. Default false
+ * @throws DataError naming the first byte that is not UTF-8
+ */
+export function decodeUtf8(file: string, bytes: Buffer, { keepMark = false } = {}): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: keepMark }).decode(bytes)
   } catch (error) {
     const reencoded = Buffer.from(bytes.toString('utf8'))
     const offset = bytes.findIndex((byte, at) => byte !== reencoded[at])

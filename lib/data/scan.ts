@@ -39,7 +39,7 @@ const missingShown = 5
  */
 export async function scanSubset(config: DreamBoothSubset): Promise<SubsetScan> {
   const { imageDir } = config
-  let paths: string[]
+  let paths: readonly string[]
   try {
     paths = await listImages(imageDir)
     if (paths.length === 0) {
