@@ -33,7 +33,10 @@ function describeDataset(dataset: Dataset): unknown {
     batchCount,
     trainImageCount,
     regImageCount,
-    subsets: subsets.map(({ config, images }) => ({ imageDir: relative(config.imageDir), imageCount: images.length })),
+    subsets: subsets.map(({ config, images }) => ({
+      imageDir: relative(config.imageDir ?? ''),
+      imageCount: images.length,
+    })),
     bucketCounts: buckets.map(({ size: { width, height }, entries }) => [width, height, entries.length]),
     buckets: bucketInfo(dataset)?.buckets,
     tagFrequency: tagFrequency(dataset),
@@ -89,7 +92,7 @@ describe('data sets against sd-scripts', () => {
       { trainDataDir },
       { fallbacks: { resolution: [64, 64] }, sizeMultiple: 8 },
     )
-    const found = config.datasets[0]!.subsets.find(({ imageDir }) => basename(imageDir) === folder)
+    const found = config.datasets[0]!.subsets.find(({ imageDir }) => basename(imageDir ?? '') === folder)
     if (subset === null) expect(found).toBeUndefined()
     else expect(found).toMatchObject(subset)
   })
