@@ -9,7 +9,7 @@ export type Pair = readonly [number, number]
 export const oracleFolder = fileURLToPath(new URL('../fixtures/data_oracle/', import.meta.url))
 
 /** Whether the library turns pictures as their EXIF data say; sd-scripts does not. */
-export const turnsUpright: boolean = false
+export const turnsUpright: boolean = true
 
 export function loadOracle<T>(name: string): T {
   return loadFixture<T>(`data_oracle/${name}.json`)
