@@ -76,7 +76,7 @@ def describe_group(reference: Reference, name: str) -> dict:
     try:
         group = load_group(reference, name)
     except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": str(error).split(" / ")[0]}  # the English half
     return {
         "batchCount": len(group),
         "trainImageCount": group.num_train_images,
