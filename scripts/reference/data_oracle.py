@@ -1,9 +1,10 @@
-"""Runs the reference, kohya-ss/sd-scripts, and writes to test/fixtures/data_oracle/ what it makes of pictures and captions.
+"""Writes to test/fixtures/data_oracle/ what the reference, kohya-ss/sd-scripts, makes of pictures and captions.
 
     python data_oracle.py CHECKOUT NEWER_CHECKOUT [part ...]
 
-CHECKOUT is v0.6.6 of https://github.com/kohya-ss/sd-scripts, NEWER_CHECKOUT v0.9.1 (captions with options that came later, and a
-newer layout of latents). Parts: see PARTS; without names, all. data_pictures.py makes the pictures and comes first.
+CHECKOUT is v0.6.6 of https://github.com/kohya-ss/sd-scripts, NEWER_CHECKOUT v0.9.1 (captions with options that came
+later, and a newer layout of latents). Parts: see PARTS; without names, all. data_pictures.py makes the pictures and comes
+first.
 """
 
 import os

@@ -1,11 +1,11 @@
-"""Writes the pictures, captions and metadata in test/fixtures/data_oracle/pictures/ that data_oracle.py shows to the reference.
+"""Writes test/fixtures/data_oracle/pictures/: the pictures, captions and metadata that data_oracle.py shows to the reference.
 
 It empties that folder first, so run data_oracle.py afterwards: it adds the latents.
 
     python data_pictures.py FOLDER
 
-FOLDER holds astronaut.png, chelsea.png and coffee.png of scikit-image's data. Everything else is computed. The bytes of JPEG,
-WebP and AVIF files depend on the version of Pillow; the committed ones are of Pillow 13.0.0.
+FOLDER holds astronaut.png, chelsea.png and coffee.png of scikit-image's data. Everything else is computed. The bytes of
+JPEG, WebP and AVIF files depend on the version of Pillow; the committed ones are of Pillow 13.0.0.
 """
 
 import json
