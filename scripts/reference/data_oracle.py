@@ -15,6 +15,7 @@ from data_augment import record_augmentations
 from data_buckets import record_buckets
 from data_captions import record_captions, record_sources
 from data_latents import record_latents
+from data_masks import record_masks
 from data_pictures import ROOT
 from data_pixels import record_pixels
 from data_sets import record_datasets
@@ -29,6 +30,7 @@ PARTS = {
     "latents": (record_latents, True),
     "datasets": (record_datasets, False),
     "pixels": (record_pixels, False),
+    "masks": (record_masks, True),
     "sources": (record_sources, True),
     "captions": (record_captions, True),
     "tokens": (record_tokens, False),
