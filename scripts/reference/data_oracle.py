@@ -19,6 +19,7 @@ from data_masks import record_masks
 from data_pictures import ROOT
 from data_pixels import record_pixels
 from data_sets import record_datasets
+from data_settings import record_settings
 from data_tokens import record_tokens
 from formula import write_json
 from sd_scripts import Reference
@@ -28,6 +29,7 @@ ERA, NEWER = "v0.6.6", "v0.9.1"
 PARTS = {
     "buckets": (record_buckets, False),
     "latents": (record_latents, True),
+    "settings": (record_settings, False),
     "datasets": (record_datasets, False),
     "pixels": (record_pixels, False),
     "masks": (record_masks, True),
