@@ -9,13 +9,16 @@ import { expectDType, expectShape } from './check.ts'
  * @param table uint8 [256]
  * @returns uint8 of x's shape
  */
-export const lookupTable = defineOp<readonly [x: Tensor, table: Tensor]>('lookupTable', {
-  inputs: ['x', 'table'],
-  check([x, table]) {
-    expectDType('lookupTable', 'x', x, 'uint8')
-    expectDType('lookupTable', 'table', table, 'uint8')
-    expectShape('lookupTable', 'table', table, [256])
+export const lookupTable = defineOp<readonly [x: Tensor, table: Tensor], readonly [], Record<never, never>>(
+  'lookupTable',
+  {
+    inputs: ['x', 'table'],
+    check([x, table]) {
+      expectDType('lookupTable', 'x', x, 'uint8')
+      expectDType('lookupTable', 'table', table, 'uint8')
+      expectShape('lookupTable', 'table', table, [256])
+    },
+    forward: ([x, table]) => wrap(addon.lookupTable(x.handle, table.handle)),
+    backward: 'none',
   },
-  forward: ([x, table]) => wrap(addon.lookupTable(x.handle, table.handle)),
-  backward: 'none',
-})
+)

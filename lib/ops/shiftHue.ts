@@ -10,7 +10,7 @@ export interface ShiftHueOptions {
 
 /**
  * A picture with its hues turned, saturation and value left as they are, in the arithmetic of OpenCV's 8-bit HSV: the turned hue is cut to a
- * whole number, as by a table. Not differentiable.
+ * whole number, as by a table. A shift of 0 changes nothing. Not differentiable.
  * @param image uint8 [h, w, 3], red first
  * @returns uint8 [h, w, 3]
  */

@@ -1,6 +1,7 @@
 #include "ops/shift_hue/shift_hue.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "core/parallel.h"
 
@@ -58,6 +59,10 @@ void from_hsv(const Hsv& color, uint8_t* rgb) {
 }  // namespace
 
 void shift_hue(const ShiftHueParams& p) {
+  if (p.shift == 0) {
+    memcpy(p.y, p.x, static_cast<size_t>(p.pixels) * 3);
+    return;
+  }
   const Quotients quotients = make_quotients();
   int hues[kHues];
   for (int hue = 0; hue < kHues; hue++) {
