@@ -44,8 +44,8 @@ function lineProgress(
   }
 }
 
-function cacheLine({ done, total }: CacheEvent): string {
-  return `encoding pictures: ${done}/${total}`
+function cacheLine({ done, total, reused }: CacheEvent): string {
+  return `encoding pictures: ${done}/${total}${reused > 0 ? ` (${reused} found in the cache)` : ''}`
 }
 
 function stepLine(event: StepEvent): string {

@@ -7,6 +7,7 @@ import { exitCodes, NoisewrightError } from '../util/errors.ts'
 import { packageRoot } from '../util/packageRoot.ts'
 import { addFileCommands } from './fileCommands.ts'
 import { type CliHost, processHost } from './host.ts'
+import { addPrepareCommands } from './prepareCommands.ts'
 import type { TrainNetworkCommandOptions } from './trainNetwork.ts'
 
 const exitCodesInWords = `
@@ -106,6 +107,7 @@ function buildProgram(
     })
 
   addFileCommands(program, host, setExitCode)
+  addPrepareCommands(program, host, setExitCode)
   return program
 }
 

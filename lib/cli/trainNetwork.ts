@@ -1,4 +1,7 @@
+import { readOutputConfig } from '../config/outputConfig.ts'
+import { atomicWrite } from '../io/atomicWrite.ts'
 import { parseTrainNetwork } from '../train/trainNetworkOptions.ts'
+import { exitCodes } from '../util/errors.ts'
 import type { CliHost } from './host.ts'
 import { showTraining, type Train } from './showTraining.ts'
 
@@ -19,6 +22,12 @@ export async function trainNetworkCommand(
   host: CliHost,
   options: TrainNetworkCommandOptions = {},
 ): Promise<number> {
+  const written = await readOutputConfig(args)
+  if (written !== undefined) {
+    await atomicWrite(written.file, written.text)
+    host.stdout.write(`saved ${written.file}\n`)
+    return exitCodes.ok
+  }
   const { config, notes } = await parseTrainNetwork(args)
   for (const note of notes) host.stderr.write(`note: ${note}\n`)
   return showTraining(config, host, options)

@@ -23,8 +23,10 @@ export interface DatasetOption {
   readonly levels: readonly OptionLevel[]
   /** The one kind of subset that has the option; both when left out. */
   readonly kind?: DatasetKind
-  /** An error when no level gives a value. */
-  readonly required?: true
+  /** The kind of subset or dataset for which it is an error when no level gives a value. */
+  readonly requiredFor?: DatasetKind
+  /** What a trainer must be able to do to accept it. */
+  readonly needs?: 'captionDropout'
   /** The command-line option that serves as the last fallback, without dashes. */
   readonly commandLine?: string
   /** Another accepted spelling of the key; it wins over `name` within one table. */
@@ -42,7 +44,7 @@ export const datasetOptions = [
     minimum: 8,
     default: undefined,
     levels: datasetLevels,
-    required: true,
+    requiredFor: 'dreambooth',
     commandLine: 'resolution',
     doc: 'Training size in pixels: one number, or [width, height]. With buckets, the area that every bucket keeps below.',
   },
@@ -103,8 +105,8 @@ export const datasetOptions = [
     type: 'text',
     default: undefined,
     levels: ['subset'],
-    required: true,
-    doc: 'Folder whose pictures (directly inside, not in subfolders) form the subset. With metadata_file: where the pictures of its keys are looked for.',
+    requiredFor: 'dreambooth',
+    doc: 'Folder whose pictures (directly inside, not in subfolders) form the subset. With metadata_file it may be left out: where the pictures of keys are looked for that are no paths.',
   },
   {
     name: 'class_tokens',
@@ -228,6 +230,7 @@ export const datasetOptions = [
     maximum: 1,
     default: 0,
     levels: everywhere,
+    needs: 'captionDropout',
     commandLine: 'caption_dropout_rate',
     doc: 'Share of uses that train with the empty caption.',
   },
@@ -237,6 +240,7 @@ export const datasetOptions = [
     minimum: 0,
     default: 0,
     levels: everywhere,
+    needs: 'captionDropout',
     commandLine: 'caption_dropout_every_n_epochs',
     doc: 'Every n-th epoch trains with empty captions; 0: none.',
   },
@@ -247,6 +251,7 @@ export const datasetOptions = [
     maximum: 1,
     default: 0,
     levels: everywhere,
+    needs: 'captionDropout',
     commandLine: 'caption_tag_dropout_rate',
     doc: 'Share of tags left out, each on its own; tags that stay in place are never left out.',
   },
@@ -308,6 +313,6 @@ export const datasetOptions = [
     default: 'area',
     levels: everywhere,
     commandLine: 'resize_interpolation',
-    doc: 'How pictures are resized.',
+    doc: 'How pictures are resized: averaging areas, by Lanczos windows, or auto: area when shrinking and Lanczos when a side grows.',
   },
 ] as const satisfies readonly DatasetOption[]

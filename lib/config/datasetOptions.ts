@@ -15,12 +15,28 @@ interface ValueOfType {
   range: readonly [number, number]
 }
 
+type ValueOfRow<R> = R extends { readonly choices: readonly (infer Choice)[] }
+  ? Choice
+  : R extends { readonly type: infer Type extends DatasetOption['type'] }
+    ? ValueOfType[Type]
+    : never
+
 /** The type of an option's value as written, derived from its row. */
-export type DatasetOptionValue<Name extends DatasetOptionName> = ValueOfType[Row<Name>['type']]
+export type DatasetOptionValue<Name extends DatasetOptionName> = ValueOfRow<Row<Name>>
 
 /** The row of an option. */
 export function datasetOption(name: DatasetOptionName): DatasetOption {
   return datasetOptions.find((option) => option.name === name)!
+}
+
+/** The row of a key of a file or of an alias; undefined when there is none. */
+export function findDatasetOption(key: string): DatasetOption | undefined {
+  return (datasetOptions as readonly DatasetOption[]).find(({ name, alias }) => name === key || alias === key)
+}
+
+/** The option as the command line writes it, or its key where it has no such option. */
+export function flagOf({ name, commandLine }: DatasetOption): string {
+  return commandLine === undefined ? name : `--${commandLine}`
 }
 
 /** The options accepted at one level, by every accepted spelling. */
@@ -102,7 +118,7 @@ export function describeDatasetOptions(): string {
   const rows = (datasetOptions as readonly DatasetOption[]).map((option) => {
     const name = option.alias === undefined ? `\`${option.name}\`` : `\`${option.name}\` (also \`${option.alias}\`)`
     const fallback = option.commandLine === undefined ? '' : `\`--${option.commandLine}\``
-    const byDefault = option.required ? 'required' : option.default === undefined ? 'none' : `\`${option.default}\``
+    const byDefault = option.requiredFor ? 'required' : option.default === undefined ? 'none' : `\`${option.default}\``
     return `| ${name} | ${expectedValue(option)} | ${byDefault} | ${levelsInWords(option.levels)} | ${fallback} | ${option.doc} |`
   })
   const header = '| option | value | default | where | command line | meaning |\n|---|---|---|---|---|---|'

@@ -99,3 +99,27 @@ export function checkSizes(sizes: SizeOptions, sizeMultiple: number): BrokenRule
 function nearestMultiple(value: number, step: number): number {
   return Math.max(step, Math.round(value / step) * step)
 }
+
+/**
+ * What the sizes in the metadata of a fine-tuning dataset mean for its options. Sizes of all pictures become its buckets; else
+ * the dataset's own resolution and buckets are needed.
+ *
+ * @param everyPictureHasSize whether each entry of its metadata files has `train_resolution`
+ */
+export function checkMetadataSizes(
+  {
+    resolution,
+    bucketNoUpscale,
+  }: { readonly resolution: SizeOptions['resolution'] | undefined; readonly bucketNoUpscale: boolean },
+  everyPictureHasSize: boolean,
+): BrokenRule[] {
+  if (everyPictureHasSize && bucketNoUpscale) {
+    const message =
+      'bucket_no_upscale contradicts the metadata, whose train_resolution gives every picture its bucket: leave it out'
+    return [{ option: 'bucket_no_upscale', message }]
+  }
+  if (everyPictureHasSize || resolution !== undefined) return []
+  const message =
+    'option "resolution" is missing, since not every picture of the metadata has a train_resolution: set it in [[datasets]] or [general], or give --resolution'
+  return [{ option: 'resolution', message }]
+}

@@ -32,8 +32,8 @@ export interface RawDatasetConfig {
 }
 
 /**
- * Everything wrong with the shape of a parsed dataset configuration: unknown, misplaced and missing keys, wrong types,
- * values out of range. An empty list means `raw` is a `RawDatasetConfig`.
+ * Everything wrong with the shape of a parsed dataset configuration: unknown and misplaced keys, wrong types, values out of
+ * range. An empty list means `raw` is a `RawDatasetConfig`.
  */
 export async function validateDatasetConfig(raw: unknown): Promise<ConfigProblem[]> {
   const z = await import('zod')
@@ -53,8 +53,7 @@ export async function validateDatasetConfig(raw: unknown): Promise<ConfigProblem
   const tableSchema = (level: OptionLevel, extra: Record<string, ZodType> = {}): ZodType => {
     const shape: Record<string, ZodType> = { ...extra }
     for (const [name, option] of optionsAt(level)) {
-      const schema = valueSchemas[option.type](option)
-      shape[name] = option.required && option.levels.length === 1 ? schema : schema.optional()
+      shape[name] = valueSchemas[option.type](option).optional()
     }
     return z.strictObject(shape)
   }
@@ -114,7 +113,6 @@ function wrongValue(path: ConfigPath, value: unknown): string {
       typeof path.at(-1) === 'number' || name === 'general' ? 'a table' : `a list of tables ([[${keysOnly(path)}]])`
     return `${pathInWords(path)} must be ${kind}, found ${showValue(value)}`
   }
-  if (value === undefined) return `option "${name}" is missing: expected ${expectedValue(option)}. ${option.doc}`
   const index = path.at(-1)
   const found = typeof index === 'number' ? `${showValue(value)} at index ${index}` : showValue(value)
   return `option "${name}" must be ${expectedValue(option)}, found ${found}`

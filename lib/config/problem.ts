@@ -29,6 +29,11 @@ export function pathInWords(path: ConfigPath): string {
   return words
 }
 
+/** An option in a message, as it was written where it stands. */
+export function nameAt(path: ConfigPath): string {
+  return path[0] === 'command line' ? String(path[1]) : `option "${path.at(-1)}"`
+}
+
 /**
  * One error for all problems, in file order, one per line in the `file:line:column: message` form that editors understand.
  * The error's details point at the first.

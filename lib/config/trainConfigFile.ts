@@ -2,13 +2,14 @@
 import { readFile } from 'node:fs/promises'
 import { ConfigError } from '../util/errors.ts'
 import { parseToml } from './configText.ts'
-import { FloatLiteral, showValue } from './datasetSchema.ts'
+import { FloatLiteral, plainNumber, showValue } from './datasetSchema.ts'
 import { locateToml } from './locate.ts'
 import type { ConfigPath } from './problem.ts'
 import {
   expectedTrainValue,
   type GivenTrainOptions,
   laterTrainOptions,
+  needlessTrainOptions,
   readTrainValue,
   refusalOf,
   type TrainOption,
@@ -24,7 +25,7 @@ import {
  * @throws ConfigError when the file cannot be read or is not TOML; what is wrong with single keys is in the result
  */
 export async function readTrainConfigFile(path: string): Promise<TrainOptionReading> {
-  const file = path.toLowerCase().endsWith('.toml') ? path : `${path}.toml`
+  const file = trainConfigPath(path)
   const source = await readText(file)
   const raw = (await parseToml(source, file)) as Readonly<Record<string, unknown>>
   const found = flatten(raw)
@@ -43,6 +44,11 @@ export async function readTrainConfigFile(path: string): Promise<TrainOptionRead
     }
   }
   return { given: given as GivenTrainOptions, unreadable, problems: await place(problems, file, source) }
+}
+
+/** The file that `--config_file` names. */
+export function trainConfigPath(path: string): string {
+  return path.toLowerCase().endsWith('.toml') ? path : `${path}.toml`
 }
 
 async function place(
@@ -91,11 +97,12 @@ function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 function readKey(key: string, value: unknown): ValueReading | 'nothing asked' {
-  if (key === 'config_file') return { problem: '"config_file" belongs on the command line' }
+  if (key === 'config_file' || key === 'output_config') return { problem: `"${key}" belongs on the command line` }
   const option = trainOptionsByName.get(key)
   if (option !== undefined) return readTomlValue(option, value)
   // A switch of a later version that is off asks for what this version does.
-  if (laterTrainOptions[key] === 'flag' && value === false) return 'nothing asked'
+  const isFlag = Object.hasOwn(needlessTrainOptions, key) || laterTrainOptions[key] === 'flag'
+  if (isFlag && value === false) return 'nothing asked'
   return { problem: refusalOf(key, key) }
 }
 
@@ -106,7 +113,8 @@ function readTomlValue(option: TrainOption, value: unknown): ValueReading {
     if (type === 'list') {
       return Array.isArray(value) && value.every((item) => typeof item === 'string') ? { value } : undefined
     }
-    if (type === 'resolution' && Array.isArray(value)) return readTrainValue(option, value.join(','))
+    if ((type === 'resolution' || type === 'range') && Array.isArray(value))
+      return readTrainValue(option, value.map(type === 'range' ? plainNumber : String).join(','))
     if ((type === 'number' || type === 'steps') && value instanceof FloatLiteral)
       return readTrainValue(option, String(value.value))
     const isNumeric = type === 'integer' || type === 'number'

@@ -5,60 +5,25 @@
  * Names, types and defaults are those of kohya-ss sd-scripts' train_network.py.
  */
 
-export type TrainOptionGroup =
-  | 'model'
-  | 'data'
-  | 'network'
-  | 'optimizer'
-  | 'training'
-  | 'output'
-  | 'preview'
-  | 'logging'
-  | 'hints'
+import { trainDataOptions, trainHints } from './trainDataOptions.ts'
+import {
+  amount,
+  count,
+  flag,
+  integer,
+  logging,
+  model,
+  network,
+  number,
+  optimizer,
+  output,
+  preview,
+  type TrainOption,
+  text,
+  training,
+} from './trainOptionRow.ts'
 
-export type TrainOptionType = 'flag' | 'integer' | 'number' | 'text' | 'list' | 'resolution' | 'steps'
-
-export interface TrainOption {
-  /** On the command line after two dashes, and a key in a configuration file. Dashes for underscores are accepted. */
-  readonly name: string
-  readonly type: TrainOptionType
-  readonly group: TrainOptionGroup
-  /** The first version that has it. */
-  readonly since: string
-  /** Undefined: none. */
-  readonly default?: number | boolean | string
-  readonly required?: true
-  readonly minimum?: number
-  readonly maximum?: number
-  /** The accepted words, compared without regard to case. */
-  readonly choices?: readonly string[]
-  /** Words that sd-scripts knows and this version refuses by name. */
-  readonly laterChoices?: readonly string[]
-  /** Accepted and without effect, for the reason in `help`. */
-  readonly hint?: true
-  readonly help: string
-}
-
-const inFirstVersion = { since: '0.1.0' } as const
-
-const model = { ...inFirstVersion, group: 'model' } as const
-const data = { ...inFirstVersion, group: 'data' } as const
-const network = { ...inFirstVersion, group: 'network' } as const
-const optimizer = { ...inFirstVersion, group: 'optimizer' } as const
-const training = { ...inFirstVersion, group: 'training' } as const
-const output = { ...inFirstVersion, group: 'output' } as const
-const preview = { ...inFirstVersion, group: 'preview' } as const
-const logging = { ...inFirstVersion, group: 'logging' } as const
-const hint = { ...inFirstVersion, group: 'hints', hint: true } as const
-
-const flag = { type: 'flag', default: false } as const
-const text = { type: 'text' } as const
-const integer = { type: 'integer' } as const
-/** A whole number of at least 1. */
-const count = { type: 'integer', minimum: 1 } as const
-const number = { type: 'number' } as const
-/** A number of at least 0. */
-const amount = { type: 'number', minimum: 0 } as const
+export type { TrainOption, TrainOptionGroup, TrainOptionType } from './trainOptionRow.ts'
 
 export const trainOptions = [
   {
@@ -100,59 +65,14 @@ export const trainOptions = [
     name: 'config_file',
     help: 'TOML file with options of this list; the command line wins over it. ".toml" is added when missing.',
   },
-
   {
-    ...data,
-    ...text,
-    name: 'dataset_config',
-    help: 'Description of the data, .toml or .json: [general], [[datasets]], [[datasets.subsets]].',
-  },
-  { ...data, ...text, name: 'train_data_dir', help: 'Folder of <repeats>_<words> folders of pictures.' },
-  { ...data, ...text, name: 'reg_data_dir', help: 'The same with regularization pictures.' },
-  {
-    ...data,
-    name: 'resolution',
-    type: 'resolution',
-    help: 'Training size in pixels: "512", or "512,768" (width, height).',
-  },
-  { ...data, ...count, name: 'train_batch_size', default: 1, help: 'Pictures per batch.' },
-  { ...data, ...integer, name: 'dataset_repeats', default: 1, help: 'How often each picture is seen per epoch.' },
-  { ...data, ...flag, name: 'enable_bucket', help: 'Sort pictures into buckets by aspect ratio.' },
-  { ...data, ...count, name: 'min_bucket_reso', default: 256, help: 'Smallest bucket side in pixels.' },
-  { ...data, ...count, name: 'max_bucket_reso', default: 1024, help: 'Largest bucket side in pixels.' },
-  {
-    ...data,
-    ...count,
-    name: 'bucket_reso_steps',
-    default: 64,
-    help: 'Steps of bucket sides in pixels, a multiple of 8.',
-  },
-  { ...data, ...flag, name: 'bucket_no_upscale', help: 'Never enlarge a picture.' },
-  { ...data, ...text, name: 'caption_extension', default: '.caption', help: 'File extension of captions.' },
-  {
-    ...data,
-    ...text,
-    name: 'caption_extention',
-    help: 'Another spelling of caption_extension; it wins when both are given.',
-  },
-  { ...data, ...flag, name: 'shuffle_caption', help: 'Shuffle the comma-separated tags of a caption at each use.' },
-  {
-    ...data,
-    ...integer,
-    name: 'keep_tokens',
-    default: 0,
-    minimum: 0,
-    help: 'Leading tags that shuffling leaves in place.',
-  },
-  { ...data, ...flag, name: 'flip_aug', help: 'Mirror pictures left to right with probability one half.' },
-  {
-    ...data,
+    ...model,
     ...flag,
-    name: 'cache_latents',
-    help: 'Encode every picture once, before training, and keep the latents.',
+    name: 'output_config',
+    help: 'Write the options given here that differ from their defaults into config_file, which must not exist yet, and stop.',
   },
-  { ...data, ...count, name: 'vae_batch_size', default: 1, help: 'Pictures encoded at once for the latent cache.' },
-  { ...data, ...amount, name: 'prior_loss_weight', default: 1, help: 'Loss weight of regularization pictures.' },
+
+  ...trainDataOptions,
 
   {
     ...network,
@@ -361,17 +281,5 @@ export const trainOptions = [
   },
   { ...logging, ...text, name: 'log_prefix', help: "Put before the time in the name of the log's folder." },
   { ...logging, ...text, name: 'log_tracker_name', default: 'network_train', help: "Name of the log's inner folder." },
-
-  { ...hint, ...flag, name: 'mem_eff_attn', help: 'Attention is always memory-efficient here.' },
-  { ...hint, ...flag, name: 'xformers', help: 'Attention is always memory-efficient here.' },
-  { ...hint, ...flag, name: 'sdpa', help: 'Attention is always memory-efficient here.' },
-  { ...hint, ...flag, name: 'lowram', help: 'Models are read straight to where they are used.' },
-  {
-    ...hint,
-    ...integer,
-    name: 'max_data_loader_n_workers',
-    default: 8,
-    help: 'Pictures are decoded on their own threads.',
-  },
-  { ...hint, ...flag, name: 'persistent_data_loader_workers', help: 'Pictures are decoded on their own threads.' },
+  ...trainHints,
 ] as const satisfies readonly TrainOption[]

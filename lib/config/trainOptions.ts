@@ -1,10 +1,10 @@
 /** Reads options of `train-network` from command-line arguments, one place at a time; rules between options are in lib/train. */
 import { didYouMean } from '../util/nearest.ts'
 import { parseResolution } from './datasetConfig.ts'
-import { laterTrainOptions, otherTrainerOptions } from './laterTrainOptions.ts'
+import { laterTrainOptions, needlessTrainOptions, otherTrainerOptions } from './laterTrainOptions.ts'
 import { type TrainOption, type TrainOptionType, trainOptions } from './trainOptionTable.ts'
 
-export { laterTrainOptions, otherTrainerOptions } from './laterTrainOptions.ts'
+export { laterTrainOptions, needlessTrainOptions, otherTrainerOptions } from './laterTrainOptions.ts'
 export { type TrainOption, type TrainOptionGroup, type TrainOptionType, trainOptions } from './trainOptionTable.ts'
 
 type Row = (typeof trainOptions)[number]
@@ -17,6 +17,7 @@ interface ValueOfType {
   text: string
   list: readonly string[]
   resolution: readonly [width: number, height: number]
+  range: readonly [least: number, most: number]
   /** Below 1: a share. */
   steps: number | { readonly share: number }
 }
@@ -116,6 +117,7 @@ export function readTrainValue(option: TrainOption, text: string): ValueReading 
       return wrong
     }
   }
+  if (type === 'range') return readRange(text, minimum) ?? wrong
   if (type === 'steps') return readSteps(text) ?? wrong
   const { choices, laterChoices = [] } = option
   if (choices === undefined) return { value: text }
@@ -127,6 +129,14 @@ export function readTrainValue(option: TrainOption, text: string): ValueReading 
     return { problem: `${later} comes with a later version of noisewright; this one has ${choices.join(', ')}` }
   }
   return { problem: `${wrong.problem}.${didYouMean(text, choices)}` }
+}
+
+/** Two numbers as `1,3`, the smaller first. */
+function readRange(text: string, minimum: number): { readonly value: readonly [number, number] } | undefined {
+  const parts = text.split(',')
+  const [least = Number.NaN, most = Number.NaN] = parts.map((part) => (part.trim() === '' ? Number.NaN : Number(part)))
+  const fits = parts.length === 2 && least >= minimum && least <= most && most < Number.POSITIVE_INFINITY
+  return fits ? { value: [least, most] } : undefined
 }
 
 /** Steps as `100`, `0.1` or `10%`. */
@@ -153,6 +163,8 @@ export function expectedTrainValue(option: TrainOption): string {
       return `a number${range}`
     case 'resolution':
       return 'one or two whole numbers ("512" or "512,768")'
+    case 'range':
+      return `two numbers${least}, the smaller first ("1.0,3.0")`
     case 'steps':
       return 'a whole number of at least 0, or a share of the run: a number below 1, or a percentage such as 10%'
     case 'list':
@@ -171,10 +183,11 @@ export function expectedTrainValue(option: TrainOption): string {
  * @param written as the user wrote it
  */
 export function refusalOf(name: string, written: string): string {
-  if (name in laterTrainOptions)
+  if (Object.hasOwn(laterTrainOptions, name))
     return `${written} comes with a later version of noisewright; leave it out to use this one`
-  const trainer = otherTrainerOptions[name]
-  if (trainer !== undefined) return `${written} is an option of ${trainer}, not of train-network`
+  if (Object.hasOwn(needlessTrainOptions, name)) return `${written} is not needed: ${needlessTrainOptions[name]}`
+  if (Object.hasOwn(otherTrainerOptions, name))
+    return `${written} is an option of ${otherTrainerOptions[name]}, not of train-network`
   const names = [...trainOptionsByName.keys(), ...Object.keys(laterTrainOptions)]
   const prefixed = names.filter((candidate) => candidate.startsWith(name))
   const dashes = /^-*/.exec(written)![0]

@@ -61,7 +61,8 @@ function drawBatch(group: DatasetGroup, epoch: number, { dataset: index, bucket,
     const image = dataset.images[imageIndex]!
     const { subset, lossWeight } = image
     const key = [epoch, index, position] as const
-    const caption = processCaption(image.caption, subset, new PhiloxStream(group.seed, 'caption', ...key))
+    const use = { epoch, step: 0, totalSteps: 0 }
+    const caption = processCaption(image.caption, subset, use, new PhiloxStream(group.seed, 'caption', ...key))
     const flip = subset.flipAug && new PhiloxStream(group.seed, 'flip', ...key).float() < 0.5
     return { image, caption, flip, lossWeight }
   }

@@ -10,6 +10,7 @@ import {
   type Size,
 } from './buckets.ts'
 import { type CropPlan, planCrop, uncachedSizeProblem } from './cropPlan.ts'
+import type { LatentFiles } from './latentFiles.ts'
 import { balanceRegularization } from './regularization.ts'
 import type { ScannedImage, ScannedSubset } from './scan.ts'
 
@@ -32,6 +33,8 @@ export interface DatasetImage {
   readonly crop: CropPlan
   /** Aspect ratio of the bucket less that of the picture. */
   readonly aspectError: number
+  /** Latents made beforehand, which are used in place of the picture. */
+  readonly latents?: LatentFiles | undefined
 }
 
 /** Pictures that train at one size. */

@@ -8,6 +8,7 @@ import {
   type DatasetFallbacks,
   type DatasetGroupConfig,
   loadDatasetConfig,
+  resolveDatasetConfig,
   subsetPlace,
 } from '../config/datasetConfig.ts'
 import { ConfigError, DataError } from '../util/errors.ts'
@@ -16,10 +17,11 @@ import { buildDataset, type Dataset } from './dataset.ts'
 import { datasetConfigFromFolders } from './repeatFolders.ts'
 import { type ScannedSubset, scanSubset } from './scan.ts'
 
-/** Where the description of the data comes from: a file, numbered folders, or a program. */
+/** Where the description of the data comes from: a file, numbered folders, one file of metadata, or a program. */
 export type DatasetSource =
   | { readonly configFile: string }
   | { readonly trainDataDir: string; readonly regDataDir?: string | undefined }
+  | { readonly metadataFile: string; readonly imageDir?: string | undefined }
   | { readonly config: DatasetGroupConfig }
 
 export interface LoadDatasetOptions {
@@ -31,6 +33,8 @@ export interface LoadDatasetOptions {
   readonly priorLossWeight?: number
   /** Whether pictures become cached latents; then they may differ from the resolution without buckets. Default false. */
   readonly cacheLatents?: boolean
+  /** Whether captions are encoded once; then they must not change. Default false. */
+  readonly cacheTextEncoderOutputs?: boolean
   /** Training sizes must be multiples of this many pixels. Default 8. */
   readonly sizeMultiple?: number
 }
@@ -113,9 +117,20 @@ export async function loadDatasetGroup(source: DatasetSource, options: LoadDatas
 
 async function resolveSource(
   source: DatasetSource,
-  { fallbacks = {}, sizeMultiple = 8 }: LoadDatasetOptions,
+  { fallbacks = {}, sizeMultiple = 8, cacheLatents = false, cacheTextEncoderOutputs = false }: LoadDatasetOptions,
 ): Promise<{ readonly config: DatasetGroupConfig; readonly warnings: readonly string[] }> {
-  if ('config' in source) return { config: source.config, warnings: [] }
-  if ('trainDataDir' in source) return datasetConfigFromFolders(source, { fallbacks, sizeMultiple })
-  return { config: await loadDatasetConfig(source.configFile, { fallbacks, sizeMultiple }), warnings: [] }
+  if ('config' in source) return { config: source.config, warnings: source.config.notes }
+  const options = { fallbacks, sizeMultiple, cacheLatents, cacheTextEncoderOutputs }
+  if ('trainDataDir' in source) {
+    const { config, warnings } = await datasetConfigFromFolders(source, options)
+    return { config, warnings: [...warnings, ...config.notes] }
+  }
+  const config =
+    'metadataFile' in source
+      ? await resolveDatasetConfig(
+          { datasets: [{ subsets: [{ metadata_file: source.metadataFile, image_dir: source.imageDir }] }] },
+          options,
+        )
+      : await loadDatasetConfig(source.configFile, options)
+  return { config, warnings: config.notes }
 }

@@ -1,7 +1,10 @@
 /** Decoding of picture files into 8-bit RGB. */
 import { readFile } from 'node:fs/promises'
+import type { Sharp, SharpOptions } from 'sharp'
 import { DataError } from '../util/errors.ts'
-import { formatNames, notAnImage, sniffFormat } from './imageHeader.ts'
+import { inSlices } from '../util/inSlices.ts'
+import type { Orientation } from './headerReader.ts'
+import { defaultMaxPixels, formatNames, type ImageHeader, type ImageOptions, parseImageHeader } from './imageHeader.ts'
 
 /** A decoded picture. */
 export interface DecodedImage {
@@ -9,42 +12,107 @@ export interface DecodedImage {
   readonly height: number
   /** RGB, rows top to bottom, [h, w, 3]. */
   readonly pixels: Uint8Array
+  /** Opacity, 0 to 255, [h, w]. Only when it was asked for and the picture has any. */
+  readonly alpha?: Uint8Array
+}
+
+export interface DecodeOptions extends ImageOptions {
+  /** Whether to return the opacity of a picture that has one. That of BMP files is not read. Default false. */
+  readonly alpha?: boolean
 }
 
 /**
- * Decodes a PNG, JPEG, WebP or BMP file, told apart by content.
+ * Decodes a PNG, JPEG, WebP, BMP or AVIF file, told apart by content, off the main thread.
  *
- * Colour profiles and EXIF orientation are ignored; alpha is dropped, so hidden colours under transparency show; grey and
- * palette pictures become RGB. This is what Pillow's `convert('RGB')` does.
+ * The picture is turned as its EXIF data say. Colour profiles are ignored; alpha is dropped from the colours, so those hidden
+ * under transparency show; grey and palette pictures become RGB; of 16 bits the upper eight are kept; CMYK becomes RGB by
+ * multiplying each ink's share with that of black; of an animation the first frame is taken. But for the orientation and 16-bit
+ * grey (which Pillow clips) this is what Pillow's `convert('RGB')` does, to the bit for all but AVIF.
  *
- * @throws DataError naming the file when it cannot be read or decoded in full
+ * @throws DataError naming the file when it cannot be read or decoded in full, or has more than `maxPixels`
  */
-export async function decodeImage(path: string): Promise<DecodedImage> {
+export async function decodeImage(path: string, options: DecodeOptions = {}): Promise<DecodedImage> {
   let bytes: Buffer
   try {
     bytes = await readFile(path)
   } catch (error) {
     throw new DataError(path, `cannot be read: ${(error as Error).message}`, { cause: error })
   }
-  const format = sniffFormat(bytes)
-  if (format === undefined) throw notAnImage(path, bytes)
+  const read = async (offset: number, length: number): Promise<Buffer> => bytes.subarray(offset, offset + length)
+  const { header, stored } = await parseImageHeader({ path, size: bytes.length, read }, options)
+  let image: DecodedImage
   try {
-    return format === 'bmp' ? await decodeBmp(bytes) : await decodeWithSharp(bytes)
+    if (header.format === 'bmp') image = await decodeBmp(bytes)
+    else {
+      const turn: Orientation = stored.turnedByDecoder === true ? 1 : header.orientation
+      image = await decodeWithSharp(bytes, turn, stored.cmyk === true, options)
+    }
   } catch (error) {
-    const reason = (error as Error).message.trim().split('\n')[0]
-    const message = `the ${formatNames[format]} image is damaged or cut short (${reason}): replace or remove the file`
-    throw new DataError(path, message, { cause: error })
+    throw damaged(path, header, error as Error)
   }
+  if (image.width !== header.width || image.height !== header.height) {
+    const message = `the ${formatNames[header.format]} header gives ${header.width}x${header.height} but the picture has ${image.width}x${image.height}: save it again or remove it`
+    throw new DataError(path, message)
+  }
+  return image
 }
 
-async function decodeWithSharp(bytes: Buffer): Promise<DecodedImage> {
+function damaged(path: string, { format }: ImageHeader, error: Error): DataError {
+  const lines = error.message.trim().split('\n')
+  const reason = lines.find((line) => !line.includes('bad seek')) ?? lines[0]
+  const message = `the ${formatNames[format]} image is damaged or cut short (${reason}): replace or remove the file`
+  return new DataError(path, message, { cause: error })
+}
+
+async function decodeWithSharp(
+  bytes: Buffer,
+  orientation: Orientation,
+  cmyk: boolean,
+  { alpha = false, maxPixels = defaultMaxPixels }: DecodeOptions,
+): Promise<DecodedImage> {
   const { default: sharp } = await import('sharp')
-  const { data, info } = await sharp(bytes, { ignoreIcc: true, failOn: 'error' })
-    .removeAlpha()
-    .toColourspace('srgb')
-    .raw({ depth: 'uchar' })
-    .toBuffer({ resolveWithObject: true })
-  return checked(info.width, info.height, data)
+  const settings: SharpOptions = { ignoreIcc: true, failOn: 'error', limitInputPixels: maxPixels }
+  const open = (): Sharp => turns[orientation](sharp(bytes, settings))
+  const raw = { depth: 'uchar' } as const
+  const colours = cmyk
+    ? open().pipelineColourspace('cmyk').toColourspace('cmyk')
+    : open().removeAlpha().toColourspace('srgb')
+  const { data, info } = await colours.raw(raw).toBuffer({ resolveWithObject: true })
+  const pixels = cmyk ? await cmykToRgb(data) : data
+  const image = checked(info.width, info.height, pixels)
+  if (!alpha || !(await sharp(bytes, settings).metadata()).hasAlpha) return image
+  const opacity = await open().extractChannel('alpha').raw(raw).toBuffer()
+  if (opacity.length !== info.width * info.height) throw new Error(`received ${opacity.length} bytes of opacity`)
+  return { ...image, alpha: new Uint8Array(opacity.buffer, opacity.byteOffset, opacity.length) }
+}
+
+/** sharp mirrors before it rotates. */
+const turns: Readonly<Record<Orientation, (image: Sharp) => Sharp>> = {
+  1: (image) => image,
+  2: (image) => image.flop(),
+  3: (image) => image.rotate(180),
+  4: (image) => image.flip(),
+  5: (image) => image.flop().rotate(270),
+  6: (image) => image.rotate(90),
+  7: (image) => image.flop().rotate(90),
+  8: (image) => image.rotate(270),
+}
+
+/** Pixels converted between two looks at the clock. */
+const pixelsAtATime = 1 << 13
+
+/** An ink and black both take away light: r = (255 - c)(255 - k) / 255, with the rounding of Pillow's 8-bit arithmetic. */
+async function cmykToRgb(cmyk: Uint8Array): Promise<Uint8Array> {
+  const count = cmyk.length / 4
+  const rgb = new Uint8Array(count * 3)
+  await inSlices(Math.ceil(count / pixelsAtATime), (piece) => {
+    const end = Math.min(count, (piece + 1) * pixelsAtATime)
+    for (let i = piece * pixelsAtATime; i < end; i++) {
+      const white = 255 - cmyk[i * 4 + 3]!
+      for (let c = 0; c < 3; c++) rgb[i * 3 + c] = white - Math.round((cmyk[i * 4 + c]! * white) / 255)
+    }
+  })
+  return rgb
 }
 
 /** sharp reads no BMP. */
@@ -55,7 +123,7 @@ async function decodeBmp(bytes: Buffer): Promise<DecodedImage> {
   return checked(width, height, await image.rawPixels())
 }
 
-function checked(width: number, height: number, data: Buffer): DecodedImage {
+function checked(width: number, height: number, data: Uint8Array): DecodedImage {
   if (data.length !== width * height * 3) {
     throw new Error(`expected ${width}x${height}x3 bytes from the decoder, received ${data.length}`)
   }

@@ -4,25 +4,38 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DataError } from '../util/errors.ts'
 
-const extensions = ['.png', '.jpg', '.jpeg', '.webp', '.bmp']
-const accepted = new Set([...extensions, ...extensions.map((extension) => extension.toUpperCase())])
+export const imageExtensions = ['.png', '.jpg', '.jpeg', '.webp', '.bmp', '.avif']
 
-/** Whether a file name counts as a picture: not hidden, and a known extension all in lower or all in upper case. */
+/** Whether a file name counts as a picture: not hidden, and a known extension in any letter case. */
 export function isImageName(name: string): boolean {
   const dot = name.lastIndexOf('.')
-  return !name.startsWith('.') && accepted.has(name.slice(dot))
+  return dot > 0 && !name.startsWith('.') && imageExtensions.includes(name.slice(dot).toLowerCase())
 }
 
 /** Plain code point order, the same on every machine. */
 export function compareCodePoints(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+  const length = Math.min(a.length, b.length)
+  for (let i = 0; i < length; i++) {
+    const difference = rank(a.charCodeAt(i)) - rank(b.charCodeAt(i))
+    if (difference !== 0) return difference
+  }
+  return a.length - b.length
+}
+
+/** Halves of code points above 0xffff (0xd800 to 0xdfff) come last. */
+function rank(unit: number): number {
+  return unit < 0xd800 ? unit : unit < 0xe000 ? unit + 0x2000 : unit - 0x800
 }
 
 /** The entries of a folder by name. @throws DataError when it is missing or not a folder */
 export async function readFolder(folder: string): Promise<Dirent[]> {
+  return (await readEntries(folder)).sort((a, b) => compareCodePoints(a.name, b.name))
+}
+
+/** The entries of a folder, in no particular order. */
+async function readEntries(folder: string): Promise<Dirent[]> {
   try {
-    const entries = await readdir(folder, { withFileTypes: true })
-    return entries.sort((a, b) => compareCodePoints(a.name, b.name))
+    return await readdir(folder, { withFileTypes: true })
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     const reasons: Record<string, string> = {
@@ -42,32 +55,45 @@ async function isFile(folder: string, entry: Dirent): Promise<boolean> {
   )
 }
 
-/**
- * The pictures directly inside a folder as `<folder>/<name>`, the folder as written, in code point order of the path.
- *
- * @throws DataError when the folder is missing
- */
-export async function listImages(folder: string): Promise<string[]> {
-  const entries = (await readFolder(folder)).filter((entry) => isImageName(entry.name))
-  const kept: string[] = []
-  for (const entry of entries) {
-    if (await isFile(folder, entry)) kept.push(/[\\/]$/.test(folder) ? folder + entry.name : `${folder}/${entry.name}`)
-  }
-  return kept
+/** What a look at a folder finds. */
+export interface FolderListing {
+  /** The pictures directly inside as `<folder>/<name>`, the folder as written, in code point order of the path. */
+  readonly images: readonly string[]
+  /** The names of everything inside. */
+  readonly names: ReadonlySet<string>
 }
 
-/** Why a folder without pictures may be empty: pictures one level down, or extensions in mixed case. Empty when unclear. */
+/** @throws DataError when the folder is missing */
+export async function listFolder(folder: string): Promise<FolderListing> {
+  const entries = await readEntries(folder)
+  const prefix = /[\\/]$/.test(folder) ? folder : `${folder}/`
+  const images: string[] = []
+  for (const entry of entries) {
+    if (isImageName(entry.name) && (await isFile(folder, entry))) images.push(prefix + entry.name)
+  }
+  return { images: sortedByCodePoint(images), names: new Set(entries.map((entry) => entry.name)) }
+}
+
+/** Without halves of code points, the order of UTF-16 units is the same, and the engine sorts by it faster. */
+function sortedByCodePoint(paths: string[]): string[] {
+  return paths.some((path) => /[\ud800-\udfff]/.test(path)) ? paths.sort(compareCodePoints) : paths.sort()
+}
+
+/** The pictures of a folder, as `listFolder` gives them. @throws DataError when the folder is missing */
+export async function listImages(folder: string): Promise<readonly string[]> {
+  return (await listFolder(folder)).images
+}
+
+/** Why a folder without pictures may be empty: hidden files, or pictures one level down. Names the extensions when unclear. */
 export async function explainNoImages(folder: string): Promise<string> {
   const entries = await readFolder(folder)
-  const mixedCase = entries.find(({ name }) => extensions.includes(name.slice(name.lastIndexOf('.')).toLowerCase()))
-  if (mixedCase !== undefined) {
-    return ` "${mixedCase.name}" is passed over: extensions must be all lower or all upper case, and names must not begin with a dot.`
-  }
+  const hidden = entries.find(({ name }) => name.startsWith('.') && isImageName(name.replace(/^[._]+/, 'x')))
+  if (hidden !== undefined) return ` "${hidden.name}" is passed over: names must not begin with a dot.`
   for (const entry of entries.filter((candidate) => candidate.isDirectory())) {
     const inner = await listImages(join(folder, entry.name))
     if (inner.length > 0) {
       return ` Its subfolder "${entry.name}" has ${inner.length}: pictures must be directly inside the folder given.`
     }
   }
-  return ` Known extensions are ${extensions.join(', ')}.`
+  return ` Known extensions are ${imageExtensions.join(', ')}.`
 }

@@ -3,7 +3,7 @@ import type { DreamBoothSubset, SubsetConfig } from '../config/datasetConfig.ts'
 import { DataError } from '../util/errors.ts'
 import { mapLimited } from '../util/mapLimited.ts'
 import type { Size } from './buckets.ts'
-import { type Caption, readCaption } from './captions.ts'
+import { type Caption, readCaption } from './captionFile.ts'
 import { decodeImage } from './image.ts'
 import { explainNoImages, listImages } from './imageFolder.ts'
 import { readImageHeader } from './imageHeader.ts'
@@ -39,7 +39,7 @@ const missingShown = 5
  */
 export async function scanSubset(config: DreamBoothSubset): Promise<SubsetScan> {
   const { imageDir } = config
-  let paths: string[]
+  let paths: readonly string[]
   try {
     paths = await listImages(imageDir)
     if (paths.length === 0) {

@@ -22,11 +22,14 @@ export interface WarningEvent {
   readonly message: string
 }
 
-/** Pictures encoded so far for the latent cache. */
+/** How far the cache of latents is filled; a mirrored picture is a latent of its own. */
 export interface CacheEvent {
   readonly type: 'cache'
   readonly done: number
   readonly total: number
+  /** How many of those done had been made before. */
+  readonly reused: number
+  readonly latentsPerSecond: number
 }
 
 export interface EpochEvent {

@@ -1,7 +1,8 @@
 /** Training runs as async iterators of events, and the parts they are made of. */
 export { CaptionEncoder, type CaptionEncoderOptions } from './conditioning.ts'
 export type * from './events.ts'
-export { encodePictures, LatentCache, pictureTensor } from './latents.ts'
+export { LatentCache } from './latentCache.ts'
+export { encodePictures, pictureTensor } from './latents.ts'
 export { logEvents } from './logEvents.ts'
 export { LoraMethod, type LoraMethodOptions } from './methods/lora.ts'
 export { makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'

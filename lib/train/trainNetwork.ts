@@ -21,7 +21,9 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { DataError } from '../util/errors.ts'
 import { conditioningWarnings } from './conditioning.ts'
 import type { TrainEvent } from './events.ts'
-import { encodePictures, LatentCache, pictureTensor } from './latents.ts'
+import { LatentCache } from './latentCache.ts'
+import { cachesFolder, LatentStore } from './latentStore.ts'
+import { encodePictures, pictureTensor } from './latents.ts'
 import { type DescribedModels, LoraOutput } from './loraOutput.ts'
 import { LoraMethod } from './methods/lora.ts'
 import { modelFacts } from './modelFacts.ts'
@@ -73,7 +75,7 @@ async function openSession(config: TrainNetworkConfig, options: TrainNetworkOpti
     seed,
     fallbacks: data.fallbacks,
     priorLossWeight: data.priorLossWeight,
-    cacheLatents: data.cacheLatents,
+    cacheLatents: data.cacheLatents || data.cacheLatentsToDisk === true,
   })
   if (group.batchesPerEpoch === 0)
     throw new DataError(output.folder, 'there is nothing to train on: the data set has no images')
@@ -105,6 +107,7 @@ async function openSession(config: TrainNetworkConfig, options: TrainNetworkOpti
       prompts,
       described,
       optimizerPlan,
+      latentCache: await openLatentCache(config, models, options),
       warnings: [
         ...notes,
         ...group.warnings,
@@ -118,6 +121,17 @@ async function openSession(config: TrainNetworkConfig, options: TrainNetworkOpti
     models.dispose()
     throw error
   }
+}
+
+async function openLatentCache(
+  { data }: TrainNetworkConfig,
+  { vae }: StableDiffusion,
+  { fileSystem }: TrainNetworkOptions,
+): Promise<LatentCache | null> {
+  const { cacheLatents, cacheLatentsToDisk = false, cacheFolder, vaeBatchSize, workers } = data
+  if (!cacheLatents && !cacheLatentsToDisk) return null
+  const store = cacheLatentsToDisk ? await LatentStore.open(cachesFolder(cacheFolder), vae, { fileSystem }) : null
+  return new LatentCache({ vae, store, batchSize: vaeBatchSize, ...(workers === undefined ? {} : { workers }) })
 }
 
 async function describeModels({ model }: TrainNetworkConfig): Promise<DescribedModels> {
@@ -142,6 +156,7 @@ interface SessionParts {
   readonly prompts: readonly PromptSpec[]
   readonly described: DescribedModels | null
   readonly optimizerPlan: OptimizerPlan
+  readonly latentCache: LatentCache | null
   /** About the model, the data, the prompts and the optimizer. */
   readonly warnings: readonly string[]
   readonly options: TrainNetworkOptions
@@ -215,7 +230,7 @@ class TrainNetworkSession {
       gradientAccumulationSteps: training.gradientAccumulationSteps,
       maxGradNorm: optimizer.maxGradNorm,
     })
-    this.#cache = config.data.cacheLatents ? new LatentCache() : null
+    this.#cache = parts.latentCache
     this.#output = new LoraOutput({
       config,
       seed,
@@ -231,7 +246,7 @@ class TrainNetworkSession {
       ...parts.options,
     })
     this.#disposers.push(
-      () => this.#cache?.dispose(),
+      () => this.#cache?.clear(),
       () => stepper.dispose(),
       () => this.#method.dispose(),
       () => models.dispose(),
@@ -311,10 +326,7 @@ class TrainNetworkSession {
       report: describeDatasetGroup(group),
     }
     if (!this.#cache) return
-    for await (const { done, total } of this.#cache.fill(group, this.#models.vae, this.#config.data.vaeBatchSize)) {
-      yield { type: 'cache', done, total }
-      if (signal?.aborted) return
-    }
+    yield* this.#cache.fill(group, { signal })
   }
 
   #byGroup(rates: readonly number[]): Record<string, number> {
@@ -333,8 +345,8 @@ class TrainNetworkSession {
       lossWeights: items.map((item) => item.lossWeight),
     })
     if (cache) {
-      for (const { dataset, items } of epochBatches(this.#group, epoch))
-        yield make(items, () => concatBatch(items.map(({ image, flip }) => cache.get(dataset, image, flip))))
+      for await (const { batch, toTensor } of cache.batches(epochBatches(this.#group, epoch)))
+        yield make(batch.items, toTensor)
       return
     }
     for await (const { items } of readBatches(this.#group, epoch))

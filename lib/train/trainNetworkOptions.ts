@@ -8,6 +8,7 @@ import {
   type TrainOptionReading,
   trainOptions,
 } from '../config/trainOptions.ts'
+import type { DatasetSource } from '../data/datasetGroup.ts'
 import { ConfigError } from '../util/errors.ts'
 import { type NetworkArguments, readNetworkArguments } from './networkArguments.ts'
 import { readOptimizerOptions } from './optimizerOptions.ts'
@@ -19,6 +20,18 @@ export interface ParsedTrainNetwork {
   readonly config: TrainNetworkConfig
   /** What the user should know but need not mend: options that have no effect here. */
   readonly notes: readonly string[]
+  /** How to show the data in place of a training; null: train. */
+  readonly debugDataset: DebugDatasetOptions | null
+}
+
+/** What `--debug_dataset` shows, and where. */
+export interface DebugDatasetOptions {
+  /** Null: all of one epoch. */
+  readonly maxBatches: number | null
+  /** File that the batches are written into as a page. */
+  readonly html: string | null
+  /** Port of this machine at which the page is served; 0: any free one. */
+  readonly port: number | null
 }
 
 /**
@@ -52,7 +65,7 @@ export async function parseTrainNetwork(args: readonly string[]): Promise<Parsed
   const config = configOf(given, optimizer.config, network.facts)
   if (optimizer.problems.length === 0) problems.push(...planOptimizer(config.optimizer).problems)
   if (problems.length > 0) throw new ConfigError(problems.join('\n'))
-  return { config, notes: notesOnTrainOptions(given) }
+  return { config, notes: notesOnTrainOptions(given), debugDataset: debugOf(given) }
 }
 
 type Defaults = {
@@ -83,14 +96,18 @@ function configOf(given: GivenTrainOptions, optimizer: OptimizerConfig, network:
       maxTokenLength: tokenLengths[maxTokenLength ?? '75'] ?? null,
     },
     data: {
-      source:
-        values.dataset_config === undefined
-          ? { trainDataDir: values.train_data_dir!, regDataDir: values.reg_data_dir }
-          : { configFile: values.dataset_config },
+      source: sourceOf(values),
       fallbacks: fallbacksOf(given),
-      cacheLatents: values.cache_latents,
+      cacheLatents: values.cache_latents || values.cache_latents_to_disk,
+      cacheLatentsToDisk: values.cache_latents_to_disk,
+      cacheFolder: values.cache_dir ?? null,
+      cacheTextEncoderOutputs: values.cache_text_encoder_outputs,
       vaeBatchSize: values.vae_batch_size,
       priorLossWeight: values.prior_loss_weight,
+      weightedCaptions: values.weighted_captions,
+      onBadImage: values.on_bad_image,
+      ignoreExif: values.ignore_exif,
+      ...(given.max_data_loader_n_workers !== undefined && { workers: Math.max(1, given.max_data_loader_n_workers) }),
     },
     network: {
       dim: values.network_dim ?? null,
@@ -134,6 +151,21 @@ function configOf(given: GivenTrainOptions, optimizer: OptimizerConfig, network:
   }
 }
 
+function sourceOf({ dataset_config, in_json, train_data_dir, reg_data_dir }: GivenTrainOptions): DatasetSource {
+  if (dataset_config !== undefined) return { configFile: dataset_config }
+  if (in_json !== undefined) return { metadataFile: in_json, imageDir: train_data_dir }
+  return { trainDataDir: train_data_dir!, regDataDir: reg_data_dir }
+}
+
+function debugOf(given: GivenTrainOptions): DebugDatasetOptions | null {
+  if (!given.debug_dataset) return null
+  return {
+    maxBatches: given.debug_dataset_max_batches ?? null,
+    html: given.debug_dataset_html ?? null,
+    port: given.debug_dataset_port ?? null,
+  }
+}
+
 /** Only options that were given: the dataset's own defaults come after them, and its report says where a value came from. */
 function fallbacksOf(given: GivenTrainOptions): DatasetFallbacks {
   return {
@@ -148,6 +180,22 @@ function fallbacksOf(given: GivenTrainOptions): DatasetFallbacks {
     caption_extension: given.caption_extention ?? given.caption_extension,
     shuffle_caption: given.shuffle_caption,
     keep_tokens: given.keep_tokens,
+    keep_tokens_separator: given.keep_tokens_separator,
+    caption_separator: given.caption_separator,
+    secondary_separator: given.secondary_separator,
+    enable_wildcard: given.enable_wildcard,
+    caption_prefix: given.caption_prefix,
+    caption_suffix: given.caption_suffix,
+    caption_dropout_rate: given.caption_dropout_rate,
+    caption_dropout_every_n_epochs: given.caption_dropout_every_n_epochs,
+    caption_tag_dropout_rate: given.caption_tag_dropout_rate,
+    token_warmup_min: given.token_warmup_min,
+    token_warmup_step: given.token_warmup_step,
+    color_aug: given.color_aug,
     flip_aug: given.flip_aug,
+    random_crop: given.random_crop,
+    face_crop_aug_range: given.face_crop_aug_range,
+    alpha_mask: given.alpha_mask,
+    resize_interpolation: given.resize_interpolation,
   }
 }

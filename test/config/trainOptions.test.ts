@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { describeTrainOptions } from '../../lib/config/describeTrainOptions.ts'
 import {
   laterTrainOptions,
+  needlessTrainOptions,
   otherTrainerOptions,
   readTrainArguments,
   trainOptionsByName,
@@ -37,7 +38,12 @@ async function fileWith(text: string): Promise<string> {
 
 describe('the tables', () => {
   it('name every option once', () => {
-    const names = [...trainOptionsByName.keys(), ...Object.keys(laterTrainOptions), ...Object.keys(otherTrainerOptions)]
+    const names = [
+      ...trainOptionsByName.keys(),
+      ...Object.keys(laterTrainOptions),
+      ...Object.keys(needlessTrainOptions),
+      ...Object.keys(otherTrainerOptions),
+    ]
     expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([])
   })
 
@@ -94,7 +100,17 @@ describe('arguments', () => {
     [['--network_dimm', '8'], 'unknown option "--network_dimm". Did you mean "--network_dim"?'],
     [['--caption_ext', 'txt'], 'unknown option "--caption_ext".'],
     [['--network_al', '1'], 'unknown option "--network_al". Did you mean "--network_alpha"?'],
-    [['--color_aug'], '--color_aug comes with a later version of noisewright; leave it out to use this one'],
+    [['--masked_loss'], '--masked_loss comes with a later version of noisewright; leave it out to use this one'],
+    [['--skip_cache_check'], '--skip_cache_check is not needed: caches are found by the content of their pictures'],
+    [['--constructor', '1'], 'unknown option "--constructor"'],
+    [['--__proto__', '1'], 'unknown option "--__proto__"'],
+    [['--face_crop_aug_range', '3,1'], 'must be two numbers of at least 0, the smaller first ("1.0,3.0"), found "3,1"'],
+    [['--face_crop_aug_range', '1'], 'must be two numbers'],
+    [['--face_crop_aug_range', '1,'], 'must be two numbers'],
+    [['--resize_interpolation', 'cubic'], '--resize_interpolation cubic comes with a later version'],
+    [['--caption_dropout_rate', '1.1'], '--caption_dropout_rate must be a number from 0 to 1, found "1.1"'],
+    [['--on_bad_image', 'skp'], 'found "skp". Did you mean "skip"?'],
+    [['--debug_dataset_port', '70000'], 'must be a whole number from 0 to 65535'],
     [['--base-weights', 'a=1', 'b=2'], '--base-weights comes with a later version of noisewright'],
     [['--token_string', 'x'], '--token_string is an option of train_textual_inversion, not of train-network'],
     [['--seed', 'x'], '--seed must be a whole number from 0 to 4294967296, found "x"'],
@@ -133,18 +149,18 @@ describe('arguments', () => {
 
 describe('rules between options', () => {
   it('report all problems of one command line together', async () => {
-    expect(await problemsOf('--network_dim', 'x', '--color_aug', '--sede', '1', '--output_dir', 'out')).toEqual([
+    expect(await problemsOf('--network_dim', 'x', '--masked_loss', '--sede', '1', '--output_dir', 'out')).toEqual([
       '--network_dim must be a whole number of at least 1, found "x"',
-      expect.stringContaining('--color_aug comes with a later version'),
+      expect.stringContaining('--masked_loss comes with a later version'),
       'unknown option "--sede". Did you mean "--seed"?',
       expect.stringContaining('--pretrained_model_name_or_path is missing'),
-      'there is no training data: give --dataset_config or --train_data_dir',
+      'there is no training data: give --dataset_config, --train_data_dir or --in_json',
     ])
   })
 
   it.each([
     [['--adaptive_noise_scale', '0.1'], '--adaptive_noise_scale needs --noise_offset'],
-    [['--log_with', 'tensorboard'], '--log_with tensorboard needs --logging_dir, the folder of the log'],
+    [['--log_with', 'tensorboard'], '--log_with needs --logging_dir, the folder of the log'],
     [['--network_train_unet_only', '--network_train_text_encoder_only'], 'leave nothing to train'],
     [['--use_8bit_adam', '--optimizer_type', 'AdamW'], '--use_8bit_adam contradicts --optimizer_type AdamW'],
     [['--lr_warmup_steps', '10'], 'use constant_with_warmup'],
@@ -206,8 +222,14 @@ describe('the configuration', () => {
         source: { configFile: 'data.toml' },
         fallbacks: {},
         cacheLatents: false,
+        cacheLatentsToDisk: false,
+        cacheFolder: null,
+        cacheTextEncoderOutputs: false,
         vaeBatchSize: 1,
         priorLossWeight: 1,
+        weightedCaptions: false,
+        onBadImage: 'error',
+        ignoreExif: false,
       },
       network: {
         dim: null,
@@ -295,7 +317,8 @@ describe('the configuration file', () => {
       optimizer_args = ["eps=1e-7"]
       cache_latents = true
       flip_aug = false
-      color_aug = false
+      masked_loss = false
+      skip_cache_check = false
       v2 = true
       v_parameterization = true
       vae = "v.pt"
@@ -312,13 +335,13 @@ describe('the configuration file', () => {
 
   it('is read strictly, and its problems join those of the command line', async () => {
     const file = await fileWith(
-      '[a]\nnetwork_dimm = 4\nseed = "1"\ncolor_aug = true\nresolution = 1.5\n[b]\nflip_aug = 1\nseed = 2\nconfig_file = "x"\n',
+      '[a]\nnetwork_dimm = 4\nseed = "1"\nmasked_loss = true\nresolution = 1.5\n[b]\nflip_aug = 1\nseed = 2\nconfig_file = "x"\n',
     )
     expect(await problemsOf(...needed, '--config_file', file, '--clip_skip', '0')).toEqual([
       '--clip_skip must be a whole number of at least 1, found "0"',
       `${file}:2:1: unknown option "network_dimm". Did you mean "network_dim"?`,
       `${file}:3:1: "seed" must be a whole number from 0 to 4294967296, found "1"`,
-      `${file}:4:1: color_aug comes with a later version of noisewright; leave it out to use this one`,
+      `${file}:4:1: masked_loss comes with a later version of noisewright; leave it out to use this one`,
       `${file}:5:1: "resolution" must be one or two whole numbers ("512" or "512,768"), found "1.5"`,
       `${file}:7:1: "flip_aug" must be true or false, found 1`,
       `${file}:8:1: "seed" is given twice; remove one`,

@@ -1,17 +1,16 @@
 import { basename, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { resolveDatasetConfig } from '../../lib/config/datasetConfig.ts'
+import type { DreamBoothDatasetTable, DreamBoothTable } from '../../lib/config/datasetFile.ts'
 import { type DatasetGroup, type LoadDatasetOptions, loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
 import { describeDatasetGroup } from '../../lib/data/report.ts'
 import { ConfigError, DataError } from '../../lib/util/errors.ts'
 import { addFiles, encodePicture, makeFolder } from '../support/pictures.ts'
 
-type Table = Record<string, unknown>
-
 /** Loads one dataset whose subsets are tables. */
 async function load(
-  dataset: Table,
-  subsets: readonly Table[],
+  dataset: Omit<DreamBoothDatasetTable, 'subsets'>,
+  subsets: readonly DreamBoothTable[],
   options: Partial<LoadDatasetOptions> = {},
 ): Promise<DatasetGroup> {
   const config = await resolveDatasetConfig({ datasets: [{ resolution: 64, ...dataset, subsets }] })
@@ -27,7 +26,8 @@ async function failure(run: Promise<unknown>): Promise<DataError> {
   return error as DataError
 }
 
-const buckets = { resolution: 128, enable_bucket: true, min_bucket_reso: 64, max_bucket_reso: 256 }
+const smallBuckets = { resolution: 128, enable_bucket: true, min_bucket_reso: 64 }
+const buckets = { ...smallBuckets, max_bucket_reso: 256 }
 
 describe('a loaded dataset', () => {
   it('knows every picture with caption, bucket, crop and weight', async () => {
@@ -76,7 +76,7 @@ describe('a loaded dataset', () => {
 
   it('makes buckets of the pictures themselves with bucket_no_upscale', async () => {
     const folder = await makeFolder({ 'a.png': [100, 70], 'b.png': [640, 640] })
-    const group = await load({ ...buckets, bucket_no_upscale: true }, [{ image_dir: folder }])
+    const group = await load({ ...smallBuckets, bucket_no_upscale: true }, [{ image_dir: folder }])
     expect(group.datasets[0]!.images.map((image) => [image.crop.resized, image.crop.target])).toEqual([
       [
         { width: 100, height: 70 },
@@ -241,7 +241,7 @@ describe('bad data', () => {
 
   it('refuses pictures too narrow for bucket_no_upscale', async () => {
     const folder = await makeFolder({ 'thin.png': [30, 90], 'good.png': [64, 64] })
-    const error = await failure(load({ ...buckets, bucket_no_upscale: true }, [{ image_dir: folder }]))
+    const error = await failure(load({ ...smallBuckets, bucket_no_upscale: true }, [{ image_dir: folder }]))
     expect(error.message).toMatch(/thin\.png: the picture \(30x90\) is too small or too narrow for bucket_no_upscale/)
   })
 

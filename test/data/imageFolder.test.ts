@@ -5,10 +5,10 @@ import { compareCodePoints, isImageName, listImages } from '../../lib/data/image
 import { DataError } from '../../lib/util/errors.ts'
 import { makeFolder } from '../support/pictures.ts'
 
-it('accepts the known extensions all in lower or all in upper case, and no hidden files', () => {
-  const names = ['a.png', 'a.PNG', 'a.jpg', 'a.JPEG', 'a.webp', 'a.BMP', 'a.b.png']
+it('accepts the known extensions in any letter case, and no hidden files', () => {
+  const names = ['a.png', 'a.PNG', 'a.Jpg', 'a.JPEG', 'a.webp', 'a.BMP', 'a.b.png', 'a.aViF']
   expect(names.filter(isImageName)).toEqual(names)
-  expect(['a.Jpg', 'a.gif', '.a.png', 'png', 'a.png.txt', 'a'].filter(isImageName)).toEqual([])
+  expect(['a.gif', '.a.png', '._a.png', '.png', 'png', 'a.png.txt', 'a'].filter(isImageName)).toEqual([])
 })
 
 it('lists files directly inside, as the folder was written, in code point order', async () => {

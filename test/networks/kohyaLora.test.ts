@@ -147,7 +147,7 @@ describe('values as Python prints them', () => {
 
   it('escapes what is not ASCII in JSON', () => {
     expect(pythonJson({ ü: ['🐸', '"\\\n\u007f'], n: null })).toBe(
-      '{"\\u00fc": ["\\ud83d\\udc38", "\\"\\\\\\n\u007f"], "n": null}',
+      '{"\\u00fc": ["\\ud83d\\udc38", "\\"\\\\\\n\\u007f"], "n": null}',
     )
   })
 })

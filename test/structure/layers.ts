@@ -5,8 +5,8 @@
 export const layers: readonly (readonly string[])[] = [
   ['cli'],
   ['debugDataset'],
-  ['train', 'demo'],
-  ['data', 'checkpoints', 'preview'],
+  ['train', 'demo', 'prepare'],
+  ['data', 'metadata', 'checkpoints', 'preview'],
   ['models', 'diffusion', 'networks', 'optim'],
   ['nn'],
   ['ops'],
@@ -31,7 +31,8 @@ export const only: Readonly<Record<string, readonly string[]>> = {
   config: ['util'],
   io: ['util'],
   hub: ['io', 'util'],
-  data: ['config', 'io', 'util'],
+  data: ['config', 'io', 'metadata', 'util'],
+  metadata: ['config', 'io', 'util'],
 }
 
 /** Packages small enough to be loaded with the library. All others are loaded where they are used, with `await import()`. */

@@ -21,6 +21,7 @@ export async function encodePicture(extension: string, width: number, height: nu
   const image = sharp(pixels, { raw: { width, height, channels: 3 } })
   if (extension === '.png') return image.png().toBuffer()
   if (extension === '.webp') return image.webp({ lossless: true }).toBuffer()
+  if (extension === '.avif') return image.avif({ lossless: true, effort: 0 }).toBuffer()
   return image.jpeg({ quality: 95 }).toBuffer()
 }
 

@@ -1,0 +1,82 @@
+/** Which pictures the preparation tools work on, and by which names. */
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { compareCodePoints, readFolder } from '../data/imageFolder.ts'
+
+/** A picture of a folder. */
+export interface ToolImage {
+  /** The folder as written, tidied as Python's `pathlib` does, and the way from there: what `--full_path` makes the key. */
+  readonly path: string
+  /** The path without the extension. */
+  readonly base: string
+  /** The file's name without the extension: the key otherwise. */
+  readonly stem: string
+}
+
+export interface ToolImageOptions {
+  /** Look into subfolders, links to folders excepted. Default false. */
+  readonly recursive?: boolean
+}
+
+const imageName = /^(?<stem>.*)\.(?:png|jpe?g|webp|bmp|avif)$/is
+
+/**
+ * The pictures of a folder, told by extensions in any case, hidden ones included, in the order of the paths' parts: `a/z.png`
+ * before `a.png`. Training lists pictures by other rules (`listImages`).
+ *
+ * @throws DataError when the folder is missing
+ */
+export async function listToolImages(
+  folder: string,
+  { recursive = false }: ToolImageOptions = {},
+): Promise<ToolImage[]> {
+  const start = tidyPath(folder)
+  const found: { readonly parts: readonly string[]; readonly image: ToolImage }[] = []
+  const walk = async (parts: readonly string[]): Promise<void> => {
+    const place = join(folder, ...parts)
+    for (const entry of await readFolder(place)) {
+      const inner = [...parts, entry.name]
+      if (recursive && entry.isDirectory()) await walk(inner)
+      const match = imageName.exec(entry.name)
+      if (match === null || !(await isFile(join(place, entry.name), entry))) continue
+      // A name that is nothing but an extension is a name without one.
+      const stem = match.groups!.stem || entry.name
+      const path = joinTidy(start, inner)
+      found.push({ parts: inner, image: { path, base: joinTidy(start, [...parts, stem]), stem } })
+    }
+  }
+  await walk([])
+  return found.sort((a, b) => compareParts(a.parts, b.parts)).map(({ image }) => image)
+}
+
+/** A link counts as what it leads to; a broken one is reported when it is read. */
+async function isFile(path: string, entry: { isFile(): boolean; isSymbolicLink(): boolean }): Promise<boolean> {
+  if (!entry.isSymbolicLink()) return entry.isFile()
+  return stat(path).then(
+    (target) => target.isFile(),
+    () => true,
+  )
+}
+
+/** A path as `str(pathlib.Path(text))` gives it: without `.`, repeated slashes and one at the end; `..` stays. */
+export function tidyPath(text: string): string {
+  const slashes = /^\/*/.exec(text)![0].length
+  // Two slashes at the start have a meaning of their own in POSIX; three have not.
+  const root = slashes === 2 ? '//' : slashes > 0 ? '/' : ''
+  const parts = text.split('/').filter((part) => part !== '' && part !== '.')
+  return root + parts.join('/') || '.'
+}
+
+function joinTidy(start: string, parts: readonly string[]): string {
+  const inner = parts.join('/')
+  if (start === '.') return inner
+  return start.endsWith('/') ? start + inner : `${start}/${inner}`
+}
+
+function compareParts(a: readonly string[], b: readonly string[]): number {
+  for (let i = 0; i < Math.min(a.length, b.length); i++) {
+    const order = compareCodePoints(a[i]!, b[i]!)
+    if (order !== 0) return order
+  }
+  return a.length - b.length
+}

@@ -1,0 +1,264 @@
+/** Latents encoded before training, in memory or in files, and given out batch by batch. */
+import { availableParallelism } from 'node:os'
+import type { Batch } from '../data/batches.ts'
+import type { DatasetImage } from '../data/dataset.ts'
+import type { DatasetGroup } from '../data/datasetGroup.ts'
+import { decodeImage } from '../data/image.ts'
+import { type Latent, type LatentSize, readLatentFile } from '../data/latentFiles.ts'
+import type { Vae } from '../models/stableDiffusion/vae.ts'
+import { tensor } from '../tensor/create.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { ArgumentError, DataError } from '../util/errors.ts'
+import { mapAhead } from '../util/mapAhead.ts'
+import type { CacheEvent, WarningEvent } from './events.ts'
+import {
+  encodeMissing,
+  type PictureDecoder,
+  type PictureRequest,
+  type ReadPicture,
+  readPicture,
+} from './latentEncoder.ts'
+import type { LatentStore } from './latentStore.ts'
+
+export interface LatentCacheOptions extends Partial<PictureDecoder> {
+  readonly vae: Vae
+  /** Where latents are kept between runs; they are read again for each batch. Default null: all stay in memory. */
+  readonly store?: LatentStore | null
+  /** Pictures encoded at once. Default 1. */
+  readonly batchSize?: number
+  /** Pictures read and decoded while others are encoded. Default 8, at most the number of processors. */
+  readonly workers?: number
+}
+
+export interface FillOptions {
+  /** Aborting it ends the filling after the batch in hand. What is in the store by then is found by the next run. */
+  readonly signal?: AbortSignal | undefined
+  /**
+   * Which part of the pictures to encode, of `count` parts of about the same work that have none in common. For a cache with a
+   * store, which other processes fill as well. Default: all.
+   */
+  readonly shard?: { readonly index: number; readonly count: number } | undefined
+}
+
+/** A picture of a group with all that decides its pixels. */
+interface CachedPicture extends PictureRequest {
+  readonly dataset: number
+  readonly image: DatasetImage
+}
+
+/** One use of a cached picture. */
+export interface LatentUse {
+  readonly image: DatasetImage
+  readonly flip: boolean
+}
+
+/** A batch with its latents, which become a tensor when they are wanted. */
+export interface LatentBatch<B extends Batch = Batch> {
+  readonly batch: B
+  /** Unscaled latents, float32 [n, h, w, c]; each call makes a tensor that the caller disposes. */
+  toTensor(): Tensor
+}
+
+/**
+ * The latents of every picture of a group, mirrored ones too where the data asks for them. A latent is a function of the
+ * picture's bytes, its crop and the VAE: memory and store give the same values, whatever the run's seed. Pictures that come with
+ * latents (`DatasetImage.latents`) are not encoded; theirs are used.
+ */
+export class LatentCache {
+  readonly #options: Required<LatentCacheOptions>
+  readonly #memory = new Map<string, Latent>()
+  /** Picture keys by use. */
+  readonly #keys = new Map<string, string>()
+
+  constructor(options: LatentCacheOptions) {
+    this.#options = {
+      store: null,
+      batchSize: 1,
+      workers: Math.min(8, availableParallelism()),
+      decode: decodeImage,
+      ignoreExif: false,
+      ...options,
+    }
+  }
+
+  /**
+   * Encodes what is missing, the smallest pictures first, those of one size together, and reports how far it has come. A second
+   * call goes on where the first was left.
+   *
+   * @throws DataError naming the picture that cannot be used; IoError when the store cannot be written
+   */
+  async *fill(group: DatasetGroup, options: FillOptions = {}): AsyncGenerator<CacheEvent | WarningEvent, void, void> {
+    const { signal, shard } = options
+    const { batchSize, workers, store } = this.#options
+    const pictures = partOf(picturesOf(group), shard)
+    if (shard !== undefined && store === null)
+      throw new ArgumentError('LatentCache', 'shard', 'given with a store, which other processes fill too', 'no store')
+    const progress = new Progress(pictures.reduce((sum, { image }) => sum + flipsOf(image).length, 0))
+    const waiting: ReadPicture<CachedPicture>[] = []
+    let writing = Promise.resolve()
+    try {
+      const encode = async (): Promise<CacheEvent> => {
+        const encoded = await encodeMissing(this.#options.vae, waiting)
+        waiting.length = 0
+        // Entries are flushed to the disk while the next batch is encoded.
+        await writing
+        writing = Promise.all(encoded.map(({ key, latent }) => this.#keep(key, latent))).then(() => undefined)
+        writing.catch(() => undefined)
+        return progress.add(encoded.length, 0)
+      }
+      for await (const { picture, warnings } of mapAhead(pictures, workers - 1, (each) => this.#find(each))) {
+        if (signal?.aborted) return
+        for (const message of warnings) yield { type: 'warning', message }
+        const found = flipsOf(picture.request.image).length - picture.missing.length
+        if (found > 0) yield progress.add(found, found)
+        if (picture.missing.length === 0) continue
+        if (waiting[0] !== undefined && compareTargets(waiting[0].request, picture.request) !== 0) yield await encode()
+        waiting.push(picture)
+        if (waiting.length >= batchSize) yield await encode()
+        if (signal?.aborted) return
+      }
+      if (waiting.length > 0) yield await encode()
+    } finally {
+      await writing
+    }
+  }
+
+  /** The batches in their order, each with its latents; up to `prefetch` further ones are read while one is in use. */
+  async *batches<B extends Batch>(batches: Iterable<B>, prefetch = 2): AsyncGenerator<LatentBatch<B>, void, void> {
+    const read = async (batch: B): Promise<LatentBatch<B>> => {
+      const latents = await Promise.all(batch.items.map((item) => this.#take(batch.dataset, item)))
+      return { batch, toTensor: () => batchTensor(latents) }
+    }
+    yield* mapAhead(batches, prefetch, read)
+  }
+
+  /** Forgets what is in memory. Entries of the store stay. */
+  clear(): void {
+    this.#memory.clear()
+    this.#keys.clear()
+  }
+
+  /** Looks for a picture's latents, and decodes the picture when one is missing. */
+  async #find(request: CachedPicture): Promise<{ picture: ReadPicture<CachedPicture>; warnings: readonly string[] }> {
+    const { image } = request
+    const warnings: string[] = []
+    if (image.latents !== undefined) {
+      // Read once now, so that a wrong file is found before training.
+      for (const flip of flipsOf(image)) await this.#takeGiven(request, flip)
+      return { picture: { request, keys: new Map(), pixels: null, missing: [] }, warnings }
+    }
+    const has = async (key: string): Promise<boolean> => {
+      const { store } = this.#options
+      if (store === null) return this.#memory.has(key)
+      const lookup = await store.read(key, this.#sizeOf(image))
+      if (lookup.found === 'damage') warnings.push(`${lookup.problem}; the latent is made again`)
+      return lookup.found === 'latent'
+    }
+    const picture = await readPicture(request, flipsOf(image), this.#options, has)
+    for (const [flip, key] of picture.keys) this.#keys.set(useOf(request.dataset, image, flip), key)
+    return { picture, warnings }
+  }
+
+  async #keep(key: string, latent: Latent): Promise<void> {
+    const { store } = this.#options
+    if (store === null) this.#memory.set(key, latent)
+    else await store.write(key, latent)
+  }
+
+  async #take(dataset: number, { image, flip }: LatentUse): Promise<Latent> {
+    const { store, vae } = this.#options
+    const request = requestOf(dataset, image)
+    if (image.latents !== undefined) return this.#takeGiven(request, flip)
+    const key = this.#keys.get(useOf(dataset, image, flip))
+    if (store === null) {
+      const latent = key === undefined ? undefined : this.#memory.get(key)
+      if (latent === undefined) throw new DataError(image.path, 'its latent is not in the cache: call fill() first')
+      return latent
+    }
+    const lookup = key === undefined ? undefined : await store.read(key, this.#sizeOf(image))
+    if (lookup?.found === 'latent') return lookup.latent
+    // Another process was to fill it, or the entry was lost since.
+    const { picture } = await this.#find(request)
+    const encoded = await encodeMissing(vae, [picture])
+    for (const { key, latent } of encoded) await this.#keep(key, latent)
+    const own = encoded.find((each) => each.flip === flip)
+    if (own !== undefined) return own.latent
+    const again = await store.read(picture.keys.get(flip)!, this.#sizeOf(image))
+    if (again.found === 'latent') return again.latent
+    throw new DataError(image.path, `its latent is lost again and again from ${store.pathOf(picture.keys.get(flip)!)}`)
+  }
+
+  async #takeGiven({ dataset, image }: CachedPicture, flip: boolean): Promise<Latent> {
+    const use = useOf(dataset, image, flip)
+    const kept = this.#memory.get(use)
+    if (kept !== undefined) return kept
+    const latent = await readLatentFile(image.latents!, flip, this.#sizeOf(image))
+    if (this.#options.store === null) this.#memory.set(use, latent)
+    return latent
+  }
+
+  #sizeOf({ crop: { target } }: DatasetImage): LatentSize {
+    const { reduction, config } = this.#options.vae
+    const [width, height] = [target.width / reduction, target.height / reduction]
+    return { width, height, channels: config.latentChannels }
+  }
+}
+
+function useOf(dataset: number, image: DatasetImage, flip: boolean): string {
+  return `${dataset}/${image.index}/${flip}`
+}
+
+function flipsOf({ subset }: DatasetImage): readonly boolean[] {
+  return subset.flipAug ? [false, true] : [false]
+}
+
+function requestOf(dataset: number, image: DatasetImage): CachedPicture {
+  return { path: image.path, crop: image.crop, interpolation: image.subset.resizeInterpolation, dataset, image }
+}
+
+/** All pictures by area, those of one size together; otherwise in the order of the group. The same in every process. */
+function picturesOf(group: DatasetGroup): CachedPicture[] {
+  return group.datasets
+    .flatMap((dataset) => dataset.images.map((image) => requestOf(dataset.index, image)))
+    .sort(compareTargets)
+}
+
+function compareTargets({ crop: { target: a } }: PictureRequest, { crop: { target: b } }: PictureRequest): number {
+  return a.width * a.height - b.width * b.height || a.width - b.width
+}
+
+function partOf(pictures: readonly CachedPicture[], shard: FillOptions['shard']): readonly CachedPicture[] {
+  if (shard === undefined) return pictures
+  const { index, count } = shard
+  if (!Number.isInteger(count) || !Number.isInteger(index) || index < 0 || index >= count) {
+    const expected = 'an index from 0 to below its count, whole numbers'
+    throw new ArgumentError('LatentCache', 'shard', expected, `${index} of ${count}`)
+  }
+  return pictures.filter((_, at) => at % count === index)
+}
+
+function batchTensor(latents: readonly Latent[]): Tensor {
+  const [first] = latents
+  if (first === undefined) throw new ArgumentError('LatentCache', 'a batch', 'of one picture or more', 'none')
+  const all = new Float32Array(latents.length * first.values.length)
+  latents.forEach(({ values }, i) => {
+    all.set(values, i * first.values.length)
+  })
+  return tensor(all, [latents.length, ...first.shape])
+}
+
+/** Counts latents, mirrored ones too. */
+class Progress {
+  readonly #started = performance.now()
+  #done = 0
+  #reused = 0
+
+  constructor(readonly total: number) {}
+
+  add(done: number, reused: number): CacheEvent {
+    this.#done += done
+    this.#reused += reused
+    const latentsPerSecond = (1000 * this.#done) / Math.max(1, performance.now() - this.#started)
+    return { type: 'cache', done: this.#done, total: this.total, reused: this.#reused, latentsPerSecond }
+  }
+}

@@ -1,0 +1,125 @@
+/** From picture files to latents: reading that notices changes, and encoding whose random numbers come from the picture alone. */
+import { stat } from 'node:fs/promises'
+import type { CropPlan } from '../data/cropPlan.ts'
+import type { DecodedImage } from '../data/image.ts'
+import type { Latent } from '../data/latentFiles.ts'
+import { pictureKey, streamOfKey } from '../data/latentKey.ts'
+import { sha256File } from '../io/fileHash.ts'
+import type { Vae } from '../models/stableDiffusion/vae.ts'
+import { concatBatch } from '../ops/concatBatch.ts'
+import { scope } from '../tensor/scope.ts'
+import { DataError, IoError } from '../util/errors.ts'
+import { encodePictures, pictureTensor } from './latents.ts'
+
+/** How a picture is to be used. */
+export interface PictureRequest {
+  readonly path: string
+  readonly crop: CropPlan
+  /** Name of the method it is resized with. */
+  readonly interpolation: string
+}
+
+/** How picture files become pixels. */
+export interface PictureDecoder {
+  readonly decode: (path: string) => Promise<DecodedImage>
+  /** Whether `decode` passes over the orientation that EXIF tells. */
+  readonly ignoreExif: boolean
+}
+
+/** A picture as far as it has been read. */
+export interface ReadPicture<Request extends PictureRequest = PictureRequest> {
+  readonly request: Request
+  /** By orientation; see `pictureKey`. */
+  readonly keys: ReadonlyMap<boolean, string>
+  /** Null where every latent was found. */
+  readonly pixels: DecodedImage | null
+  /** The orientations to be encoded. */
+  readonly missing: readonly boolean[]
+}
+
+/**
+ * Hashes a picture file and decodes it if a latent of it is missing.
+ *
+ * @param flips the orientations asked for
+ * @param has whether there is a latent for a key
+ * @throws DataError when the file cannot be read or decoded, changes meanwhile, or has another size than the plan was made for
+ */
+export async function readPicture<Request extends PictureRequest>(
+  request: Request,
+  flips: readonly boolean[],
+  { decode, ignoreExif }: PictureDecoder,
+  has: (key: string) => Promise<boolean>,
+): Promise<ReadPicture<Request>> {
+  const { path, crop, interpolation } = request
+  const before = await stampOf(path)
+  const fileHash = await sha256File(path).catch((error: unknown) => {
+    throw error instanceof IoError ? new DataError(path, 'cannot be read', { cause: error }) : error
+  })
+  const keys = new Map(flips.map((flip) => [flip, pictureKey({ fileHash, ignoreExif, crop, interpolation, flip })]))
+  const missing: boolean[] = []
+  for (const [flip, key] of keys) if (!(await has(key))) missing.push(flip)
+  if (missing.length === 0) return { request, keys, pixels: null, missing }
+  const pixels = await decode(path)
+  const { width, height } = crop.source
+  if (pixels.width !== width || pixels.height !== height) {
+    const found = `the picture is now ${pixels.width}x${pixels.height} but was ${width}x${height} at the start`
+    throw new DataError(path, `${found}: do not change pictures during training`)
+  }
+  if ((await stampOf(path)) !== before)
+    throw new DataError(path, 'the picture changed while it was read: run again when nothing writes to it')
+  return { request, keys, pixels, missing }
+}
+
+async function stampOf(path: string): Promise<string> {
+  try {
+    const { ino, size, mtimeNs } = await stat(path, { bigint: true })
+    return `${ino}/${size}/${mtimeNs}`
+  } catch (error) {
+    throw new DataError(path, `cannot be read: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+/** A latent, whose it is and which orientation. */
+export interface EncodedPicture<Request extends PictureRequest = PictureRequest> {
+  readonly request: Request
+  readonly flip: boolean
+  /** See `pictureKey`. */
+  readonly key: string
+  readonly latent: Latent
+}
+
+/**
+ * Encodes the missing orientations of pictures of one training size, those of an orientation together. The latent of a picture
+ * is drawn with random numbers of its key, so it is the same in any batch, run and process.
+ *
+ * @throws DataError when a latent is not finite
+ */
+export async function encodeMissing<Request extends PictureRequest>(
+  vae: Vae,
+  pictures: readonly ReadPicture<Request>[],
+): Promise<EncodedPicture<Request>[]> {
+  const encoded: EncodedPicture<Request>[] = []
+  for (const flip of [false, true]) {
+    const batch = pictures.filter(({ missing }) => missing.includes(flip))
+    if (batch.length === 0) continue
+    const latents = scope(() => {
+      const pixels = batch.map(({ request, pixels }) => pictureTensor(pixels!, request.crop, flip))
+      return encodePictures(
+        vae,
+        concatBatch(pixels),
+        0n,
+        batch.map(({ keys }) => streamOfKey(keys.get(flip)!)),
+      )
+    })
+    const [, h, w, c] = latents.shape as readonly [number, number, number, number]
+    const all = (await latents.read()) as Float32Array
+    latents.dispose()
+    batch.forEach(({ request, keys }, i) => {
+      const values = all.slice(i * h * w * c, (i + 1) * h * w * c)
+      if (!values.every(Number.isFinite))
+        throw new DataError(request.path, 'the VAE made a latent that is not finite; use mixed_precision "no"')
+      encoded.push({ request, flip, key: keys.get(flip)!, latent: { values, shape: [h, w, c] } })
+    })
+  }
+  return encoded
+}
