@@ -36,6 +36,22 @@ export interface RawDatasetConfig {
  * range. An empty list means `raw` is a `RawDatasetConfig`.
  */
 export async function validateDatasetConfig(raw: unknown): Promise<ConfigProblem[]> {
+  schema ??= makeSchema()
+  const { error } = (await schema).safeParse(raw)
+  if (error === undefined) return []
+  return error.issues.flatMap((issue): ConfigProblem[] => {
+    const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => ({ path: [...path, key], message: unknownKey(path, key) }))
+    }
+    return [{ path, message: wrongValue(path, valueAt(raw, path)) }]
+  })
+}
+
+/** Made once, when it is first needed. */
+let schema: Promise<ZodType> | undefined
+
+async function makeSchema(): Promise<ZodType> {
   const z = await import('zod')
   const numberSchema = ({ minimum = Number.NEGATIVE_INFINITY, maximum = Number.POSITIVE_INFINITY }: DatasetOption) =>
     z.preprocess(plainNumber, z.number().min(minimum).max(maximum))
@@ -58,19 +74,9 @@ export async function validateDatasetConfig(raw: unknown): Promise<ConfigProblem
     return z.strictObject(shape)
   }
   const datasetSchema = tableSchema('dataset', { subsets: z.array(tableSchema('subset')).optional() })
-  const schema = z.strictObject({
+  return z.strictObject({
     general: tableSchema('general').optional(),
     datasets: z.array(datasetSchema).optional(),
-  })
-
-  const { error } = schema.safeParse(raw)
-  if (error === undefined) return []
-  return error.issues.flatMap((issue): ConfigProblem[] => {
-    const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))
-    if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((key) => ({ path: [...path, key], message: unknownKey(path, key) }))
-    }
-    return [{ path, message: wrongValue(path, valueAt(raw, path)) }]
   })
 }
 
