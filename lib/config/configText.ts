@@ -10,7 +10,8 @@ export async function parseToml(source: string, file: string): Promise<unknown> 
   } catch (error) {
     if (!(error instanceof TomlError)) throw error
     const reason = error.message.split('\n')[0]!.replace(/^Invalid TOML document: /, '')
-    throw new ConfigError(`not valid TOML: ${reason}\n${error.codeblock}`, {
+    const hint = reason.includes('escape') ? ' (write paths with backslashes in single quotes)' : ''
+    throw new ConfigError(`not valid TOML: ${reason}${hint}\n${error.codeblock}`, {
       file,
       line: error.line,
       column: error.column,

@@ -117,7 +117,9 @@ function wrongValue(path: ConfigPath, value: unknown): string {
     if (path.length === 0) return `the configuration must be a table, found ${showValue(value)}`
     const kind =
       typeof path.at(-1) === 'number' || name === 'general' ? 'a table' : `a list of tables ([[${keysOnly(path)}]])`
-    return `${pathInWords(path)} must be ${kind}, found ${showValue(value)}`
+    const isNamedOnTheWay = path.length === 1 && typeof value === 'object' && value !== null && 'subsets' in value
+    const hint = isNamedOnTheWay ? '. Put a line [[datasets]] before the first [[datasets.subsets]]' : ''
+    return `${pathInWords(path)} must be ${kind}, found ${showValue(value)}${hint}`
   }
   const index = path.at(-1)
   const found = typeof index === 'number' ? `${showValue(value)} at index ${index}` : showValue(value)

@@ -61,7 +61,8 @@ export async function locateToml(source: string): Promise<Locate> {
       visitEntry([], node)
       continue
     }
-    note(node.resolvedKey, node)
+    // Tables that are only named on the way to this one begin here too.
+    for (let length = 1; length <= node.resolvedKey.length; length++) note(node.resolvedKey.slice(0, length), node)
     for (const entry of node.body) visitEntry(node.resolvedKey, entry)
   }
   return locateIn(places)
