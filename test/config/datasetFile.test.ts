@@ -7,7 +7,7 @@ describe('the type of a dataset file', () => {
       general: { resolution: [512, 768], shuffle_caption: true, class_tokens: 'dog', keep_tokens_separator: '|||' },
       datasets: [
         { batch_size: 2, caption_extention: '.txt', subsets: [{ image_dir: 'a', is_reg: true, num_repeats: 3 }] },
-        { enable_bucket: true, subsets: [{ metadata_file: 'm.json', face_crop_aug_range: [1, 2] }] },
+        { bucket_reso_steps: undefined, subsets: [{ metadata_file: 'm.json', face_crop_aug_range: [1, 2] }] },
       ],
     }
     const { datasets } = await resolveDatasetConfig(file)
