@@ -5,9 +5,9 @@
  *   for await (const batch of readBatches(group, epoch)) ...
  */
 import {
-  type DatasetFallbacks,
   type DatasetGroupConfig,
   loadDatasetConfig,
+  type ResolveOptions,
   resolveDatasetConfig,
   subsetPlace,
 } from '../config/datasetConfig.ts'
@@ -24,19 +24,12 @@ export type DatasetSource =
   | { readonly metadataFile: string; readonly imageDir?: string | undefined }
   | { readonly config: DatasetGroupConfig }
 
-export interface LoadDatasetOptions {
+/** How to load the data. What concerns the description of the data is not used with `config`, which is resolved already. */
+export interface LoadDatasetOptions extends ResolveOptions {
   /** Seed of epoch plans, caption shuffles and flips. */
   readonly seed: bigint | number
-  /** Values of command-line options, by table name. Not used with `config`, which is resolved already. */
-  readonly fallbacks?: DatasetFallbacks
   /** Loss weight of regularization pictures. Default 1. */
   readonly priorLossWeight?: number
-  /** Whether pictures become cached latents; then they may differ from the resolution without buckets. Default false. */
-  readonly cacheLatents?: boolean
-  /** Whether captions are encoded once; then they must not change. Default false. */
-  readonly cacheTextEncoderOutputs?: boolean
-  /** Training sizes must be multiples of this many pixels. Default 8. */
-  readonly sizeMultiple?: number
 }
 
 export interface DatasetGroup {
@@ -117,10 +110,9 @@ export async function loadDatasetGroup(source: DatasetSource, options: LoadDatas
 
 async function resolveSource(
   source: DatasetSource,
-  { fallbacks = {}, sizeMultiple = 8, cacheLatents = false, cacheTextEncoderOutputs = false }: LoadDatasetOptions,
+  options: ResolveOptions,
 ): Promise<{ readonly config: DatasetGroupConfig; readonly warnings: readonly string[] }> {
   if ('config' in source) return { config: source.config, warnings: source.config.notes }
-  const options = { fallbacks, sizeMultiple, cacheLatents, cacheTextEncoderOutputs }
   if ('trainDataDir' in source) {
     const { config, warnings } = await datasetConfigFromFolders(source, options)
     return { config, warnings: [...warnings, ...config.notes] }
