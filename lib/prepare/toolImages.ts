@@ -1,7 +1,6 @@
 /** Which pictures the preparation tools work on, and by which names. */
-import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { compareCodePoints, readFolder } from '../data/imageFolder.ts'
+import { compareCodePoints, isFile, readFolder } from '../data/imageFolder.ts'
 
 /** A picture of a folder. */
 export interface ToolImage {
@@ -38,7 +37,7 @@ export async function listToolImages(
       const inner = [...parts, entry.name]
       if (recursive && entry.isDirectory()) await walk(inner)
       const match = imageName.exec(entry.name)
-      if (match === null || !(await isFile(join(place, entry.name), entry))) continue
+      if (match === null || !(await isFile(place, entry))) continue
       // A name that is nothing but an extension is a name without one.
       const stem = match.groups!.stem || entry.name
       const path = joinTidy(start, inner)
@@ -47,15 +46,6 @@ export async function listToolImages(
   }
   await walk([])
   return found.sort((a, b) => compareParts(a.parts, b.parts)).map(({ image }) => image)
-}
-
-/** A link counts as what it leads to; a broken one is reported when it is read. */
-async function isFile(path: string, entry: { isFile(): boolean; isSymbolicLink(): boolean }): Promise<boolean> {
-  if (!entry.isSymbolicLink()) return entry.isFile()
-  return stat(path).then(
-    (target) => target.isFile(),
-    () => true,
-  )
 }
 
 /** A path as `str(pathlib.Path(text))` gives it: without `.`, repeated slashes and one at the end; `..` stays. */
