@@ -1,0 +1,17 @@
+"""Opens a metadata file once with Python's json; `npm run bench -- metadata PYTHON` calls it.
+
+usage: metadata.py FILE
+"""
+
+import json
+import resource
+import sys
+import time
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+started = time.perf_counter()
+with open(sys.argv[1], encoding="utf-8") as file:
+    metadata = json.load(file)
+seconds = time.perf_counter() - started
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps({"seconds": seconds, "peakBytes": peak, "startBytes": before}))
