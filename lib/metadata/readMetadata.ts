@@ -77,9 +77,9 @@ class MetadataReader {
 
   /** Reads as many members as the window holds whole. @returns how many bytes that were */
   async #readWindow(window: Buffer, start: number, isLast: boolean): Promise<number> {
-    let key = ''
-    const onRepeatedKey = (name: string): void =>
-      this.#noteRepeated(`${JSON.stringify(name)} of ${JSON.stringify(key)}`)
+    // Fields of one entry. An entry that the window cuts short is read again, and then they are counted.
+    let repeatedFields: string[] = []
+    const onRepeatedKey = (name: string): number => repeatedFields.push(name)
     const reader = new JsonReader(window, { isLast, onRepeatedKey }, this.#names)
     let used = 0
     try {
@@ -92,8 +92,10 @@ class MetadataReader {
         } else if (this.#isClosed(reader)) {
           this.#next = 'nothing'
         } else {
-          key = reader.readKey()
+          repeatedFields = []
+          const key = reader.readKey()
           this.#readEntry(key, reader)
+          for (const name of repeatedFields) this.#noteRepeated(`${JSON.stringify(name)} of ${JSON.stringify(key)}`)
           this.#next = 'more'
         }
       }

@@ -62,8 +62,9 @@ export async function resizeImages(
   const entries = await readFolder(source)
   const isFileOf = await Promise.all(entries.map((entry) => isFile(source, entry)))
   const names = entries.filter((_, i) => isFileOf[i]).map(({ name }) => name)
-  const images = names.filter((name) => extensions.includes(extname(name)))
-  const others = names.filter((name) => !images.includes(name))
+  const isPicture = (name: string): boolean => extensions.includes(extname(name))
+  const images = names.filter(isPicture)
+  const others = names.filter((name) => !isPicture(name))
   const copies = others.map((name) => ({ name, copy: name }))
   if (options.copyAssociatedFiles) copies.push(...associatedCopies(images, others, limits))
   const encoding = options.saveAsPng ? 'png' : 'jpg'
@@ -90,7 +91,7 @@ export async function resizeImages(
   })
   for (const { name, copy } of copies) {
     const file = join(target, copy)
-    await atomicWrite(file, createReadStream(join(source, name)))
+    await atomicWrite(file, bytesOf(join(source, name)))
     onFile?.(file, 'copied')
   }
   throwCollected(errors.sort((a, b) => (a.path < b.path ? -1 : 1)))
@@ -139,13 +140,21 @@ function baseOf(name: string): string {
 
 /** `frog.txt` as `frog+512x512.txt`, beside `frog.png`. */
 function associatedCopies(images: readonly string[], others: readonly string[], limits: readonly AreaLimit[]) {
-  return images.flatMap((image) => {
-    const base = baseOf(image)
-    const beside = others.filter((name) => name.startsWith(`${base}.`))
-    return beside.flatMap((name) =>
-      limits.map(({ text }) => ({ name, copy: `${base}+${text}${name.slice(base.length)}` })),
+  const bases = new Set(images.map(baseOf))
+  return others.flatMap((name) => {
+    const dots = [...name.matchAll(/\./g)].map(({ index }) => index).filter((dot) => bases.has(name.slice(0, dot)))
+    return dots.flatMap((dot) =>
+      limits.map(({ text }) => ({ name, copy: `${name.slice(0, dot)}+${text}${name.slice(dot)}` })),
     )
   })
+}
+
+async function* bytesOf(path: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* createReadStream(path) as AsyncIterable<Uint8Array>
+  } catch (error) {
+    throw toIoError(path, 'read', error)
+  }
 }
 
 /** Two files of one name would replace each other. */

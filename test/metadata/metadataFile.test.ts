@@ -58,6 +58,8 @@ describe('readMetadata', () => {
     expect([...entries.keys()]).toEqual(['a', 'b'])
     expect(entries.get('a')!.tags).toBe('2')
     expect(warnings).toEqual([`${path}: keys that occur twice, of which the last counts: "x" of "b", "a"`])
+    const cut = await read(`{"a": {"x": 1, "x": 2, "caption": "${'x'.repeat(300_000)}"}}`)
+    expect(cut.warnings).toEqual([`${path}: keys that occur twice, of which the last counts: "x" of "a"`])
   })
 
   it('keeps names of object internals as plain keys', async () => {
