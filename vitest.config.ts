@@ -23,7 +23,7 @@ export default defineConfig({
         test: {
           name: 'library',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/structure/**', 'test/full/**', '**/node_modules/**'],
+          exclude: ['test/structure/**', 'test/full/**', 'test/browser/**', '**/node_modules/**'],
         },
       },
     ],

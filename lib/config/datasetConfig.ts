@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { ConfigError } from '../util/errors.ts'
 import { parseJson, parseToml } from './configText.ts'
 import {
+  type DatasetKind,
   type DatasetOptionName,
   type DatasetOptionValue,
   datasetOption,
@@ -18,25 +19,71 @@ import { type ConfigPath, type ConfigProblem, configError, type Locate } from '.
 /** Where a value came from. */
 export type ValueOrigin = OptionLevel | 'command line' | 'default'
 
-/** One folder of pictures and how its captions and pictures are treated. */
-export interface SubsetConfig {
+/** What a subset of either kind says about its captions and pictures. */
+export interface SubsetOptions {
+  /** Regularization pictures; never those of fine-tuning. */
+  readonly isReg: boolean
+  readonly numRepeats: number
+  readonly shuffleCaption: boolean
+  readonly keepTokens: number
+  readonly keepTokensSeparator: string | undefined
+  readonly captionSeparator: string
+  readonly secondarySeparator: string | undefined
+  readonly enableWildcard: boolean
+  readonly captionPrefix: string | undefined
+  readonly captionSuffix: string | undefined
+  readonly captionDropoutRate: number
+  /** 0: never. */
+  readonly captionDropoutEveryNEpochs: number
+  readonly captionTagDropoutRate: number
+  readonly tokenWarmupMin: number
+  /** Optimizer steps; below 1 a share of all of them; 0: no warm-up. */
+  readonly tokenWarmupStep: number
+  readonly colorAug: boolean
+  readonly flipAug: boolean
+  readonly randomCrop: boolean
+  /** Least and most of the shorter side, in sizes of the face. */
+  readonly faceCropAugRange: readonly [least: number, most: number] | undefined
+  readonly alphaMask: boolean
+  readonly resizeInterpolation: ResizeInterpolation
+  readonly origins: Readonly<Partial<Record<DatasetOptionName, ValueOrigin>>>
+}
+
+/** `auto`: area when shrinking, Lanczos when a side grows. */
+export type ResizeInterpolation = 'area' | 'lanczos' | 'auto'
+
+/** One folder of pictures, with captions beside them or one caption for all. */
+export interface DreamBoothSubset extends SubsetOptions {
+  readonly kind: 'dreambooth'
   readonly imageDir: string
   /** Caption of pictures without a caption file; undefined and the empty string differ, see `readCaption`. */
   readonly classTokens: string | undefined
-  readonly isReg: boolean
-  readonly numRepeats: number
   /** With its leading dot. */
   readonly captionExtension: string
-  readonly shuffleCaption: boolean
-  readonly keepTokens: number
-  readonly flipAug: boolean
-  readonly origins: Readonly<Partial<Record<DatasetOptionName, ValueOrigin>>>
+}
+
+/** The pictures that a metadata file names, with its captions, tags and sizes. */
+export interface FineTuningSubset extends SubsetOptions {
+  readonly kind: 'fineTuning'
+  readonly metadataFile: string
+  /** Where pictures are looked for whose keys are not paths. */
+  readonly imageDir: string | undefined
+}
+
+/** Where pictures come from and how they and their captions are treated. */
+export type SubsetConfig = DreamBoothSubset | FineTuningSubset
+
+/** The folder or metadata file that names a subset in messages and in a model's metadata. */
+export function subsetPlace(subset: SubsetConfig): string {
+  return subset.kind === 'fineTuning' ? subset.metadataFile : subset.imageDir
 }
 
 /** Subsets that share a resolution, a batch size and buckets. */
 export interface DatasetConfig {
-  /** Width and height in pixels. */
-  readonly resolution: readonly [width: number, height: number]
+  /** Of all its subsets. */
+  readonly kind: DatasetKind
+  /** Width and height in pixels; undefined only for fine-tuning, where the metadata may hold the sizes. */
+  readonly resolution: readonly [width: number, height: number] | undefined
   readonly batchSize: number
   readonly enableBucket: boolean
   readonly minBucketReso: number
@@ -146,20 +193,21 @@ async function resolve(raw: unknown, context: ResolveContext): Promise<DatasetGr
       { origin: 'general', path: ['general'], table: general },
     ]
     const dataset = resolveDataset(outer, fallbacks)
-    const sizes = { ...dataset, resolution: dataset.resolution ?? ([sizeMultiple, sizeMultiple] as const) }
-    if (dataset.resolution === undefined) {
-      const message = `option "resolution" is missing for datasets[${index}]: set it in [[datasets]] or [general], or give --resolution`
-      problems.push({ path, message })
-    } else {
-      for (const { option, message } of checkSizes(sizes, sizeMultiple)) {
+    const kind = subsets.some((subset) => subset.metadata_file !== undefined) ? 'fineTuning' : 'dreambooth'
+    const { resolution } = dataset
+    if (resolution !== undefined) {
+      for (const { option, message } of checkSizes({ ...dataset, resolution }, sizeMultiple)) {
         problems.push({ path: placeOf(option, outer), message })
       }
+    } else if (kind === 'dreambooth') {
+      const message = `option "resolution" is missing for datasets[${index}]: set it in [[datasets]] or [general], or give --resolution`
+      problems.push({ path, message })
     }
     const resolved = subsets.map((subset, at) => {
       const scope: Scope = { origin: 'subset', path: [...path, 'subsets', at], table: subset }
       return resolveSubset([scope, ...outer], fallbacks)
     })
-    return { ...sizes, subsets: resolved }
+    return { ...dataset, kind, subsets: resolved }
   })
   if (problems.length > 0) throw configError(problems, file, await context.locate())
   return { file, datasets }
@@ -218,11 +266,10 @@ function placeOf(name: DatasetOptionName, scopes: readonly Scope[]): ConfigPath 
   return found === undefined ? scopes[0]!.path : [...found.scope.path, found.key]
 }
 
-type UnresolvedDataset = Omit<DatasetConfig, 'subsets' | 'resolution'> & {
-  readonly resolution: readonly [number, number] | undefined
-}
-
-function resolveDataset(scopes: readonly Scope[], fallbacks: DatasetFallbacks): UnresolvedDataset {
+function resolveDataset(
+  scopes: readonly Scope[],
+  fallbacks: DatasetFallbacks,
+): Omit<DatasetConfig, 'subsets' | 'kind'> {
   const values = new Lookup(scopes, fallbacks)
   const resolution = values.get('resolution')
   return {
@@ -239,16 +286,42 @@ function resolveDataset(scopes: readonly Scope[], fallbacks: DatasetFallbacks): 
 
 function resolveSubset(scopes: readonly Scope[], fallbacks: DatasetFallbacks): SubsetConfig {
   const values = new Lookup(scopes, fallbacks)
+  const metadataFile = values.get('metadata_file')
+  if (metadataFile !== undefined)
+    return { kind: 'fineTuning', metadataFile, imageDir: values.get('image_dir'), ...subsetOptions(values) }
   const extension = values.need('caption_extension')
   return {
+    kind: 'dreambooth',
     imageDir: values.need('image_dir'),
     classTokens: values.get('class_tokens'),
+    captionExtension: extension.startsWith('.') ? extension : `.${extension}`,
+    ...subsetOptions(values),
+  }
+}
+
+function subsetOptions(values: Lookup): SubsetOptions {
+  return {
     isReg: values.need('is_reg'),
     numRepeats: values.need('num_repeats'),
-    captionExtension: extension.startsWith('.') ? extension : `.${extension}`,
     shuffleCaption: values.need('shuffle_caption'),
     keepTokens: values.need('keep_tokens'),
+    keepTokensSeparator: values.get('keep_tokens_separator') || undefined,
+    captionSeparator: values.need('caption_separator'),
+    secondarySeparator: values.get('secondary_separator') || undefined,
+    enableWildcard: values.need('enable_wildcard'),
+    captionPrefix: values.get('caption_prefix') || undefined,
+    captionSuffix: values.get('caption_suffix') || undefined,
+    captionDropoutRate: values.need('caption_dropout_rate'),
+    captionDropoutEveryNEpochs: values.need('caption_dropout_every_n_epochs'),
+    captionTagDropoutRate: values.need('caption_tag_dropout_rate'),
+    tokenWarmupMin: values.need('token_warmup_min'),
+    tokenWarmupStep: values.need('token_warmup_step'),
+    colorAug: values.need('color_aug'),
     flipAug: values.need('flip_aug'),
+    randomCrop: values.need('random_crop'),
+    faceCropAugRange: values.get('face_crop_aug_range'),
+    alphaMask: values.need('alpha_mask'),
+    resizeInterpolation: values.need('resize_interpolation') as ResizeInterpolation,
     origins: values.origins,
   }
 }

@@ -17,6 +17,11 @@ export class FloatLiteral {
   constructor(readonly value: number) {}
 }
 
+/** A number that may be written with or without a fraction. */
+export function plainNumber(value: unknown): unknown {
+  return value instanceof FloatLiteral ? value.value : value
+}
+
 /** A table of options that has passed validation. */
 export type OptionTable = Readonly<Record<string, unknown>>
 
@@ -32,10 +37,14 @@ export interface RawDatasetConfig {
  */
 export async function validateDatasetConfig(raw: unknown): Promise<ConfigProblem[]> {
   const z = await import('zod')
+  const numberSchema = ({ minimum = Number.NEGATIVE_INFINITY, maximum = Number.POSITIVE_INFINITY }: DatasetOption) =>
+    z.preprocess(plainNumber, z.number().min(minimum).max(maximum))
   const valueSchemas = {
     integer: (option: DatasetOption) => (option.minimum === undefined ? z.int() : z.int().min(option.minimum)),
+    number: numberSchema,
     boolean: () => z.boolean(),
-    text: () => z.string(),
+    text: ({ choices }: DatasetOption) => (choices === undefined ? z.string() : z.enum(choices)),
+    range: (option: DatasetOption) => z.tuple([numberSchema(option), numberSchema(option)]),
     resolution: ({ minimum = 1 }: DatasetOption) => {
       const side = z.int().min(minimum)
       return z.union([side, z.tuple([side, side])])

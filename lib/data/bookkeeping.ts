@@ -1,6 +1,6 @@
 /** Facts about the data that are stored with a trained network, in the form of kohya's metadata. */
 import { basename } from 'node:path'
-import type { SubsetConfig } from '../config/datasetConfig.ts'
+import { type SubsetConfig, subsetPlace } from '../config/datasetConfig.ts'
 import type { Dataset } from './dataset.ts'
 import type { DatasetGroup } from './datasetGroup.ts'
 import type { ScannedSubset } from './scan.ts'
@@ -18,7 +18,7 @@ export interface BucketInfo {
 export function tagFrequency({ subsets }: Pick<Dataset, 'subsets'>): TagFrequency {
   const folders: Record<string, Record<string, number>> = {}
   for (const { config, images } of subsets) {
-    const name = basename(config.imageDir)
+    const name = basename(subsetPlace(config))
     const counts = new Map(Object.entries(folders[name] ?? {}))
     for (const { caption } of images) {
       for (const piece of caption.text.split(',')) {
@@ -73,10 +73,10 @@ function severalDatasets(datasets: readonly Dataset[]): Record<string, string> {
     const tags = tagFrequency(dataset)
     for (const [name, counts] of Object.entries(tags)) mergedTags[name] ??= counts
     for (const subset of subsets.filter(({ config: { isReg } }) => !isReg)) {
-      folders[unusedName(basename(subset.config.imageDir), folders)] = folderInfo(subset)
+      folders[unusedName(basename(subsetPlace(subset.config)), folders)] = folderInfo(subset)
     }
     return {
-      is_dreambooth: true,
+      is_dreambooth: config.kind === 'dreambooth',
       batch_size_per_device: config.batchSize,
       num_train_images: dataset.trainImageCount,
       num_reg_images: dataset.regImageCount,
@@ -111,14 +111,15 @@ function describeSubset({ config, images }: ScannedSubset): Record<string, unkno
   return {
     img_count: images.length,
     num_repeats: config.numRepeats,
-    color_aug: false,
+    color_aug: config.colorAug,
     flip_aug: config.flipAug,
-    random_crop: false,
+    random_crop: config.randomCrop,
     shuffle_caption: config.shuffleCaption,
     keep_tokens: config.keepTokens,
-    image_dir: basename(config.imageDir),
-    class_tokens: config.classTokens ?? null,
-    is_reg: config.isReg,
+    image_dir: config.imageDir === undefined ? null : basename(config.imageDir),
+    ...(config.kind === 'fineTuning'
+      ? { metadata_file: basename(config.metadataFile) }
+      : { class_tokens: config.classTokens ?? null, is_reg: config.isReg }),
   }
 }
 
@@ -128,16 +129,16 @@ function singleDataset(dataset: Dataset, totalBatchSize: number): Record<string,
   const foldersOf = (isReg: boolean): string => {
     const chosen = subsets.filter((subset) => subset.config.isReg === isReg)
     return pythonJson(
-      Object.fromEntries(chosen.map((subset) => [basename(subset.config.imageDir), folderInfo(subset)])),
+      Object.fromEntries(chosen.map((subset) => [basename(subsetPlace(subset.config)), folderInfo(subset)])),
     )
   }
   return {
     ss_batch_size_per_device: String(config.batchSize),
     ss_total_batch_size: String(totalBatchSize),
-    ss_resolution: `(${config.resolution.join(', ')})`,
-    ss_color_aug: 'False',
+    ss_resolution: config.resolution === undefined ? 'None' : `(${config.resolution.join(', ')})`,
+    ss_color_aug: pythonBoolean(options.colorAug),
     ss_flip_aug: pythonBoolean(options.flipAug),
-    ss_random_crop: 'False',
+    ss_random_crop: pythonBoolean(options.randomCrop),
     ss_shuffle_caption: pythonBoolean(options.shuffleCaption),
     ss_enable_bucket: pythonBoolean(config.enableBucket),
     ss_bucket_no_upscale: pythonBoolean(config.bucketNoUpscale),

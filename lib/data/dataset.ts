@@ -1,6 +1,6 @@
 /** Datasets as loaded: every picture with its caption, bucket and repeats, checked before training starts. */
 import type { DatasetConfig, SubsetConfig } from '../config/datasetConfig.ts'
-import { DataError } from '../util/errors.ts'
+import { ArgumentError, DataError } from '../util/errors.ts'
 import {
   type BucketChoice,
   bucketResolutions,
@@ -149,8 +149,9 @@ function uniqueSizes(sizes: readonly Size[]): Size[] {
   return [...new Map(sizes.map((size) => [`${size.width}x${size.height}`, size])).values()].sort(compareSizes)
 }
 
-function resolutionOf({ resolution: [width, height] }: DatasetConfig): Size {
-  return { width, height }
+function resolutionOf({ resolution }: DatasetConfig): Size {
+  if (resolution === undefined) throw new ArgumentError('buildDataset', 'resolution', 'given', 'none')
+  return { width: resolution[0], height: resolution[1] }
 }
 
 /** How this dataset chooses buckets. Without bucketing there is one, the resolution. */

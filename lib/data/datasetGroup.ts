@@ -4,8 +4,13 @@
  *   const group = await loadDatasetGroup({ configFile: 'data.toml' }, { seed: 42 })
  *   for await (const batch of readBatches(group, epoch)) ...
  */
-import { type DatasetFallbacks, type DatasetGroupConfig, loadDatasetConfig } from '../config/datasetConfig.ts'
-import { DataError } from '../util/errors.ts'
+import {
+  type DatasetFallbacks,
+  type DatasetGroupConfig,
+  loadDatasetConfig,
+  subsetPlace,
+} from '../config/datasetConfig.ts'
+import { ConfigError, DataError } from '../util/errors.ts'
 import { throwCollected } from './dataErrors.ts'
 import { buildDataset, type Dataset } from './dataset.ts'
 import { datasetConfigFromFolders } from './repeatFolders.ts'
@@ -60,16 +65,19 @@ export async function loadDatasetGroup(source: DatasetSource, options: LoadDatas
     const subsets: ScannedSubset[] = []
     const seen = new Set<string>()
     for (const subset of dataset.subsets) {
-      const { imageDir, numRepeats } = subset
+      const { numRepeats } = subset
+      const place = subsetPlace(subset)
       if (numRepeats < 1) {
-        warnings.push(`${imageDir}: num_repeats is ${numRepeats}, so the subset is left out`)
+        warnings.push(`${place}: num_repeats is ${numRepeats}, so the subset is left out`)
         continue
       }
-      if (seen.has(imageDir)) {
-        warnings.push(`${imageDir}: named twice in datasets[${index}]: the second subset is left out`)
+      if (seen.has(place)) {
+        warnings.push(`${place}: named twice in datasets[${index}]: the second subset is left out`)
         continue
       }
-      seen.add(imageDir)
+      seen.add(place)
+      if (subset.kind === 'fineTuning')
+        throw new ConfigError('fine-tuning metadata cannot be read yet', { file: place, option: 'metadata_file' })
       const scan = await scanSubset(subset)
       errors.push(...scan.errors)
       warnings.push(...scan.warnings)
@@ -86,7 +94,7 @@ export async function loadDatasetGroup(source: DatasetSource, options: LoadDatas
   const batchesPerEpoch = sum((dataset) => dataset.batchCount)
   if (batchesPerEpoch === 0) {
     throwCollected(emptyFolders)
-    const place = config.file ?? config.datasets[0]?.subsets[0]?.imageDir ?? 'datasets'
+    const place = config.file ?? 'datasets'
     throw new DataError(
       place,
       'there is nothing to train on: every subset was left out or holds regularization pictures only',

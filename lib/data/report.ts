@@ -36,7 +36,7 @@ function describeDataset(dataset: Dataset): string[] {
   const { config, index, subsets, buckets } = dataset
   const sizes = {
     batch_size: config.batchSize,
-    resolution: config.resolution.join('x'),
+    resolution: config.resolution?.join('x') ?? 'from the metadata',
     enable_bucket: config.enableBucket,
   }
   const bucketing = {
@@ -51,14 +51,19 @@ function describeDataset(dataset: Dataset): string[] {
   ]
   for (const [at, { config: subset, images }] of subsets.entries()) {
     const values = {
-      image_dir: subset.imageDir,
+      ...(subset.kind === 'fineTuning' ? { metadata_file: subset.metadataFile } : {}),
+      image_dir: subset.imageDir ?? 'none',
       num_repeats: subset.numRepeats,
       shuffle_caption: subset.shuffleCaption,
       keep_tokens: subset.keepTokens,
       flip_aug: subset.flipAug,
-      is_reg: subset.isReg,
-      class_tokens: subset.classTokens ?? 'none',
-      caption_extension: subset.captionExtension,
+      ...(subset.kind === 'dreambooth'
+        ? {
+            is_reg: subset.isReg,
+            class_tokens: subset.classTokens ?? 'none',
+            caption_extension: subset.captionExtension,
+          }
+        : {}),
     }
     lines.push(`  subset ${at}: ${images.length} pictures`, ...settings('    ', values, subset.origins))
   }

@@ -1,5 +1,5 @@
 /** The first pass over the files of a subset: which pictures, how large, with which captions. */
-import type { SubsetConfig } from '../config/datasetConfig.ts'
+import type { DreamBoothSubset, SubsetConfig } from '../config/datasetConfig.ts'
 import { DataError } from '../util/errors.ts'
 import { mapLimited } from '../util/mapLimited.ts'
 import type { Size } from './buckets.ts'
@@ -37,7 +37,7 @@ const missingShown = 5
  * Looks at every picture and caption of a subset. Problems are collected, not thrown. Only headers are read, except of a file
  * whose end looks wrong: it is decoded to be sure.
  */
-export async function scanSubset(config: SubsetConfig): Promise<SubsetScan> {
+export async function scanSubset(config: DreamBoothSubset): Promise<SubsetScan> {
   const { imageDir } = config
   let paths: string[]
   try {
@@ -85,7 +85,7 @@ async function readCheckedSize(path: string): Promise<Size> {
   return { width, height }
 }
 
-function missingCaptions({ classTokens, imageDir }: SubsetConfig, images: readonly ScannedImage[]): string[] {
+function missingCaptions({ classTokens, imageDir }: DreamBoothSubset, images: readonly ScannedImage[]): string[] {
   const missing = images.filter((image) => image.caption.file === undefined).map((image) => image.path)
   if (missing.length === 0) return []
   const shown = missing.slice(0, missingShown).join(', ')

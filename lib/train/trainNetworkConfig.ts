@@ -27,8 +27,22 @@ export interface TrainNetworkConfig {
     readonly fallbacks: DatasetFallbacks
     /** Encode every picture once, before training, and keep the latents in memory. */
     readonly cacheLatents: boolean
+    /** Keep the latents in files, which later runs use again. Implies `cacheLatents`. Default false. */
+    readonly cacheLatentsToDisk?: boolean
+    /** Folder of the caches of latents and text. Default: the user's cache folder. */
+    readonly cacheFolder?: string | null
+    /** Encode every caption once; only where neither the text encoder trains nor captions change. Default false. */
+    readonly cacheTextEncoderOutputs?: boolean
     readonly vaeBatchSize: number
     readonly priorLossWeight: number
+    /** `(word:1.2)` and `[word]` in captions weigh their hidden states. Default false. */
+    readonly weightedCaptions?: boolean
+    /** Whether an unreadable picture ends the run or is left out with a warning. Default error. */
+    readonly onBadImage?: 'error' | 'skip'
+    /** Take pictures as their pixels lie in the file, whatever orientation EXIF tells. Default false. */
+    readonly ignoreExif?: boolean
+    /** Pictures decoded at a time. Default 8, at most the number of processors. */
+    readonly workers?: number
   }
   readonly network: {
     /** Null: not given, 4. */

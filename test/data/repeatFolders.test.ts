@@ -35,16 +35,10 @@ describe('datasetConfigFromFolders', () => {
     const reg = await makeFolder({ '2_frog/1.png': '' })
     const { config, warnings } = await datasetConfigFromFolders({ trainDataDir: train, regDataDir: reg }, options)
     expect(config.datasets).toHaveLength(1)
-    const subsets = config.datasets[0]!.subsets.map(({ imageDir, numRepeats, classTokens, isReg }) => [
-      imageDir,
-      numRepeats,
-      classTokens,
-      isReg,
-    ])
-    expect(subsets).toEqual([
-      [join(train, '10_a'), 10, 'a', false],
-      [join(train, '5_b'), 5, 'b', false],
-      [join(reg, '2_frog'), 2, 'frog', true],
+    expect(config.datasets[0]!.subsets).toMatchObject([
+      { imageDir: join(train, '10_a'), numRepeats: 10, classTokens: 'a', isReg: false },
+      { imageDir: join(train, '5_b'), numRepeats: 5, classTokens: 'b', isReg: false },
+      { imageDir: join(reg, '2_frog'), numRepeats: 2, classTokens: 'frog', isReg: true },
     ])
     expect(warnings).toEqual([
       `${join(train, 'notes')}: not used, since its name is not <repeats>_<words>`,
@@ -55,7 +49,7 @@ describe('datasetConfigFromFolders', () => {
   it('gives a folder without words the empty class, not none', async () => {
     const train = await makeFolder({ '10_/1.png': '' })
     const { config } = await datasetConfigFromFolders({ trainDataDir: train }, options)
-    expect(config.datasets[0]!.subsets[0]!.classTokens).toBe('')
+    expect(config.datasets[0]!.subsets[0]).toMatchObject({ classTokens: '' })
   })
 
   it('lets the folder name beat --dataset_repeats, and takes other options from the command line', async () => {

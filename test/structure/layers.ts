@@ -4,6 +4,7 @@
  */
 export const layers: readonly (readonly string[])[] = [
   ['cli'],
+  ['debugDataset'],
   ['train', 'demo', 'prepare'],
   ['data', 'metadata', 'checkpoints', 'preview'],
   ['models', 'diffusion', 'networks', 'optim'],

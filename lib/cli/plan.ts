@@ -1,0 +1,56 @@
+import type { TrainingPlan } from '../train/trainingPlan.ts'
+import { formatBytes, formatCount, printable } from './format.ts'
+
+/** Captions over the limit that are named. */
+const namedCaptions = 5
+
+/** A plan as lines for people. */
+export function describePlan(plan: TrainingPlan): string[] {
+  const { captions, memory, diskBytes } = plan
+  const lines = [
+    ...plan.subsets.map(({ dataset, place, images, repeats, isReg }) => {
+      const kind = isReg ? ', regularization' : ''
+      return `dataset ${dataset}: ${place}: ${formatCount(images, 'picture')}, repeats ${repeats}${kind}`
+    }),
+    '',
+    ...table(
+      ['bucket', 'pictures', 'with repeats', 'batches', 'enlarged', 'cut off'],
+      plan.buckets.map(({ width, height, images, uses, batches, enlarged, croppedShare }) => [
+        `${width}x${height}`,
+        String(images),
+        String(uses),
+        String(batches),
+        images === 0 ? '' : percent(enlarged / images),
+        percent(croppedShare),
+      ]),
+    ),
+    '',
+    `${formatCount(plan.trainImageCount, 'training picture')} with repeats, ${formatCount(plan.regImageCount, 'regularization picture')}`,
+    `${plan.batchesPerEpoch} batches and ${formatCount(plan.stepsPerEpoch, 'step')} an epoch; ${formatCount(plan.totalSteps, 'step')} in ${formatCount(plan.epochCount, 'epoch')}`,
+    `${captions.overLimit.length} of ${formatCount(captions.total, 'caption')} are longer than ${captions.limit} tokens`,
+    ...captions.overLimit.slice(0, namedCaptions).map(({ path, tokens }) => `  ${path}: ${tokens} tokens`),
+  ]
+  const hidden = captions.overLimit.length - namedCaptions
+  if (hidden > 0) lines.push(`  and ${hidden} more`)
+  lines.push(`disk: ${diskBytes === 0 ? 'nothing but what is saved' : `${formatBytes(diskBytes)} of cached latents`}`)
+  const total = memory.reduce((sum, { bytes }) => sum + bytes, 0)
+  lines.push(`memory: about ${formatBytes(total)}`)
+  for (const { what, bytes } of memory) lines.push(`  ${what}: ${formatBytes(bytes)}`)
+  return lines.map(printable)
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`
+}
+
+/** Columns right-aligned under their heads, the first left. */
+function table(heads: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const all = [heads, ...rows]
+  const widths = heads.map((_, column) => Math.max(...all.map((row) => row[column]!.length)))
+  return all.map((row) =>
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+      .join('  ')
+      .trimEnd(),
+  )
+}

@@ -1,0 +1,196 @@
+/** What the model will see of a group of data sets, batch by batch: the facts that the page, the file and the terminal show. */
+
+import { subsetPlace } from '../config/datasetConfig.ts'
+import { type Batch, type BatchItem, epochBatches } from '../data/batches.ts'
+import type { DatasetGroup } from '../data/datasetGroup.ts'
+import type { ClipTokenizer } from '../models/clip/tokenizer.ts'
+import { ArgumentError } from '../util/errors.ts'
+import { findRemarks, type PictureRemarks } from './remarks.ts'
+
+/** One picture of a batch. */
+export interface ItemView {
+  /** Position in the batch. */
+  readonly slot: number
+  readonly path: string
+  /** The subset's folder or metadata file. */
+  readonly subset: string
+  /** The caption of this use, after every option. */
+  readonly caption: string
+  /** The caption's tokens as texts, cut to the length that is used. */
+  readonly tokens: readonly string[]
+  /** Tokens that did not fit. */
+  readonly droppedTokens: number
+  readonly flip: boolean
+  readonly repeats: number
+  readonly isReg: boolean
+  readonly lossWeight: number
+  /** Pixels of the picture itself. */
+  readonly source: { readonly width: number; readonly height: number }
+  /** The part of the picture that is used, as shares of its width and height. */
+  readonly cropBox: { readonly left: number; readonly top: number; readonly width: number; readonly height: number }
+  /** What is worth a look: a duplicate, a picture smaller than its training size. */
+  readonly remarks: readonly string[]
+}
+
+export interface BatchView {
+  readonly epoch: number
+  /** From 0, in the order of the epoch. */
+  readonly index: number
+  readonly batchesPerEpoch: number
+  /** Steps since the start of the training, from 1. */
+  readonly step: number
+  readonly dataset: number
+  /** Training size. */
+  readonly width: number
+  readonly height: number
+  readonly items: readonly ItemView[]
+}
+
+/** Which batches to look at. Both must fit. */
+export interface BatchFilter {
+  /** `512x640`. */
+  readonly bucket?: string | undefined
+  readonly subset?: string | undefined
+}
+
+export interface DatasetSummary {
+  readonly trainImageCount: number
+  readonly regImageCount: number
+  readonly batchesPerEpoch: number
+  readonly buckets: readonly { readonly name: string; readonly pictures: number }[]
+  readonly subsets: readonly { readonly name: string; readonly pictures: number; readonly isReg: boolean }[]
+  readonly warnings: readonly string[]
+}
+
+export interface DatasetViewOptions {
+  readonly tokenizer: ClipTokenizer
+  /** Tokens of a caption that are used: 75, 150 or 225. Default 75. */
+  readonly tokenLimit?: number
+}
+
+/** Every batch of every epoch, as training would draw it. */
+export class DatasetView {
+  readonly group: DatasetGroup
+  readonly #options: Required<DatasetViewOptions>
+  readonly #remarks: PictureRemarks
+  readonly #epochs = new Map<number, readonly Batch[]>()
+
+  private constructor(group: DatasetGroup, options: Required<DatasetViewOptions>, remarks: PictureRemarks) {
+    this.group = group
+    this.#options = options
+    this.#remarks = remarks
+  }
+
+  /** Looks for duplicates first, which reads the pictures that have the same number of bytes. */
+  static async open(group: DatasetGroup, { tokenizer, tokenLimit = 75 }: DatasetViewOptions): Promise<DatasetView> {
+    return new DatasetView(group, { tokenizer, tokenLimit }, await findRemarks(group))
+  }
+
+  get summary(): DatasetSummary {
+    const { group } = this
+    const buckets = new Map<string, number>()
+    for (const { buckets: own } of group.datasets)
+      for (const { size, entries } of own) {
+        const name = sizeName(size)
+        buckets.set(name, (buckets.get(name) ?? 0) + entries.length)
+      }
+    const subsets = group.datasets.flatMap((dataset) =>
+      dataset.subsets.map(({ config, images }) => ({
+        name: subsetPlace(config),
+        pictures: images.length,
+        isReg: config.isReg,
+      })),
+    )
+    return {
+      trainImageCount: group.trainImageCount,
+      regImageCount: group.regImageCount,
+      batchesPerEpoch: group.batchesPerEpoch,
+      buckets: Array.from(buckets, ([name, pictures]) => ({ name, pictures })),
+      subsets: [...new Map(subsets.map((subset) => [subset.name, subset])).values()],
+      warnings: [...group.warnings, ...this.#remarks.summary],
+    }
+  }
+
+  /** @param epoch from 1 @param index from 0 @throws ArgumentError outside the epoch */
+  batch(epoch: number, index: number): BatchView {
+    const { dataset, size, items } = this.#batchAt(epoch, index)
+    return {
+      epoch,
+      index,
+      batchesPerEpoch: this.group.batchesPerEpoch,
+      step: (epoch - 1) * this.group.batchesPerEpoch + index + 1,
+      dataset,
+      ...size,
+      items: items.map((item, slot) => this.#describe(item, slot)),
+    }
+  }
+
+  /** The item behind an `ItemView`. */
+  item(epoch: number, index: number, slot: number): BatchItem {
+    const item = this.#batchAt(epoch, index).items[slot]
+    if (item === undefined) throw new ArgumentError('item', 'slot', 'a position in the batch', String(slot))
+    return item
+  }
+
+  /** The first batch at or after `index` that fits, or undefined when the rest of the epoch has none. */
+  findBatch(epoch: number, index: number, { bucket, subset }: BatchFilter): number | undefined {
+    const fits = ({ size, items }: Batch): boolean =>
+      (bucket === undefined || sizeName(size) === bucket) &&
+      (subset === undefined || items.some(({ image }) => subsetPlace(image.subset) === subset))
+    const batches = this.#batchesOf(epoch)
+    const found = batches.findIndex((batch, at) => at >= index && fits(batch))
+    return found < 0 ? undefined : found
+  }
+
+  #batchAt(epoch: number, index: number): Batch {
+    const batch = this.#batchesOf(epoch)[index]
+    if (batch === undefined) {
+      const expected = `from 0 to ${this.group.batchesPerEpoch - 1}`
+      throw new ArgumentError('batch', 'index', expected, String(index))
+    }
+    return batch
+  }
+
+  #batchesOf(epoch: number): readonly Batch[] {
+    if (!Number.isInteger(epoch) || epoch < 1) throw new ArgumentError('batch', 'epoch', 'from 1', String(epoch))
+    const known = this.#epochs.get(epoch)
+    if (known !== undefined) return known
+    const batches = [...epochBatches(this.group, epoch)]
+    // Two epochs are enough to go back and forth; every other one is drawn again, and comes out the same.
+    if (this.#epochs.size > 1) this.#epochs.delete(this.#epochs.keys().next().value!)
+    this.#epochs.set(epoch, batches)
+    return batches
+  }
+
+  #describe(item: BatchItem, slot: number): ItemView {
+    const { image, caption, flip, lossWeight } = item
+    const { tokenizer, tokenLimit } = this.#options
+    const ids = tokenizer.encode(caption)
+    const { crop } = image
+    return {
+      slot,
+      path: image.path,
+      subset: subsetPlace(image.subset),
+      caption,
+      tokens: ids.slice(0, tokenLimit).map((id) => tokenizer.decode([id])),
+      droppedTokens: Math.max(0, ids.length - tokenLimit),
+      flip,
+      repeats: image.repeats,
+      isReg: image.subset.isReg,
+      lossWeight,
+      source: crop.source,
+      cropBox: {
+        left: crop.left / crop.resized.width,
+        top: crop.top / crop.resized.height,
+        width: crop.target.width / crop.resized.width,
+        height: crop.target.height / crop.resized.height,
+      },
+      remarks: this.#remarks.of(image.path),
+    }
+  }
+}
+
+/** `512x640`. */
+function sizeName({ width, height }: { readonly width: number; readonly height: number }): string {
+  return `${width}x${height}`
+}

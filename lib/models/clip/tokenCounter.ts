@@ -1,0 +1,27 @@
+import type { ClipTokenizer } from './tokenizer.ts'
+
+/** The words that CLIP's tokenizer splits a text into before it looks for pairs to merge. */
+const words = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/giu
+
+/** Texts that hold special tokens, `!` among them (in 2.x), are not split by the pattern above. */
+const special = /!|<\|/
+
+/**
+ * Counts the tokens of many texts, start and end left out. Words are merged on their own, so each distinct word is encoded
+ * once: a caption costs a look-up for each word, some ten times less than encoding it.
+ */
+export function tokenCounter(tokenizer: ClipTokenizer): (text: string) => number {
+  const known = new Map<string, number>()
+  const countWord = (word: string): number => {
+    let count = known.get(word)
+    if (count === undefined) {
+      count = tokenizer.encode(word).length
+      known.set(word, count)
+    }
+    return count
+  }
+  return (text) => {
+    if (special.test(text)) return tokenizer.encode(text).length
+    return (text.normalize('NFC').match(words) ?? []).reduce((sum, word) => sum + countWord(word), 0)
+  }
+}
