@@ -18,6 +18,8 @@ const runs = 3
 
 interface Result {
   readonly seconds: number
+  /** Processor time of all threads: what counts on a machine that does other things too. */
+  readonly cpuSeconds: number
   /** Highest resident memory of the process, and what of it was there before. */
   readonly peakBytes: number
   readonly startBytes: number
@@ -52,12 +54,15 @@ async function open(path: string): Promise<Result> {
   const startBytes = process.memoryUsage().rss
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()
+  const cpuBefore = process.cpuUsage()
   const started = performance.now()
   const { entries } = await readMetadata(path)
   const seconds = (performance.now() - started) / 1000
+  const { user, system } = process.cpuUsage(cpuBefore)
   delay.disable()
   if (entries.size === 0) throw new Error('nothing was read')
-  return { seconds, startBytes, peakBytes: process.resourceUsage().maxRSS * 1024, longestMs: delay.max / 1e6 }
+  const peakBytes = process.resourceUsage().maxRSS * 1024
+  return { seconds, cpuSeconds: (user + system) / 1e6, startBytes, peakBytes, longestMs: delay.max / 1e6 }
 }
 
 function child(program: string, args: readonly string[]): Result {
@@ -72,11 +77,12 @@ const number = (value: number, digits: number, width: number): string => value.t
 function row(program: string, args: readonly string[]): string {
   const results = Array.from({ length: runs }, () => child(program, args))
   const seconds = Math.min(...results.map((result) => result.seconds))
+  const cpuSeconds = Math.min(...results.map((result) => result.cpuSeconds))
   const peak = Math.max(...results.map((result) => result.peakBytes)) / 2 ** 20
   const start = Math.max(...results.map((result) => result.startBytes)) / 2 ** 20
   const longest = Math.max(...results.map(({ longestMs }) => longestMs ?? Number.NaN))
   const wait = Number.isNaN(longest) ? '' : `${number(longest, 0, 9)} ms`
-  return `${number(seconds, 3, 8)} s ${number(peak, 0, 8)} MiB ${number(start, 0, 8)} MiB ${wait}`
+  return `${number(seconds, 3, 8)} s ${number(cpuSeconds, 3, 8)} s ${number(peak, 0, 8)} MiB ${number(start, 0, 8)} MiB ${wait}`
 }
 
 async function compare(python: string | undefined): Promise<void> {
@@ -84,7 +90,9 @@ async function compare(python: string | undefined): Promise<void> {
   const path = join(folder, 'metadata.json')
   const yardstick = join(packageRoot(), 'benchmarks', 'yardsticks', 'metadata.py')
   try {
-    console.log(`${'entries'.padStart(9)}  file MB  ${''.padEnd(11)}     open         peak   before it  longest turn`)
+    console.log(
+      `${'entries'.padStart(9)}  file MB  ${''.padEnd(11)}     open  processor         peak   before it  longest turn`,
+    )
     for (const count of counts) {
       await writeMetadata(path, makeEntries(count))
       const name = `${String(count).padStart(9)} ${number(statSync(path).size / 1e6, 1, 8)}  `
