@@ -1,9 +1,10 @@
 /** The commands that prepare training data. Each also has the name of the script that other trainers have for it. */
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { CliHost } from './host.ts'
 import type { MergeTextsCommandOptions } from './prepareTexts.ts'
+import type { ResizeImagesCommandOptions } from './resizeImages.ts'
 
-/** Adds `merge-captions-to-metadata`, `merge-dd-tags-to-metadata` and `clean-captions-and-tags`. */
+/** Adds `merge-captions-to-metadata`, `merge-dd-tags-to-metadata`, `clean-captions-and-tags` and `resize-images`. */
 export function addPrepareCommands(program: Command, host: CliHost, setExitCode: (code: number) => void): void {
   const merge = (name: string, field: 'caption' | 'tags', extension: string): Command =>
     program
@@ -40,5 +41,25 @@ export function addPrepareCommands(program: Command, host: CliHost, setExitCode:
     .action(async (paths: string[], options: { rules?: string; debug?: true }) => {
       const { cleanTextsCommand } = await import('./prepareTexts.ts')
       setExitCode(await cleanTextsCommand(paths, options, host))
+    })
+
+  program
+    .command('resize-images')
+    .alias('resize_images_to_resolution')
+    .description('Write smaller copies of the pictures of a folder, and copy its other files.')
+    .argument('<src_img_folder>', 'a folder of pictures')
+    .argument('<dst_img_folder>', 'a folder to be written')
+    .option('--max_resolution <list>', 'WxH,WxH,...: the largest areas', '512x512,384x384,256x256,128x128')
+    .option('--divisible_by <pixels>', 'crop both sides to multiples of this', '1')
+    .addOption(
+      new Option('--interpolation <method>', 'cubic is not available')
+        .choices(['area', 'cubic', 'lanczos4'])
+        .default('area'),
+    )
+    .option('--save_as_png', 'write PNG files; default: JPEG of quality 100')
+    .option('--copy_associated_files', "copy files of a picture's name, such as captions, with its new names")
+    .action(async (source: string, target: string, options: ResizeImagesCommandOptions) => {
+      const { resizeImagesCommand } = await import('./resizeImages.ts')
+      setExitCode(await resizeImagesCommand(source, target, options, host))
     })
 }

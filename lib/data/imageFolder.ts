@@ -47,7 +47,7 @@ async function readEntries(folder: string): Promise<Dirent[]> {
 }
 
 /** Whether an entry is a file, following links. */
-async function isFile(folder: string, entry: Dirent): Promise<boolean> {
+export async function isFile(folder: string, entry: Dirent): Promise<boolean> {
   if (!entry.isSymbolicLink()) return entry.isFile()
   return stat(join(folder, entry.name)).then(
     (target) => target.isFile(),

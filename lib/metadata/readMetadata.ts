@@ -14,7 +14,7 @@ export interface Metadata {
 /** Read and parsed at a time: a few milliseconds, after which other work of the process has its turn. */
 const PIECE_BYTES = 1 << 18
 /** A key and all that belongs to it. */
-const MOST_ENTRY_BYTES = 1 << 26
+const MOST_ENTRY_BYTES = 1 << 24
 /** Below the limit of a JavaScript Map, 2^24. */
 const MOST_ENTRIES = 16_000_000
 const SHOWN = 20
@@ -58,17 +58,18 @@ class MetadataReader {
     let held = Buffer.alloc(0)
     let pieceBytes = PIECE_BYTES
     for (let read = 0; ; ) {
-      const piece = await source.read(read, Math.min(pieceBytes, source.size - read))
+      const start = read - held.length
+      const room = MOST_ENTRY_BYTES - held.length
+      if (room === 0)
+        throw await this.#errorAt(start, `expected entries of less than ${MOST_ENTRY_BYTES} bytes, found a longer one`)
+      const piece = await source.read(read, Math.min(pieceBytes, room, source.size - read))
       read += piece.byteLength
       held = Buffer.concat([held, piece])
-      const start = read - held.length
       const used = await this.#readWindow(held, start, read === source.size)
       held = held.subarray(used)
       if (read === source.size) break
       // Most entries are small; one that is not gets windows that grow with it.
       pieceBytes = used > 0 ? PIECE_BYTES : pieceBytes * 2
-      if (held.length > MOST_ENTRY_BYTES)
-        throw await this.#errorAt(start, `expected entries of at most ${MOST_ENTRY_BYTES} bytes, found a longer one`)
     }
     this.#throwProblems()
     return { entries: this.#entries, warnings: this.#warnings() }
@@ -76,9 +77,9 @@ class MetadataReader {
 
   /** Reads as many members as the window holds whole. @returns how many bytes that were */
   async #readWindow(window: Buffer, start: number, isLast: boolean): Promise<number> {
-    let key = ''
-    const onRepeatedKey = (name: string): void =>
-      this.#noteRepeated(`${JSON.stringify(name)} of ${JSON.stringify(key)}`)
+    // Fields of one entry. An entry that the window cuts short is read again, and then they are counted.
+    let repeatedFields: string[] = []
+    const onRepeatedKey = (name: string): number => repeatedFields.push(name)
     const reader = new JsonReader(window, { isLast, onRepeatedKey }, this.#names)
     let used = 0
     try {
@@ -91,8 +92,10 @@ class MetadataReader {
         } else if (this.#isClosed(reader)) {
           this.#next = 'nothing'
         } else {
-          key = reader.readKey()
+          repeatedFields = []
+          const key = reader.readKey()
           this.#readEntry(key, reader)
+          for (const name of repeatedFields) this.#noteRepeated(`${JSON.stringify(name)} of ${JSON.stringify(key)}`)
           this.#next = 'more'
         }
       }

@@ -1,7 +1,6 @@
 /** Which pictures the preparation tools work on, and by which names. */
-import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { compareCodePoints, readFolder } from '../data/imageFolder.ts'
+import { isFile, readFolder } from '../data/imageFolder.ts'
 
 /** A picture of a folder. */
 export interface ToolImage {
@@ -31,31 +30,21 @@ export async function listToolImages(
   { recursive = false }: ToolImageOptions = {},
 ): Promise<ToolImage[]> {
   const start = tidyPath(folder)
-  const found: { readonly parts: readonly string[]; readonly image: ToolImage }[] = []
+  const found: ToolImage[] = []
+  // Entries come in the order of their names, and names are the parts of paths.
   const walk = async (parts: readonly string[]): Promise<void> => {
     const place = join(folder, ...parts)
     for (const entry of await readFolder(place)) {
-      const inner = [...parts, entry.name]
-      if (recursive && entry.isDirectory()) await walk(inner)
+      if (recursive && entry.isDirectory()) await walk([...parts, entry.name])
       const match = imageName.exec(entry.name)
-      if (match === null || !(await isFile(join(place, entry.name), entry))) continue
+      if (match === null || !(await isFile(place, entry))) continue
       // A name that is nothing but an extension is a name without one.
       const stem = match.groups!.stem || entry.name
-      const path = joinTidy(start, inner)
-      found.push({ parts: inner, image: { path, base: joinTidy(start, [...parts, stem]), stem } })
+      found.push({ path: joinTidy(start, [...parts, entry.name]), base: joinTidy(start, [...parts, stem]), stem })
     }
   }
   await walk([])
-  return found.sort((a, b) => compareParts(a.parts, b.parts)).map(({ image }) => image)
-}
-
-/** A link counts as what it leads to; a broken one is reported when it is read. */
-async function isFile(path: string, entry: { isFile(): boolean; isSymbolicLink(): boolean }): Promise<boolean> {
-  if (!entry.isSymbolicLink()) return entry.isFile()
-  return stat(path).then(
-    (target) => target.isFile(),
-    () => true,
-  )
+  return found
 }
 
 /** A path as `str(pathlib.Path(text))` gives it: without `.`, repeated slashes and one at the end; `..` stays. */
@@ -71,12 +60,4 @@ function joinTidy(start: string, parts: readonly string[]): string {
   const inner = parts.join('/')
   if (start === '.') return inner
   return start.endsWith('/') ? start + inner : `${start}/${inner}`
-}
-
-function compareParts(a: readonly string[], b: readonly string[]): number {
-  for (let i = 0; i < Math.min(a.length, b.length); i++) {
-    const order = compareCodePoints(a[i]!, b[i]!)
-    if (order !== 0) return order
-  }
-  return a.length - b.length
 }

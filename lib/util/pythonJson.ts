@@ -28,36 +28,58 @@ export interface PythonJsonLayout {
 
 /** Python's `json.dumps(value)`: a space after `,` and `:` on one line, other than printable ASCII escaped. */
 export function pythonJson(value: PythonJson, { indent, level = 0 }: PythonJsonLayout = {}): string {
-  if (value === null) return 'null'
-  if (typeof value === 'boolean' || typeof value === 'bigint') return String(value)
-  if (typeof value === 'string') return pythonJsonString(value)
-  if (typeof value === 'number') return Number.isInteger(value) ? BigInt(value).toString() : jsonFloat(value)
-  if (value instanceof PythonFloat) return jsonFloat(value.value)
-  const inner = { ...(indent !== undefined && { indent }), level: level + 1 }
-  const [open, close, items] = Array.isArray(value)
-    ? ['[', ']', value.map((item: PythonJson) => pythonJson(item, inner))]
-    : ['{', '}', members(value as Exclude<typeof value, readonly PythonJson[]>, inner)]
-  if (indent === undefined || items.length === 0) return open + items.join(', ') + close
-  const start = `\n${' '.repeat(indent * (level + 1))}`
-  return `${open}${start}${items.join(`,${start}`)}\n${' '.repeat(indent * level)}${close}`
+  return write(value, indent, level)
 }
 
-function members(
+function write(value: PythonJson, indent: number | undefined, level: number): string {
+  if (typeof value === 'string') return pythonJsonString(value)
+  if (value === null) return 'null'
+  if (typeof value === 'boolean' || typeof value === 'bigint') return String(value)
+  if (typeof value === 'number') return jsonNumber(value)
+  if (value instanceof PythonFloat) return jsonFloat(value.value)
+  const start = indent === undefined ? '' : `\n${' '.repeat(indent * (level + 1))}`
+  const between = indent === undefined ? ', ' : `,${start}`
+  let text = ''
+  if (Array.isArray(value)) {
+    for (const item of value as readonly PythonJson[])
+      text += `${text === '' ? start : between}${write(item, indent, level + 1)}`
+    return `[${text}${text === '' ? '' : endOf(indent, level)}]`
+  }
+  for (const [key, item] of membersOf(value as Exclude<typeof value, readonly PythonJson[]>))
+    text += `${text === '' ? start : between}${pythonJsonString(key)}: ${write(item, indent, level + 1)}`
+  return `{${text}${text === '' ? '' : endOf(indent, level)}}`
+}
+
+function membersOf(
   value: ReadonlyMap<string, PythonJson> | { readonly [key: string]: PythonJson },
-  layout: PythonJsonLayout,
-): string[] {
-  const entries: Iterable<[string, PythonJson]> = value instanceof Map ? value : Object.entries(value)
-  return Array.from(entries, ([key, item]) => `${pythonJsonString(key)}: ${pythonJson(item, layout)}`)
+): Iterable<[string, PythonJson]> {
+  return value instanceof Map ? value : Object.entries(value)
+}
+
+/** What stands before a closing bracket. */
+function endOf(indent: number | undefined, level: number): string {
+  return indent === undefined ? '' : `\n${' '.repeat(indent * level)}`
+}
+
+function jsonNumber(value: number): string {
+  if (Number.isSafeInteger(value)) return String(value)
+  return Number.isInteger(value) ? BigInt(value).toString() : jsonFloat(value)
 }
 
 function jsonFloat(value: number): string {
   return pythonFloatRepr(value).replace('inf', 'Infinity').replace('nan', 'NaN')
 }
 
+const notAscii = /[\u007f-\uffff]/
+
 /** A text as a JSON literal. */
 export function pythonJsonString(text: string): string {
-  return JSON.stringify(text).replace(
-    /[\u007f-\uffff]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
+  const literal = JSON.stringify(text)
+  return notAscii.test(literal) ? literal.replace(allNotAscii, escaped) : literal
+}
+
+const allNotAscii = new RegExp(notAscii, 'g')
+
+function escaped(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
 }

@@ -58,6 +58,8 @@ describe('readMetadata', () => {
     expect([...entries.keys()]).toEqual(['a', 'b'])
     expect(entries.get('a')!.tags).toBe('2')
     expect(warnings).toEqual([`${path}: keys that occur twice, of which the last counts: "x" of "b", "a"`])
+    const cut = await read(`{"a": {"x": 1, "x": 2, "caption": "${'x'.repeat(300_000)}"}}`)
+    expect(cut.warnings).toEqual([`${path}: keys that occur twice, of which the last counts: "x" of "a"`])
   })
 
   it('keeps names of object internals as plain keys', async () => {
@@ -77,6 +79,24 @@ describe('readMetadata', () => {
     expect(entries.size).toBe(20_002)
     expect(entries.get('long')!.caption).toBe(long)
     expect(entries.get('13579')!.caption).toBe('éé 13579')
+  })
+
+  it('gives other work its turns while it reads', async () => {
+    const entry = `{"caption": "${'word '.repeat(40)}"}`
+    await writeFile(path, `{${Array.from({ length: 10_000 }, (_, i) => `"${i}": ${entry}`).join(',')}}`)
+    let turns = 0
+    const timer = setInterval(() => turns++, 0)
+    await readMetadata(path)
+    clearInterval(timer)
+    // 2.2 MB are nine pieces.
+    expect(turns).toBeGreaterThan(3)
+  })
+
+  it('refuses an entry that no picture has', async () => {
+    const text = `{"a": {}, "b": {"caption": "${'x'.repeat(2 ** 24)}`
+    expect(await refusal(text)).toBe(
+      'not a metadata file: line 1, column 9: expected entries of less than 16777216 bytes, found a longer one',
+    )
   })
 
   it.each([

@@ -30,3 +30,11 @@ describe('looking at files and converting them', () => {
     expect([...files].filter((file) => file === 'lib/native/load.ts')).toEqual([])
   })
 })
+
+describe('preparing captions and tags', () => {
+  it('needs no addon', () => {
+    const files = loadedBy('lib/cli/prepareTexts.ts')
+    expect(files.size).toBeGreaterThan(15)
+    expect([...files].filter((file) => file === 'lib/native/load.ts')).toEqual([])
+  })
+})
