@@ -14,6 +14,7 @@ import { streamOf } from '../nn/init.ts'
 import { concatBatch } from '../ops/concatBatch.ts'
 import { scale } from '../ops/scale.ts'
 import type { OptimizerGroup } from '../optim/customOptimizer.ts'
+import type { Optimizer } from '../optim/optimizer.ts'
 import type { RateFunction } from '../optim/schedules/schedule.ts'
 import { type PromptSpec, readPromptFile } from '../preview/promptFile.ts'
 import { scope } from '../tensor/scope.ts'
@@ -199,7 +200,7 @@ class TrainNetworkSession {
       loraPlus: network.loraPlus ?? null,
     })
     this.#learningRate = makeSchedule(optimizerPlan, this.#plan.totalSteps)
-    const stepper = makeOptimizer(optimizerPlan, this.#groups)
+    const stepper = this.#makeOptimizer(optimizerPlan)
     this.#trainer = new Trainer({
       unet: models.unet,
       method: this.#method,
@@ -236,6 +237,16 @@ class TrainNetworkSession {
       () => this.#method.dispose(),
       () => models.dispose(),
     )
+  }
+
+  /** An optimizer that refuses its arguments leaves no network behind. */
+  #makeOptimizer(plan: OptimizerPlan): Optimizer {
+    try {
+      return makeOptimizer(plan, this.#groups)
+    } catch (error) {
+      this.#method.dispose()
+      throw error
+    }
   }
 
   dispose(): void {
