@@ -72,12 +72,14 @@ export const optimizerShapes = { matrix: [64, 72], conv: [8, 6, 3, 3], scalar: [
 const scales: Readonly<Record<number, number>> = { 4: 0, 8: 1e-12, 12: 1e4 }
 const steps = 20
 
+function startParameter(name: string, shape: readonly number[], bfloat16: boolean): OptimizerParameter {
+  const values = formulaValues(`optimizers/${name}/p`, { shape, kind: 'normal-like' })
+  const master = bfloat16 ? tensor(toBFloat16Bits(values), shape, { dtype: 'bfloat16' }) : tensor(values, shape)
+  return { name, master }
+}
+
 function startParameters(bfloat16 = false): OptimizerParameter[] {
-  return Object.entries(optimizerShapes).map(([name, shape]) => {
-    const values = formulaValues(`optimizers/${name}/p`, { shape, kind: 'normal-like' })
-    const master = bfloat16 ? tensor(toBFloat16Bits(values), shape, { dtype: 'bfloat16' }) : tensor(values, shape)
-    return { name, master }
-  })
+  return Object.entries(optimizerShapes).map(([name, shape]) => startParameter(name, shape, bfloat16))
 }
 
 function setGradients(params: readonly OptimizerParameter[], t: number, nan = false): void {
@@ -225,15 +227,11 @@ export function describeOptimizer(one: OptimizerCase): void {
     it('goes on from a saved state bit for bit', () => resumes(false))
     it('goes on bit for bit with bfloat16 parameters that are rounded by chance', () => resumes(true))
 
-    it('gives the same bits on 1 and 2 threads', async () => {
+    it.each([false, true])('gives the same bits on 1 and 2 threads, bfloat16 parameters: %s', async (bfloat16) => {
       const run = async (count: number): Promise<unknown> => {
         setThreadCount(count)
-        const shape = [200, 251]
-        const params = [
-          ...startParameters(),
-          { name: 'large', master: tensor(formulaValues('large', { shape, kind: 'normal-like' }), shape) },
-        ]
-        const optimizer = one.make([{ params }], settings)
+        const params = [...startParameters(bfloat16), startParameter('large', [200, 251], bfloat16)]
+        const optimizer = one.make([{ params }], bfloat16 ? chance : settings)
         for (let t = 1; t <= 3; t++) takeStep(optimizer, params, t)
         return allValues(optimizer, params)
       }
