@@ -26,7 +26,14 @@ import { encodePictures, LatentCache, pictureTensor } from './latents.ts'
 import { type DescribedModels, LoraOutput } from './loraOutput.ts'
 import { LoraMethod } from './methods/lora.ts'
 import { modelFacts } from './modelFacts.ts'
-import { expectNoProblems, makeOptimizer, makeSchedule, type OptimizerPlan, planOptimizer } from './optimizerPlan.ts'
+import {
+  expectNoProblems,
+  groupRateAdvice,
+  makeOptimizer,
+  makeSchedule,
+  type OptimizerPlan,
+  planOptimizer,
+} from './optimizerPlan.ts'
 import { loraParameterGroups } from './parameterGroups.ts'
 import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
 import { SkippedSteps } from './skippedSteps.ts'
@@ -152,7 +159,7 @@ class TrainNetworkSession {
   readonly #config: TrainNetworkConfig
   readonly #seed: number
   readonly #group: DatasetGroup
-  readonly #warnings: readonly string[]
+  readonly #warnings: string[]
   readonly #models: StableDiffusion
   readonly #method: LoraMethod
   readonly #trainer: Trainer
@@ -172,7 +179,7 @@ class TrainNetworkSession {
     this.#config = config
     this.#seed = seed
     this.#group = group
-    this.#warnings = warnings
+    this.#warnings = [...warnings]
     this.#models = models
     this.#plan = planSteps(group.batchesPerEpoch, training)
     models.unet.gradientCheckpointing = training.gradientCheckpointing
@@ -200,6 +207,7 @@ class TrainNetworkSession {
       loraPlus: network.loraPlus ?? null,
     })
     this.#learningRate = makeSchedule(optimizerPlan, this.#plan.totalSteps)
+    if (network.blockWeights || network.loraPlus) this.#warnings.push(...groupRateAdvice(optimizerPlan, this.#groups))
     const stepper = this.#makeOptimizer(optimizerPlan)
     this.#trainer = new Trainer({
       unet: models.unet,
