@@ -1,65 +1,89 @@
 /**
  * `npm run bench -- optimizers [names]`: one step of each optimizer over 100 million parameters in the sizes of Stable Diffusion 1's
- * U-Net, in GB/s and as a share of what a copy reaches on this machine in the same run. benchmarks/yardsticks/optimizers.py
+ * U-Net, in GB/s and as a share of what a copy reaches on this machine in the same run; bytes of states and of traffic are for each
+ * parameter. benchmarks/yardsticks/optimizers.py
  * measures PyTorch and bitsandbytes on the same sizes.
  */
 import { copyInto } from '../lib/ops/accumulate.ts'
 import * as optim from '../lib/optim/index.ts'
 import type { Optimizer, OptimizerParameter, ParameterGroup } from '../lib/optim/optimizer.ts'
 import { full, randomNormal } from '../lib/tensor/create.ts'
+import { itemSize } from '../lib/tensor/dtype.ts'
 import { cpuTarget, threadCount } from '../lib/tensor/runtime.ts'
+import type { Shape } from '../lib/tensor/shape.ts'
 import { settle } from './harness.ts'
 
-/** Elements and how many tensors have them: a ninth of the U-Net, kind by kind. */
-const sizes: readonly (readonly [elements: number, count: number])[] = [
-  [2560 * 1280 * 9, 1],
-  [1280 * 1280 * 9, 2],
-  [1280 * 10240, 1],
-  [5120 * 1280, 1],
-  [1280 * 1280, 5],
-  [640 * 640 * 9, 2],
-  [640 * 5120, 1],
-  [640 * 640, 5],
-  [320 * 320 * 9, 2],
-  [320 * 2560, 1],
-  [320 * 320, 5],
-  [2560, 10],
-  [1280, 10],
-  [640, 10],
-  [320, 10],
+/** Shapes and how many tensors have them: a ninth of the U-Net, kind by kind. */
+const shapes: readonly (readonly [shape: Shape, count: number])[] = [
+  [[1280, 3, 3, 2560], 1],
+  [[1280, 3, 3, 1280], 2],
+  [[10240, 1280], 1],
+  [[1280, 5120], 1],
+  [[1280, 1280], 5],
+  [[640, 3, 3, 640], 2],
+  [[5120, 640], 1],
+  [[640, 640], 5],
+  [[320, 3, 3, 320], 2],
+  [[2560, 320], 1],
+  [[320, 320], 5],
+  [[2560], 10],
+  [[1280], 10],
+  [[640], 10],
+  [[320], 10],
 ]
 
 type Groups = readonly ParameterGroup<object>[]
-/** With the bytes of state that a step reads and writes for each parameter. */
-const optimizers: readonly (readonly [name: string, stateBytes: number, make: (groups: Groups) => Optimizer])[] = [
-  ['AdamW', 8, (groups) => new optim.AdamW(groups)],
-  ['AdamW amsgrad', 12, (groups) => new optim.AdamW(groups, { amsgrad: true })],
-  ['AdamW8bit', 2.03, (groups) => new optim.AdamW8bit(groups)],
-  ['PagedAdamW8bit', 2.03, (groups) => new optim.PagedAdamW8bit(groups)],
-  ['PagedAdamW8bit paged out', 2.03, (groups) => new optim.PagedAdamW8bit(groups, { residentBytes: 0 })],
-  ['Adam', 8, (groups) => new optim.Adam(groups)],
-  ['Lion', 4, (groups) => new optim.Lion(groups)],
-  ['Lion8bit', 1.02, (groups) => new optim.Lion8bit(groups)],
-  ['SGD', 0, (groups) => new optim.SGD(groups)],
-  ['SGDNesterov', 4, (groups) => new optim.SGDNesterov(groups)],
-  ['SGDNesterov8bit', 1.02, (groups) => new optim.SGDNesterov8bit(groups)],
-  ['AdEMAMix', 12, (groups) => new optim.AdEMAMix(groups)],
-  ['AdEMAMix8bit', 3.05, (groups) => new optim.AdEMAMix8bit(groups)],
-  ['NAdam', 8, (groups) => new optim.NAdam(groups)],
-  ['RAdam', 8, (groups) => new optim.RAdam(groups)],
-  ['Adamax', 8, (groups) => new optim.Adamax(groups)],
-  ['Adagrad', 4, (groups) => new optim.Adagrad(groups)],
-  ['Adadelta', 8, (groups) => new optim.Adadelta(groups)],
-  ['RMSprop', 4, (groups) => new optim.RMSprop(groups)],
-  ['Rprop', 8, (groups) => new optim.Rprop(groups)],
-  ['ASGD', 4, (groups) => new optim.ASGD(groups)],
-  ['AdamWScheduleFree', 8, (groups) => new optim.AdamWScheduleFree(groups)],
-  ['SGDScheduleFree', 4, (groups) => new optim.SGDScheduleFree(groups)],
+type Row = readonly [name: string, make: (groups: Groups) => Optimizer, traffic?: number]
+
+/**
+ * With the bytes for each parameter that go to and from memory; without them, what a step cannot do without: parameter and gradient
+ * are read, the parameter is written, states are both. Learning-rate-free methods take two passes (native/ops/adaptive_step).
+ */
+const optimizers: readonly Row[] = [
+  ['AdamW', (groups) => new optim.AdamW(groups)],
+  ['AdamW amsgrad', (groups) => new optim.AdamW(groups, { amsgrad: true })],
+  ['AdamW8bit', (groups) => new optim.AdamW8bit(groups)],
+  ['PagedAdamW8bit', (groups) => new optim.PagedAdamW8bit(groups)],
+  ['PagedAdamW8bit paged out', (groups) => new optim.PagedAdamW8bit(groups, { residentBytes: 0 })],
+  ['Adam', (groups) => new optim.Adam(groups)],
+  ['Lion', (groups) => new optim.Lion(groups)],
+  ['Lion8bit', (groups) => new optim.Lion8bit(groups)],
+  ['SGD', (groups) => new optim.SGD(groups)],
+  ['SGDNesterov', (groups) => new optim.SGDNesterov(groups)],
+  ['SGDNesterov8bit', (groups) => new optim.SGDNesterov8bit(groups)],
+  ['AdEMAMix', (groups) => new optim.AdEMAMix(groups)],
+  ['AdEMAMix8bit', (groups) => new optim.AdEMAMix8bit(groups)],
+  ['NAdam', (groups) => new optim.NAdam(groups)],
+  ['RAdam', (groups) => new optim.RAdam(groups)],
+  ['Adamax', (groups) => new optim.Adamax(groups)],
+  ['Adagrad', (groups) => new optim.Adagrad(groups)],
+  ['Adadelta', (groups) => new optim.Adadelta(groups)],
+  ['RMSprop', (groups) => new optim.RMSprop(groups)],
+  ['Rprop', (groups) => new optim.Rprop(groups)],
+  ['ASGD', (groups) => new optim.ASGD(groups)],
+  ['AdamWScheduleFree', (groups) => new optim.AdamWScheduleFree(groups)],
+  ['RAdamScheduleFree', (groups) => new optim.RAdamScheduleFree(groups)],
+  ['SGDScheduleFree', (groups) => new optim.SGDScheduleFree(groups)],
+  ['DAdaptAdam', (groups) => new optim.DAdaptAdam(groups), 44],
+  ['DAdaptAdamPreprint', (groups) => new optim.DAdaptAdamPreprint(groups), 44],
+  ['DAdaptAdaGrad', (groups) => new optim.DAdaptAdaGrad(groups), 40],
+  ['DAdaptAdan', (groups) => new optim.DAdaptAdan(groups), 68],
+  ['DAdaptAdanIP', (groups) => new optim.DAdaptAdanIP(groups), 68],
+  ['DAdaptLion', (groups) => new optim.DAdaptLion(groups)],
+  ['DAdaptSGD', (groups) => new optim.DAdaptSGD(groups), 28],
+  ['Prodigy', (groups) => new optim.Prodigy(groups), 52],
+  ['AdaFactor', (groups) => new optim.AdaFactor(groups)],
+  ['AdaFactor flatten_conv', (groups) => new optim.AdaFactor(groups, { flattenConv: true })],
+  ['CAME', (groups) => new optim.Came(groups)],
+  ['StableAdamW', (groups) => new optim.StableAdamW(groups)],
+  ['Muon', (groups) => new optim.Muon(groups)],
 ]
 
+/** Slow ones are repeated less often. */
 async function bestMs(run: () => void, times = 7): Promise<number> {
   let best = Number.POSITIVE_INFINITY
-  for (let i = 0; i < times; i++) {
+  const started = performance.now()
+  for (let i = 0; i < times && (i < 2 || performance.now() - started < 10_000); i++) {
     const before = performance.now()
     run()
     await settle()
@@ -79,27 +103,42 @@ async function copyBandwidth(): Promise<number> {
 }
 
 const words = process.argv.slice(2).map((word) => word.toLowerCase())
-const params: OptimizerParameter[] = sizes.flatMap(([elements, count]) =>
+const params: OptimizerParameter[] = shapes.flatMap(([shape, count]) =>
   Array.from({ length: count }, (_, i) => ({
-    name: `${elements}/${i}`,
-    master: randomNormal([elements], { seed: elements, stream: i }),
+    name: `${shape}/${i}`,
+    master: randomNormal(shape, { seed: 1, stream: 100 * shape[0]! * shape.length + i }),
   })),
 )
-for (const { master } of params) master.grad = randomNormal(master.shape, { seed: 1, stream: master.size })
+for (const [i, { master }] of params.entries()) master.grad = randomNormal(master.shape, { seed: 2, stream: i })
 const total = params.reduce((sum, { master }) => sum + master.size, 0)
+
+/** Of the states, for each parameter. */
+function stateBytes(optimizer: Optimizer): number {
+  const tensors = [...optimizer.state().tensors.values()]
+  return tensors.reduce((sum, { size, dtype }) => sum + size * itemSize[dtype], 0) / total
+}
 
 const bandwidth = await copyBandwidth()
 console.log(
   `${(total / 1e6).toFixed(0)} M parameters in ${params.length} tensors, ${threadCount()} threads, ${cpuTarget()}`,
 )
 console.log(`copy: ${bandwidth.toFixed(1)} GB/s\n`)
-console.log(`${'optimizer'.padEnd(26)}${'ms'.padStart(9)}${'GB/s'.padStart(8)}${'of copy'.padStart(9)}`)
-for (const [name, stateBytes, make] of optimizers) {
+const heads = ['ms', 'states', 'bytes', 'GB/s', 'of copy']
+console.log(`${'optimizer'.padEnd(26)}${heads.map((head) => head.padStart(9)).join('')}`)
+for (const [name, make, traffic] of optimizers) {
   if (!words.every((word) => name.toLowerCase().includes(word))) continue
   const optimizer = make([{ params }])
   const ms = await bestMs(() => optimizer.step({ learningRates: [1e-6] }))
+  const states = stateBytes(optimizer)
   optimizer.dispose()
-  const gbs = (total * (12 + 2 * stateBytes)) / ms / 1e6
-  const share = `${((100 * gbs) / bandwidth).toFixed(0)} %`
-  console.log(`${name.padEnd(26)}${ms.toFixed(1).padStart(9)}${gbs.toFixed(1).padStart(8)}${share.padStart(9)}`)
+  const bytes = traffic ?? 12 + 2 * states
+  const gbs = (total * bytes) / ms / 1e6
+  const cells = [
+    ms.toFixed(1),
+    states.toFixed(2),
+    bytes.toFixed(2),
+    gbs.toFixed(1),
+    `${((100 * gbs) / bandwidth).toFixed(0)} %`,
+  ]
+  console.log(`${name.padEnd(26)}${cells.map((cell) => cell.padStart(9)).join('')}`)
 }

@@ -33,10 +33,14 @@ const limits = { given: 0.9, relative: 0.9, scheduleFree: 0.9, estimated: 0.97 }
 const asked = process.argv.slice(2).map((name) => name.toLowerCase())
 const failed: string[] = []
 console.log(`${'optimizer'.padEnd(20)}${['rate', 'first', 'last', 'limit'].map((word) => word.padStart(10)).join('')}`)
-for (const { name, rates: kind } of optimizerTable) {
+for (const { name, rates: kind, arguments: known } of optimizerTable) {
   if (asked.length > 0 && !asked.includes(name.toLowerCase())) continue
   const learningRate = rates[name] ?? (kind === 'estimated' ? 1 : 1e-3)
-  const settings = kind === 'relative' ? { relative_step: false, scale_parameter: false } : {}
+  const settings = {
+    ...(kind === 'relative' ? { relative_step: false, scale_parameter: false } : {}),
+    // The tensors are so small that their states would be float32.
+    ...(known.some((argument) => argument.name === 'min_8bit_size') ? { min_8bit_size: 0 } : {}),
+  }
   const training = await startTinyTraining({
     makeOptimizer: (params) => createOptimizer(name, [{ name: 'unet', params, learningRate }], settings),
   })

@@ -291,6 +291,8 @@ export interface Addon {
     slice: number,
     scalars: Handle,
     clip: MaybeHandle,
+    stochasticRounding: boolean,
+    seed: bigint,
   ): void
   /**
    * One step for all parameters, in place. States lie parameter by parameter; `axes` are four for each; `rows` chooses each
@@ -308,6 +310,8 @@ export interface Addon {
     rateIndex: readonly number[],
     rates: MaybeHandle,
     clip: MaybeHandle,
+    stochasticRounding: boolean,
+    seed: bigint,
   ): void
   /** One step for all matrices, in place: two sizes and five numbers for each, as native/ops/muon_step/muon_step.h names them. */
   muonStep(
@@ -320,6 +324,8 @@ export interface Addon {
     steps: number,
     half: boolean,
     clip: MaybeHandle,
+    stochasticRounding: boolean,
+    seed: bigint,
   ): void
   resizeImage(image: Handle, height: number, width: number, method: string): Handle
   shiftHue(image: Handle, shift: number): Handle

@@ -33,7 +33,7 @@ export type AdaptiveRule = keyof typeof adaptiveRuleStates
 
 /** One parameter, its gradient and what the optimizer keeps for it. */
 export interface AdaptiveSlot {
-  /** float32, changed in place. */
+  /** float32 or bfloat16, changed in place. */
   readonly param: Tensor
   /** float32, the shape of `param`. */
   readonly gradient: Tensor
@@ -113,12 +113,18 @@ export async function readAdaptiveScalars(scalars: Tensor): Promise<AdaptiveScal
   return { d, dMax, weighted, k, firstNorm, sksq, skl1, denominator } as AdaptiveScalars
 }
 
+export interface AdaptiveStepOptions {
+  /** What `gradientNorm` returned. Gradients are scaled by its factor; when its norm is not finite nothing is changed. */
+  readonly clip?: Tensor | null
+  /** Round bfloat16 parameters up or down by chance, without bias; the seed must differ from step to step. Default: to nearest. */
+  readonly roundingSeed?: bigint | undefined
+}
+
 /**
  * One step of a learning-rate-free optimizer for all parameters in one native call: two passes over memory, and between them the
  * estimate of the step size, which stays on the device. Steps whose gradients have been zero so far change no parameter and do not
  * count.
  * @param scalars what `adaptiveScalars` made, changed in place
- * @param options.clip what `gradientNorm` returned: gradients are scaled by its factor; when its norm is not finite nothing is changed
  * @throws ArgumentError when a slot's tensors do not fit together
  */
 export function adaptiveStep(
@@ -127,11 +133,11 @@ export function adaptiveStep(
   groups: readonly AdaptiveGroup[],
   settings: AdaptiveSettings,
   scalars: Tensor,
-  { clip = null }: { readonly clip?: Tensor | null } = {},
+  { clip = null, roundingSeed }: AdaptiveStepOptions = {},
 ): void {
   const op = 'adaptiveStep'
   for (const { param, gradient, states, row } of slots) {
-    expectDType(op, 'param', param, 'float32')
+    if (param.dtype !== 'bfloat16') expectDType(op, 'param', param, 'float32')
     expectDType(op, 'gradient', gradient, 'float32')
     expectShape(op, 'gradient', gradient, param.shape)
     if (states.length !== adaptiveRuleStates[rule])
@@ -158,5 +164,7 @@ export function adaptiveStep(
     sliceP,
     scalars.handle,
     clip?.handle ?? null,
+    roundingSeed !== undefined,
+    roundingSeed ?? 0n,
   )
 }

@@ -6,7 +6,7 @@ import { expectDType, expectShape } from './check.ts'
 
 /** One matrix, its gradient and its momentum. */
 export interface MuonSlot {
-  /** float32, changed in place; a tensor of any shape is a matrix of its first axis by all others. */
+  /** float32 or bfloat16, changed in place; a tensor of any shape is a matrix of its first axis by all others. */
   readonly param: Tensor
   /** float32, the shape of `param`. */
   readonly gradient: Tensor
@@ -31,6 +31,8 @@ export interface MuonStepOptions {
   readonly half?: boolean
   /** What `gradientNorm` returned. Gradients are scaled by its factor; when its norm is not finite nothing is changed. */
   readonly clip?: Tensor | null
+  /** Round bfloat16 parameters up or down by chance, without bias; the seed must differ from step to step. Default: to nearest. */
+  readonly roundingSeed?: bigint | undefined
 }
 
 /**
@@ -39,14 +41,14 @@ export interface MuonStepOptions {
  */
 export function muonStep(
   slots: readonly MuonSlot[],
-  { steps = 5, half = false, clip = null }: MuonStepOptions = {},
+  { steps = 5, half = false, clip = null, roundingSeed }: MuonStepOptions = {},
 ): void {
   const op = 'muonStep'
   for (const { param, gradient, momentum } of slots) {
     if (param.rank < 2 || param.size === 0)
       throw new ArgumentError(op, 'param', 'a matrix, or a tensor of more axes', String(param))
     for (const [name, x] of Object.entries({ param, gradient, momentum })) {
-      expectDType(op, name, x, 'float32')
+      if (x !== param || x.dtype !== 'bfloat16') expectDType(op, name, x, 'float32')
       expectShape(op, name, x, param.shape)
     }
   }
@@ -61,5 +63,7 @@ export function muonStep(
     steps,
     half,
     clip?.handle ?? null,
+    roundingSeed !== undefined,
+    roundingSeed ?? 0n,
   )
 }

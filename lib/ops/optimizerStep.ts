@@ -63,7 +63,7 @@ export interface OptimizerStepOptions {
   /** Where a gradient is not finite, clear the states of that element and leave the parameter alone. Default false. */
   readonly skipInvalid?: boolean
   /** Round bfloat16 parameters up or down by chance, without bias; the seed must differ from step to step. Default: to nearest. */
-  readonly roundingSeed?: bigint
+  readonly roundingSeed?: bigint | undefined
 }
 
 /**

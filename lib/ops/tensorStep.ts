@@ -20,7 +20,7 @@ const maxConstants = 12
 
 /** One parameter, its gradient and what the optimizer keeps for it. */
 export interface TensorSlot {
-  /** float32, changed in place. */
+  /** float32 or bfloat16, changed in place. */
   readonly param: Tensor
   /** float32, the shape of `param`. */
   readonly gradient: Tensor
@@ -41,6 +41,8 @@ export interface TensorStepOptions {
   readonly clip?: Tensor | null
   /** float32; receives learning rates. */
   readonly rates?: Tensor | null
+  /** Round bfloat16 parameters up or down by chance, without bias; the seed must differ from step to step. Default: to nearest. */
+  readonly roundingSeed?: bigint | undefined
 }
 
 /**
@@ -52,11 +54,11 @@ export function tensorStep(
   rule: TensorRule,
   slots: readonly TensorSlot[],
   rows: readonly (readonly number[])[],
-  { clip = null, rates = null }: TensorStepOptions = {},
+  { clip = null, rates = null, roundingSeed }: TensorStepOptions = {},
 ): void {
   const op = 'tensorStep'
   for (const { param, gradient, states, row } of slots) {
-    expectDType(op, 'param', param, 'float32')
+    if (param.dtype !== 'bfloat16') expectDType(op, 'param', param, 'float32')
     expectDType(op, 'gradient', gradient, 'float32')
     expectShape(op, 'gradient', gradient, param.shape)
     if (states.length !== tensorRuleStates[rule])
@@ -76,5 +78,7 @@ export function tensorStep(
     slots.map((slot) => slot.rateIndex ?? -1),
     rates?.handle ?? null,
     clip?.handle ?? null,
+    roundingSeed !== undefined,
+    roundingSeed ?? 0n,
   )
 }

@@ -1,6 +1,7 @@
 import { type EightBitSettings, eightBit, float32Rest } from './eightBit.ts'
 import type { ParameterGroup } from './optimizer.ts'
-import { type OptimizerSettings, type RoundingSettings, type RuleDefinition, RuleOptimizer } from './ruleOptimizer.ts'
+import type { OptimizerSettings, RoundingSettings } from './optimizerBase.ts'
+import { type RuleDefinition, RuleOptimizer } from './ruleOptimizer.ts'
 import { expectAtLeastZero, expectBetas } from './settings.ts'
 
 export interface AdEMAMixSettings extends OptimizerSettings {

@@ -1,7 +1,7 @@
 import { ArgumentError } from '../util/errors.ts'
 import { factoredAxes, factoredShapes } from './fileAxes.ts'
 import type { ParameterGroup } from './optimizer.ts'
-import type { OptimizerSettings } from './ruleOptimizer.ts'
+import type { OptimizerSettings, RoundingSettings } from './optimizerBase.ts'
 import { expectAtLeastZero, expectBetas } from './settings.ts'
 import { type TensorDefinition, TensorOptimizer } from './tensorOptimizer.ts'
 
@@ -84,7 +84,10 @@ export const adaFactorDefinition: TensorDefinition<AdaFactorSettings> = {
  * means of each row and column over the last two axes that a parameter has in files.
  */
 export class AdaFactor extends TensorOptimizer<AdaFactorSettings> {
-  constructor(groups: readonly ParameterGroup<AdaFactorSettings>[], settings: Partial<AdaFactorSettings> = {}) {
+  constructor(
+    groups: readonly ParameterGroup<AdaFactorSettings>[],
+    settings: Partial<AdaFactorSettings> & RoundingSettings = {},
+  ) {
     super(adaFactorDefinition, groups, settings)
   }
 

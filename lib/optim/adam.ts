@@ -1,6 +1,7 @@
 import { type AdamWSettings, adamWDefaults, adamWDefinition } from './adamW.ts'
 import type { ParameterGroup } from './optimizer.ts'
-import { type RoundingSettings, type RuleDefinition, RuleOptimizer } from './ruleOptimizer.ts'
+import type { RoundingSettings } from './optimizerBase.ts'
+import { type RuleDefinition, RuleOptimizer } from './ruleOptimizer.ts'
 
 /** AdamW's, but the weight decay is added to the gradient and its default is 0. */
 export type AdamSettings = AdamWSettings

@@ -1,7 +1,8 @@
 import { type AdamWSettings, adamWDefinition } from './adamW.ts'
 import { type EightBitSettings, eightBit, float32Rest } from './eightBit.ts'
 import type { ParameterGroup } from './optimizer.ts'
-import { type RoundingSettings, type RuleDefinition, RuleOptimizer } from './ruleOptimizer.ts'
+import type { RoundingSettings } from './optimizerBase.ts'
+import { type RuleDefinition, RuleOptimizer } from './ruleOptimizer.ts'
 
 export type AdamW8bitSettings = AdamWSettings & EightBitSettings
 

@@ -14,20 +14,17 @@ import { full } from '../tensor/create.ts'
 import { keep } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
+import type { OptimizerParameter, OptimizerState, ParameterGroup, StepOptions } from './optimizer.ts'
 import {
-  expectLearningRates,
-  expectUniqueNames,
-  gradientOf,
-  type Optimizer,
-  type OptimizerParameter,
-  type OptimizerState,
-  type ParameterGroup,
-  type StepOptions,
-} from './optimizer.ts'
-import { expectStored } from './optimizerState.ts'
-import { expectFloat32Master, expectStateOf, expectStepsOf, zeroGradients } from './parameterSlots.ts'
-import type { OptimizerSettings } from './ruleOptimizer.ts'
-import { expectAtLeastZero, expectKnownSettings, expectPositive } from './settings.ts'
+  type BaseDefinition,
+  type DueSlot,
+  OptimizerBase,
+  type OptimizerSettings,
+  type RoundingSettings,
+  type StepFacts,
+} from './optimizerBase.ts'
+import type { MomentTensors } from './optimizerState.ts'
+import { expectAtLeastZero, expectPositive } from './settings.ts'
 
 /** What every learning-rate-free optimizer's settings have. */
 export interface AdaptiveOptimizerSettings extends OptimizerSettings {
@@ -54,14 +51,9 @@ export interface GrowthSettings {
   readonly growthRate: number
 }
 
-/** An optimizer that finds its step size, as data. */
-export interface AdaptiveDefinition<Settings extends AdaptiveOptimizerSettings> {
-  /** In messages and state files. */
-  readonly name: string
+/** An optimizer that finds its step size, as data; `check` is about the settings that are its own. */
+export interface AdaptiveDefinition<Settings extends AdaptiveOptimizerSettings> extends BaseDefinition<Settings> {
   readonly rule: AdaptiveRule
-  readonly defaults: Settings
-  /** @throws ArgumentError for settings out of range that are this optimizer's own */
-  check(op: string, settings: Settings): void
   /** What each state of the rule starts from; null for one that these settings do without. Default: zero each. */
   states?(settings: Settings): readonly (number | null)[]
   /** The rule's numbers. */
@@ -70,15 +62,8 @@ export interface AdaptiveDefinition<Settings extends AdaptiveOptimizerSettings> 
   readonly stepsAtRateZero?: boolean
 }
 
-interface Slot {
-  readonly parameter: OptimizerParameter
-  readonly group: number
-  readonly states: readonly (Tensor | null)[]
-  step: number
-}
-
 /** Settings that groups may have of their own. */
-const ofGroups = ['learningRate', 'weightDecay', 'eps', 'params', 'name']
+const ofGroups = ['learningRate', 'weightDecay', 'eps']
 const scalarsKey = 'scalars'
 const unset: AdaptiveSettings = {
   learningRate: 0,
@@ -96,15 +81,11 @@ const unset: AdaptiveSettings = {
   sliceP: 1,
 }
 
+type AnySettings = AdaptiveOptimizerSettings & Partial<EpsSettings & GrowthSettings>
+
 /** Steps every parameter with the step size it finds itself, in one native call. The base of the D-Adaptation family and Prodigy. */
-export class AdaptiveOptimizer<Settings extends AdaptiveOptimizerSettings & Partial<EpsSettings & GrowthSettings>>
-  implements Optimizer
-{
-  readonly name: string
-  readonly learningRates: readonly number[]
+export class AdaptiveOptimizer<Settings extends AnySettings> extends OptimizerBase<Settings> {
   readonly #definition: AdaptiveDefinition<Settings>
-  readonly #groups: readonly Settings[]
-  readonly #slots: readonly Slot[]
   readonly #settings: AdaptiveSettings
   readonly #scalars: Tensor
   #lastRates: readonly number[]
@@ -112,62 +93,50 @@ export class AdaptiveOptimizer<Settings extends AdaptiveOptimizerSettings & Part
   constructor(
     definition: AdaptiveDefinition<Settings>,
     groups: readonly ParameterGroup<Settings>[],
-    settings: Partial<Settings> = {},
+    settings: Partial<Settings> & RoundingSettings = {},
   ) {
-    this.name = definition.name
-    this.#definition = definition
-    const known = Object.keys(definition.defaults)
-    expectKnownSettings(this.name, settings, known)
-    for (const group of groups) {
-      expectKnownSettings(this.name, group, [...known, 'params', 'name'])
-      for (const key of Object.keys(group))
-        if (!ofGroups.includes(key))
-          throw new ArgumentError(
-            this.name,
-            key,
-            'one for all groups, since they share their step size',
-            'one of a group',
-          )
+    expectShared(definition, groups)
+    const check = (op: string, group: Settings): void => {
+      checkGroup(op, group)
+      definition.check(op, group)
     }
-    expectUniqueNames(this.name, groups)
-    this.#groups = groups.map(({ params: _, ...group }) => ({ ...definition.defaults, ...settings, ...group }))
-    for (const group of this.#groups) this.#checkGroup(group)
-    this.learningRates = this.#groups.map((group) => group.learningRate)
+    super({ ...definition, check }, groups, settings, {
+      start: (parameter, group) => startMoments(definition, parameter, group),
+    })
+    this.#definition = definition
     this.#lastRates = this.learningRates
-    expectLearningRates(this.name, this.learningRates, groups.length)
-    for (const { params } of groups) for (const parameter of params) expectFloat32Master(this.name, parameter)
-    const { d0, growthRate = Number.POSITIVE_INFINITY } = this.#groups[0]!
-    this.#settings = { ...unset, d0, growthRate, ...definition.numbers(this.#groups[0]!) }
-    this.#slots = groups.flatMap(({ params }, group) => params.map((parameter) => this.#makeSlot(parameter, group)))
+    const { d0, growthRate = Number.POSITIVE_INFINITY } = this.groups[0]!
+    this.#settings = { ...unset, d0, growthRate, ...definition.numbers(this.groups[0]!) }
     this.#scalars = keep(adaptiveScalars(d0))
   }
 
-  parameters(): readonly OptimizerParameter[] {
-    return this.#slots.map(({ parameter }) => parameter)
+  override step(options: StepOptions = {}): void {
+    super.step(options)
+    this.#lastRates = options.learningRates ?? this.learningRates
   }
 
-  gradients(): readonly Tensor[] {
-    return this.#slots.flatMap(({ parameter }) => gradientOf(parameter) ?? [])
-  }
-
-  step({ learningRates = this.learningRates, clip = null }: StepOptions = {}): void {
-    expectLearningRates(this.name, learningRates, this.#groups.length)
-    this.#lastRates = learningRates
+  protected override moves(group: number, learningRates: readonly number[]): boolean {
     const largest = Math.max(...learningRates)
-    if (largest === 0 && !this.#definition.stepsAtRateZero) return
-    const groups = this.#groups.map(({ weightDecay, eps = 1 }, i): AdaptiveGroup => {
+    return largest === 0 ? this.#definition.stepsAtRateZero === true : learningRates[group]! / largest > 0
+  }
+
+  protected override take(due: readonly DueSlot<Settings>[], facts: StepFacts, learningRates: readonly number[]): void {
+    const largest = Math.max(...learningRates)
+    const groups = this.groups.map(({ weightDecay, eps = 1 }, i): AdaptiveGroup => {
       return { factor: largest === 0 ? 1 : learningRates[i]! / largest, weightDecay, eps }
     })
-    const slots = this.#slots.flatMap((slot): AdaptiveSlot[] => {
-      const gradient = gradientOf(slot.parameter)
-      if (gradient === null || groups[slot.group]!.factor === 0) return []
+    const slots = due.map(({ slot, gradient, states, t }): AdaptiveSlot => {
       const { master, copy = null } = slot.parameter
-      const fresh = slot.step++ === 0
-      return [{ param: master, gradient, states: slot.states, copy, row: slot.group, fresh }]
+      return { param: master, gradient, states, copy, row: slot.group, fresh: t === 1 }
     })
-    if (slots.length === 0) return
-    const settings = { ...this.#settings, learningRate: largest }
-    adaptiveStep(this.#definition.rule, slots, groups, settings, this.#scalars, { clip })
+    adaptiveStep(
+      this.#definition.rule,
+      slots,
+      groups,
+      { ...this.#settings, learningRate: largest },
+      this.#scalars,
+      facts,
+    )
   }
 
   /** What the steps enqueued so far have found out. */
@@ -182,21 +151,12 @@ export class AdaptiveOptimizer<Settings extends AdaptiveOptimizerSettings & Part
     return rates.map((rate) => d * rate)
   }
 
-  zeroGrad(): void {
-    zeroGradients(this.parameters())
+  override state(): OptimizerState {
+    const state = super.state()
+    return { ...state, tensors: new Map([[scalarsKey, this.#scalars], ...state.tensors]) }
   }
 
-  state(): OptimizerState {
-    const steps: Record<string, number> = {}
-    const tensors = new Map([[scalarsKey, this.#scalars]])
-    for (const { parameter, step } of this.#slots) steps[parameter.name] = step
-    for (const [key, state] of this.#namedStates()) tensors.set(key, state)
-    return { optimizer: this.name, steps, tensors }
-  }
-
-  loadState(state: OptimizerState): void {
-    const { steps, tensors } = state
-    expectStateOf(this.name, state, this.parameters())
+  protected override expectRest({ tensors }: OptimizerState): () => void {
     const scalars = tensors.get(scalarsKey)
     if (scalars?.dtype !== 'int64' || scalars.size !== this.#scalars.size)
       throw new ArgumentError(
@@ -205,42 +165,41 @@ export class AdaptiveOptimizer<Settings extends AdaptiveOptimizerSettings & Part
         `with ${scalarsKey} as int64 [${this.#scalars.size}]`,
         scalars ? String(scalars) : 'a state without them',
       )
-    const ours = this.#namedStates()
-    for (const [key, tensor] of ours) expectStored(this.name, tensors, key, tensor)
-    expectStepsOf(this.name, state, this.parameters())
-    for (const [key, tensor] of ours) copyInto(tensor, tensors.get(key)!)
-    copyInto(this.#scalars, scalars)
-    for (const slot of this.#slots) slot.step = steps[slot.parameter.name]!
+    return () => copyInto(this.#scalars, scalars)
   }
 
-  dispose(): void {
+  override dispose(): void {
+    super.dispose()
     this.#scalars.dispose()
-    for (const { states } of this.#slots) for (const state of states) state?.dispose()
   }
+}
 
-  #namedStates(): readonly (readonly [string, Tensor])[] {
-    return this.#slots.flatMap(({ parameter, states }) =>
-      states.flatMap((state, i) => (state ? [[`${parameter.name}.state${i + 1}`, state] as const] : [])),
-    )
-  }
+/** @throws ArgumentError for a setting of a group that cannot differ between groups */
+function expectShared<Settings extends AnySettings>(
+  { name, defaults }: AdaptiveDefinition<Settings>,
+  groups: readonly ParameterGroup<Settings>[],
+): void {
+  for (const group of groups)
+    for (const key of Object.keys(group))
+      if (Object.hasOwn(defaults, key) && !ofGroups.includes(key))
+        throw new ArgumentError(name, key, 'one for all groups, since they share their step size', 'one of a group')
+}
 
-  #checkGroup(group: Settings): void {
-    const { d0, weightDecay, eps = 1, growthRate = 1 } = group
-    expectPositive(this.name, { d0, eps })
-    expectAtLeastZero(this.name, { weightDecay })
-    if (!(growthRate >= 1)) throw new ArgumentError(this.name, 'growthRate', '1 or more', String(growthRate))
-    this.#definition.check(this.name, group)
-  }
+function checkGroup(op: string, { d0, weightDecay, eps = 1, growthRate = 1 }: AnySettings): void {
+  expectPositive(op, { d0, eps })
+  expectAtLeastZero(op, { weightDecay })
+  if (!(growthRate >= 1)) throw new ArgumentError(op, 'growthRate', '1 or more', String(growthRate))
+}
 
-  #makeSlot(parameter: OptimizerParameter, group: number): Slot {
-    const { shape, size } = parameter.master
-    const { rule, states } = this.#definition
-    const { sliceP } = this.#settings
-    const starts = states?.(this.#groups[group]!) ?? new Array<number>(adaptiveRuleStates[rule]).fill(0)
-    const tensors = starts.map((start, i): Tensor | null => {
-      if (start === null) return null
-      return keep(full(sliceP > 1 && i >= 2 ? [Math.ceil(size / sliceP)] : shape, start))
-    })
-    return { parameter, group, states: tensors, step: 0 }
-  }
+function startMoments<Settings extends AnySettings>(
+  { rule, states, numbers }: AdaptiveDefinition<Settings>,
+  { master: { shape, size } }: OptimizerParameter,
+  settings: Settings,
+): readonly (MomentTensors | null)[] {
+  const { sliceP = 1 } = numbers(settings)
+  const starts = states?.(settings) ?? new Array<number>(adaptiveRuleStates[rule]).fill(0)
+  return starts.map((start, i): MomentTensors | null => {
+    if (start === null) return null
+    return { state: keep(full(sliceP > 1 && i >= 2 ? [Math.ceil(size / sliceP)] : shape, start)), absmax: null }
+  })
 }

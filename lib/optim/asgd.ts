@@ -1,5 +1,6 @@
 import type { ParameterGroup } from './optimizer.ts'
-import { type OptimizerSettings, type RoundingSettings, type RuleDefinition, RuleOptimizer } from './ruleOptimizer.ts'
+import type { OptimizerSettings, RoundingSettings } from './optimizerBase.ts'
+import { type RuleDefinition, RuleOptimizer } from './ruleOptimizer.ts'
 import { expectAtLeastZero } from './settings.ts'
 
 export interface ASGDSettings extends OptimizerSettings {

@@ -1,7 +1,7 @@
 import { expectClipThreshold } from './adaFactor.ts'
 import { factoredAxes, factoredShapes } from './fileAxes.ts'
 import type { ParameterGroup } from './optimizer.ts'
-import type { OptimizerSettings } from './ruleOptimizer.ts'
+import type { OptimizerSettings, RoundingSettings } from './optimizerBase.ts'
 import { expectAtLeastZero, expectBetas } from './settings.ts'
 import { type TensorDefinition, TensorOptimizer } from './tensorOptimizer.ts'
 
@@ -57,7 +57,10 @@ export const cameDefinition: TensorDefinition<CameSettings> = {
  * first moment, divided by how far the two are apart.
  */
 export class Came extends TensorOptimizer<CameSettings> {
-  constructor(groups: readonly ParameterGroup<CameSettings>[], settings: Partial<CameSettings> = {}) {
+  constructor(
+    groups: readonly ParameterGroup<CameSettings>[],
+    settings: Partial<CameSettings> & RoundingSettings = {},
+  ) {
     super(cameDefinition, groups, settings)
   }
 }

@@ -17,6 +17,7 @@ import {
   type OptimizerState,
   type StepOptions,
 } from './optimizer.ts'
+import { zeroGradients } from './parameterSlots.ts'
 
 /** Parameters with one learning rate. */
 export interface OptimizerGroup {
@@ -95,6 +96,10 @@ export abstract class CustomOptimizer implements Optimizer {
     return this.#made
   }
 
+  parameters(): readonly OptimizerParameter[] {
+    return this.#groups.flatMap(({ params }) => params)
+  }
+
   gradients(): readonly Tensor[] {
     return this.#slots.flatMap(({ parameter }) => gradientOf(parameter) ?? [])
   }
@@ -116,12 +121,7 @@ export abstract class CustomOptimizer implements Optimizer {
   }
 
   zeroGrad(): void {
-    for (const { parameter } of this.#slots)
-      for (const tensor of [parameter.master, parameter.copy]) {
-        if (!tensor) continue
-        tensor.grad?.dispose()
-        tensor.grad = null
-      }
+    zeroGradients(this.parameters())
   }
 
   state(): OptimizerState {

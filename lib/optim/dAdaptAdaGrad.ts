@@ -6,6 +6,7 @@ import {
   type GrowthSettings,
 } from './adaptiveOptimizer.ts'
 import type { ParameterGroup } from './optimizer.ts'
+import type { RoundingSettings } from './optimizerBase.ts'
 import { expectMomentum } from './settings.ts'
 
 export interface DAdaptAdaGradSettings extends AdaptiveOptimizerSettings, EpsSettings, GrowthSettings {
@@ -35,7 +36,10 @@ const definition: AdaptiveDefinition<DAdaptAdaGradSettings> = {
  * state for each parameter. Weight decay is added to the gradient.
  */
 export class DAdaptAdaGrad extends AdaptiveOptimizer<DAdaptAdaGradSettings> {
-  constructor(groups: readonly ParameterGroup<DAdaptAdaGradSettings>[], settings: Partial<DAdaptAdaGradSettings> = {}) {
+  constructor(
+    groups: readonly ParameterGroup<DAdaptAdaGradSettings>[],
+    settings: Partial<DAdaptAdaGradSettings> & RoundingSettings = {},
+  ) {
     super(definition, groups, settings)
   }
 }

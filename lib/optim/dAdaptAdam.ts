@@ -6,6 +6,7 @@ import {
   type GrowthSettings,
 } from './adaptiveOptimizer.ts'
 import type { ParameterGroup } from './optimizer.ts'
+import type { RoundingSettings } from './optimizerBase.ts'
 import { expectBetas } from './settings.ts'
 
 export interface DAdaptAdamPreprintSettings extends AdaptiveOptimizerSettings, EpsSettings, GrowthSettings {
@@ -51,7 +52,10 @@ const preprintDefinition: AdaptiveDefinition<DAdaptAdamPreprintSettings> = {
  * 12 bytes of state for each parameter.
  */
 export class DAdaptAdam extends AdaptiveOptimizer<DAdaptAdamSettings> {
-  constructor(groups: readonly ParameterGroup<DAdaptAdamSettings>[], settings: Partial<DAdaptAdamSettings> = {}) {
+  constructor(
+    groups: readonly ParameterGroup<DAdaptAdamSettings>[],
+    settings: Partial<DAdaptAdamSettings> & RoundingSettings = {},
+  ) {
     super(definition, groups, settings)
   }
 }
@@ -60,7 +64,7 @@ export class DAdaptAdam extends AdaptiveOptimizer<DAdaptAdamSettings> {
 export class DAdaptAdamPreprint extends AdaptiveOptimizer<DAdaptAdamPreprintSettings> {
   constructor(
     groups: readonly ParameterGroup<DAdaptAdamPreprintSettings>[],
-    settings: Partial<DAdaptAdamPreprintSettings> = {},
+    settings: Partial<DAdaptAdamPreprintSettings> & RoundingSettings = {},
   ) {
     super(preprintDefinition, groups, settings)
   }

@@ -6,6 +6,7 @@ import {
   type GrowthSettings,
 } from './adaptiveOptimizer.ts'
 import type { ParameterGroup } from './optimizer.ts'
+import type { RoundingSettings } from './optimizerBase.ts'
 import { expectBetas } from './settings.ts'
 
 export interface DAdaptAdanSettings extends AdaptiveOptimizerSettings, EpsSettings, GrowthSettings {
@@ -44,7 +45,10 @@ const innerProductDefinition: AdaptiveDefinition<DAdaptAdanSettings> = {
  * each parameter.
  */
 export class DAdaptAdan extends AdaptiveOptimizer<DAdaptAdanSettings> {
-  constructor(groups: readonly ParameterGroup<DAdaptAdanSettings>[], settings: Partial<DAdaptAdanSettings> = {}) {
+  constructor(
+    groups: readonly ParameterGroup<DAdaptAdanSettings>[],
+    settings: Partial<DAdaptAdanSettings> & RoundingSettings = {},
+  ) {
     super(definition, groups, settings)
   }
 }
@@ -54,7 +58,10 @@ export class DAdaptAdan extends AdaptiveOptimizer<DAdaptAdanSettings> {
  * the authors' package keeps them under each other's names.
  */
 export class DAdaptAdanIP extends AdaptiveOptimizer<DAdaptAdanSettings> {
-  constructor(groups: readonly ParameterGroup<DAdaptAdanSettings>[], settings: Partial<DAdaptAdanSettings> = {}) {
+  constructor(
+    groups: readonly ParameterGroup<DAdaptAdanSettings>[],
+    settings: Partial<DAdaptAdanSettings> & RoundingSettings = {},
+  ) {
     super(innerProductDefinition, groups, settings)
   }
 }

@@ -1,5 +1,6 @@
 import { type AdaptiveDefinition, AdaptiveOptimizer, type AdaptiveOptimizerSettings } from './adaptiveOptimizer.ts'
 import type { ParameterGroup } from './optimizer.ts'
+import type { RoundingSettings } from './optimizerBase.ts'
 import { expectBetas } from './settings.ts'
 
 export interface DAdaptLionSettings extends AdaptiveOptimizerSettings {
@@ -18,7 +19,10 @@ const definition: AdaptiveDefinition<DAdaptLionSettings> = {
 
 /** Lion with D-Adaptation: 8 bytes of state for each parameter. */
 export class DAdaptLion extends AdaptiveOptimizer<DAdaptLionSettings> {
-  constructor(groups: readonly ParameterGroup<DAdaptLionSettings>[], settings: Partial<DAdaptLionSettings> = {}) {
+  constructor(
+    groups: readonly ParameterGroup<DAdaptLionSettings>[],
+    settings: Partial<DAdaptLionSettings> & RoundingSettings = {},
+  ) {
     super(definition, groups, settings)
   }
 }

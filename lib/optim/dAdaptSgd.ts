@@ -5,6 +5,7 @@ import {
   type GrowthSettings,
 } from './adaptiveOptimizer.ts'
 import type { ParameterGroup } from './optimizer.ts'
+import type { RoundingSettings } from './optimizerBase.ts'
 import { expectMomentum } from './settings.ts'
 
 export interface DAdaptSGDSettings extends AdaptiveOptimizerSettings, GrowthSettings {
@@ -25,7 +26,10 @@ const definition: AdaptiveDefinition<DAdaptSGDSettings> = {
  * each parameter. Weight decay is added to the gradient.
  */
 export class DAdaptSGD extends AdaptiveOptimizer<DAdaptSGDSettings> {
-  constructor(groups: readonly ParameterGroup<DAdaptSGDSettings>[], settings: Partial<DAdaptSGDSettings> = {}) {
+  constructor(
+    groups: readonly ParameterGroup<DAdaptSGDSettings>[],
+    settings: Partial<DAdaptSGDSettings> & RoundingSettings = {},
+  ) {
     super(definition, groups, settings)
   }
 }

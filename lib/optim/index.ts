@@ -57,7 +57,16 @@ export {
   type ParameterGroup,
   type StepOptions,
 } from './optimizer.ts'
-export { type BaseDefinition, type DueSlot, OptimizerBase, type ParameterSlot } from './optimizerBase.ts'
+export {
+  type BaseDefinition,
+  type DueSlot,
+  OptimizerBase,
+  type OptimizerSettings,
+  type ParameterSlot,
+  type RoundingSettings,
+  type StateKeeping,
+  type StepFacts,
+} from './optimizerBase.ts'
 export { PagedAdamW, PagedAdamW8bit, PagedLion8bit } from './paged.ts'
 export type { PagedSettings } from './pagedStates.ts'
 export { Prodigy, type ProdigySettings } from './prodigy.ts'
@@ -66,8 +75,6 @@ export { createOptimizer, findOptimizer, type OptimizerRow, optimizerNames } fro
 export { RMSprop, type RMSpropSettings } from './rmsProp.ts'
 export { Rprop, type RpropSettings } from './rprop.ts'
 export {
-  type OptimizerSettings,
-  type RoundingSettings,
   type RuleDefinition,
   RuleOptimizer,
   type RuleVariant,

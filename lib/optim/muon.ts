@@ -1,13 +1,19 @@
 import { muonStep } from '../ops/muonStep.ts'
 import { optimizerStep } from '../ops/optimizerStep.ts'
-import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { adamNumbers, adamWDefaults } from './adamW.ts'
 import { shapeInFile } from './fileAxes.ts'
 import type { OptimizerParameter, ParameterGroup } from './optimizer.ts'
-import { type BaseDefinition, type DueSlot, OptimizerBase } from './optimizerBase.ts'
-import type { OptimizerSettings } from './ruleOptimizer.ts'
+import {
+  type BaseDefinition,
+  type DueSlot,
+  OptimizerBase,
+  type OptimizerSettings,
+  type RoundingSettings,
+  type StepFacts,
+} from './optimizerBase.ts'
 import { expectAtLeastZero, expectBetas } from './settings.ts'
+import { startingFromZero, type TensorDefinition } from './tensorOptimizer.ts'
 
 export interface MuonSettings extends OptimizerSettings {
   /** Of matrices. Default 0.02. */
@@ -46,7 +52,7 @@ function isMatrix({ master }: OptimizerParameter): boolean {
   return master.rank >= 2 && master.size > 0
 }
 
-export const muonDefinition: BaseDefinition<MuonSettings> = {
+export const muonDefinition: BaseDefinition<MuonSettings> & Pick<TensorDefinition<MuonSettings>, 'states'> = {
   name: 'muon',
   defaults: muonDefaults,
   check(op, { momentum, newtonSchulzSteps, precision, weightDecay, adamLearningRate, adamBetas, adamEps }) {
@@ -75,24 +81,33 @@ function shapeFactor(parameter: OptimizerParameter): number {
  * all else; parameters of fewer than two axes are stepped by AdamW. One native call for either kind.
  */
 export class Muon extends OptimizerBase<MuonSettings> {
-  constructor(groups: readonly ParameterGroup<MuonSettings>[], settings: Partial<MuonSettings> = {}) {
-    super(muonDefinition, groups, settings)
+  constructor(
+    groups: readonly ParameterGroup<MuonSettings>[],
+    settings: Partial<MuonSettings> & RoundingSettings = {},
+  ) {
+    super(muonDefinition, groups, settings, startingFromZero(muonDefinition))
   }
 
-  protected override take(due: readonly DueSlot<MuonSettings>[], clip: Tensor | null): void {
+  protected override take(due: readonly DueSlot<MuonSettings>[], { clip, roundingSeed }: StepFacts): void {
+    let calls = 0n
+    // Parameters are numbered in each call: its high bits keep their random numbers apart.
+    const facts = (): StepFacts => ({
+      clip,
+      roundingSeed: roundingSeed && BigInt.asUintN(64, roundingSeed + (calls++ << 56n)),
+    })
     const byIteration = new Map<string, DueSlot<MuonSettings>[]>()
     for (const one of due.filter(({ slot }) => isMatrix(slot.parameter))) {
       const key = `${one.settings.newtonSchulzSteps} ${one.settings.precision}`
       byIteration.set(key, [...(byIteration.get(key) ?? []), one])
     }
-    for (const list of byIteration.values()) this.#stepMatrices(list, clip)
+    for (const list of byIteration.values()) this.#stepMatrices(list, facts())
     const rest = due.filter(({ slot }) => !isMatrix(slot.parameter))
-    if (rest.length > 0) this.#stepRest(rest, clip)
+    if (rest.length > 0) this.#stepRest(rest, facts())
   }
 
-  #stepMatrices(due: readonly DueSlot<MuonSettings>[], clip: Tensor | null): void {
+  #stepMatrices(due: readonly DueSlot<MuonSettings>[], facts: StepFacts): void {
     const { newtonSchulzSteps: steps, precision } = due[0]!.settings
-    const slots = due.map(({ slot: { parameter, states }, gradient, settings }) => ({
+    const slots = due.map(({ slot: { parameter }, gradient, states, settings }) => ({
       param: parameter.master,
       gradient,
       momentum: states[0]!,
@@ -102,11 +117,11 @@ export class Muon extends OptimizerBase<MuonSettings> {
       decay: 1 - settings.learningRate * settings.weightDecay,
       rate: settings.learningRate * shapeFactor(parameter),
     }))
-    muonStep(slots, { steps, half: precision === 'bfloat16', clip })
+    muonStep(slots, { ...facts, steps, half: precision === 'bfloat16' })
   }
 
-  #stepRest(due: readonly DueSlot<MuonSettings>[], clip: Tensor | null): void {
-    const slots = due.map(({ slot: { parameter, states }, gradient }, row) => ({
+  #stepRest(due: readonly DueSlot<MuonSettings>[], facts: StepFacts): void {
+    const slots = due.map(({ slot: { parameter }, gradient, states }, row) => ({
       param: parameter.master,
       gradient,
       states: [...states, null],
@@ -120,6 +135,6 @@ export class Muon extends OptimizerBase<MuonSettings> {
       const adam = { ...adamWDefaults, learningRate, betas: settings.adamBetas, eps: settings.adamEps }
       return { decay: 1 - learningRate * settings.weightDecay, constants: adamNumbers(adam, t) }
     })
-    optimizerStep('adamW', slots, rows, { clip })
+    optimizerStep('adamW', slots, rows, facts)
   }
 }

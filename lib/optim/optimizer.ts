@@ -8,7 +8,7 @@ import { ArgumentError } from '../util/errors.ts'
 export interface OptimizerParameter {
   /** Names its states in a state dict; unique in an optimizer. */
   readonly name: string
-  /** The float32 values that are stepped. */
+  /** The values that are stepped: float32, or bfloat16 for an optimizer with `stochasticRounding`. */
   readonly master: Tensor
   /**
    * A bfloat16 tensor of the same shape that the model computes with, refreshed by every step. When it has a gradient, that one is
@@ -32,7 +32,10 @@ export type ParameterGroup<Settings> = {
 export interface StepOptions {
   /** One for each group, in order. Default: those given when the optimizer was made. */
   readonly learningRates?: readonly number[]
-  /** What `clipGradients` returned: its factor scales the gradients, and a norm that is not finite turns the step into nothing. */
+  /**
+   * What `clipGradients` returned: its factor scales the gradients, and when the norm is not finite no tensor is changed. Nobody waits
+   * to learn of that, so the step counts as one in corrections that depend on the number of steps.
+   */
   readonly clip?: Tensor | null
 }
 

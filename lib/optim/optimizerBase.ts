@@ -1,7 +1,4 @@
 import { copyInto } from '../ops/accumulate.ts'
-import { zeros } from '../tensor/create.ts'
-import { keep } from '../tensor/scope.ts'
-import { formatShape, type Shape, sameShape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import {
@@ -14,26 +11,43 @@ import {
   type ParameterGroup,
   type StepOptions,
 } from './optimizer.ts'
-import { expectFloat32Master, expectStateOf, expectStepsOf, zeroGradients } from './parameterSlots.ts'
-import type { OptimizerSettings } from './ruleOptimizer.ts'
+import { expectStored, type MomentTensors, restoreMoment } from './optimizerState.ts'
+import { expectMaster, expectStateOf, expectStepsOf, zeroGradients } from './parameterSlots.ts'
 import { expectKnownSettings } from './settings.ts'
 
-/** What distinguishes optimizers whose float32 states start from zero. */
+/** What every optimizer's settings have. */
+export interface OptimizerSettings {
+  readonly learningRate: number
+}
+
+/** What every optimizer takes beside its own settings. */
+export interface RoundingSettings {
+  /** Round bfloat16 masters up or down by chance, a function of this seed and the step. Default: masters must be float32. */
+  readonly stochasticRounding?: { readonly seed: number } | undefined
+}
+
+/** What distinguishes optimizers, as far as they are alike. */
 export interface BaseDefinition<Settings extends OptimizerSettings> {
   /** In messages and state files. */
   readonly name: string
   readonly defaults: Settings
   /** @throws ArgumentError for settings out of range */
   check(op: string, settings: Settings): void
-  /** Shapes of the states of a parameter, in a fixed order; null for one that it does without. */
-  states(parameter: OptimizerParameter, settings: Settings): readonly (Shape | null)[]
+}
+
+/** How an optimizer keeps states. */
+export interface StateKeeping<Settings extends OptimizerSettings> {
+  /** The states of a parameter as they start, in a fixed order; null for one that it does without. */
+  start(parameter: OptimizerParameter, settings: Settings): readonly (MomentTensors | null)[]
+  /** Of states that may be 8-bit codes, whether each has a sign. Default: all are float32. */
+  readonly signs?: readonly boolean[]
 }
 
 /** A parameter, its states and the number of steps it has taken. */
 export interface ParameterSlot {
   readonly parameter: OptimizerParameter
   readonly group: number
-  readonly states: readonly (Tensor | null)[]
+  readonly moments: readonly (MomentTensors | null)[]
   step: number
 }
 
@@ -41,41 +55,60 @@ export interface ParameterSlot {
 export interface DueSlot<Settings> {
   readonly slot: ParameterSlot
   readonly gradient: Tensor
+  readonly states: readonly (Tensor | null)[]
   /** Those of its group, with the learning rate of this step. */
   readonly settings: Settings
   /** Number of this step of the parameter, from 1. */
   readonly t: number
 }
 
-/** Groups, states and their way into and out of files, for optimizers with a native step of their own. */
+/** What a native step is told beside its parameters. */
+export interface StepFacts {
+  readonly clip: Tensor | null
+  /** Differs from step to step, and goes on where a resumed run left off. Undefined without stochastic rounding. */
+  readonly roundingSeed: bigint | undefined
+}
+
+/** Groups, states and their way into and out of files: what all optimizers with a native step share. */
 export abstract class OptimizerBase<Settings extends OptimizerSettings> implements Optimizer {
   readonly name: string
   readonly learningRates: readonly number[]
   protected readonly groups: readonly Settings[]
   protected readonly slots: readonly ParameterSlot[]
+  readonly #rounding: RoundingSettings['stochasticRounding']
+  readonly #signs: readonly boolean[] | undefined
 
   constructor(
-    { name, defaults, check, states }: BaseDefinition<Settings>,
+    { name, defaults, check }: BaseDefinition<Settings>,
     groups: readonly ParameterGroup<Settings>[],
-    settings: Partial<Settings>,
+    { stochasticRounding, ...settings }: Partial<Settings> & RoundingSettings,
+    { start, signs }: StateKeeping<Settings>,
   ) {
     this.name = name
+    this.#rounding = stochasticRounding
+    this.#signs = signs
     const known = Object.keys(defaults)
-    expectKnownSettings(name, settings, known)
+    expectKnownSettings(name, settings, [...known, 'stochasticRounding'])
     for (const group of groups) expectKnownSettings(name, group, [...known, 'params', 'name'])
     expectUniqueNames(name, groups)
     this.groups = groups.map(({ params: _, name: __, ...group }) => ({ ...defaults, ...settings, ...group }))
     for (const group of this.groups) check(name, group)
     this.learningRates = this.groups.map(({ learningRate }) => learningRate)
     expectLearningRates(name, this.learningRates, groups.length)
-    for (const { params } of groups) for (const parameter of params) expectFloat32Master(name, parameter)
+    if (
+      stochasticRounding !== undefined &&
+      !(Number.isSafeInteger(stochasticRounding.seed) && stochasticRounding.seed >= 0)
+    )
+      throw new ArgumentError(
+        name,
+        'stochasticRounding',
+        'a seed that is a whole number of 0 or more',
+        String(stochasticRounding.seed),
+      )
+    for (const { params } of groups)
+      for (const parameter of params) expectMaster(name, parameter, stochasticRounding !== undefined)
     this.slots = groups.flatMap(({ params }, group) =>
-      params.map((parameter) => ({
-        parameter,
-        group,
-        states: states(parameter, this.groups[group]!).map((shape) => shape && keep(zeros(shape))),
-        step: 0,
-      })),
+      params.map((parameter) => ({ parameter, group, moments: start(parameter, this.groups[group]!), step: 0 })),
     )
   }
 
@@ -92,13 +125,20 @@ export abstract class OptimizerBase<Settings extends OptimizerSettings> implemen
     const settings = this.groups.map((group, i) => ({ ...group, learningRate: learningRates[i]! }))
     const due = this.slots.flatMap((slot): DueSlot<Settings>[] => {
       const gradient = gradientOf(slot.parameter)
-      return gradient ? [{ slot, gradient, settings: settings[slot.group]!, t: ++slot.step }] : []
+      if (gradient === null || !this.moves(slot.group, learningRates)) return []
+      const states = slot.moments.map((moment) => moment?.state ?? null)
+      return [{ slot, gradient, states, settings: settings[slot.group]!, t: ++slot.step }]
     })
-    if (due.length > 0) this.take(due, clip)
+    if (due.length > 0) this.take(due, { clip, roundingSeed: this.#roundingSeed() }, learningRates)
   }
 
-  /** Enqueues the step of all these parameters. */
-  protected abstract take(due: readonly DueSlot<Settings>[], clip: Tensor | null): void
+  /** Whether a group takes part in a step with these rates, of all groups. */
+  protected moves(_group: number, _learningRates: readonly number[]): boolean {
+    return true
+  }
+
+  /** Enqueues the step of all these parameters. The rates are those of all groups. */
+  protected abstract take(due: readonly DueSlot<Settings>[], facts: StepFacts, learningRates: readonly number[]): void
 
   zeroGrad(): void {
     zeroGradients(this.parameters())
@@ -106,34 +146,59 @@ export abstract class OptimizerBase<Settings extends OptimizerSettings> implemen
 
   state(): OptimizerState {
     const tensors = new Map<string, Tensor>()
-    this.#eachState((key, state) => tensors.set(key, state))
+    this.#eachMoment(({ state, absmax }, name, i) => {
+      tensors.set(`${name}.state${i}`, state)
+      if (absmax) tensors.set(`${name}.absmax${i}`, absmax)
+    })
     const steps = Object.fromEntries(this.slots.map(({ parameter, step }) => [parameter.name, step]))
     return { optimizer: this.name, steps, tensors }
   }
 
   loadState(saved: OptimizerState): void {
     const { steps, tensors } = saved
+    const signs = this.#signs
     expectStateOf(this.name, saved, this.parameters())
-    expectStepsOf(this.name, saved, this.parameters())
-    this.#eachState((key, state) => {
-      const stored = tensors.get(key)
-      if (stored?.dtype !== 'float32' || !sameShape(stored.shape, state.shape)) {
-        const found = stored ? String(stored) : 'a state without it'
-        throw new ArgumentError(this.name, 'state', `with ${key} as float32 ${formatShape(state.shape)}`, found)
-      }
+    this.#eachMoment(({ state }, name, i) => {
+      expectStored(this.name, tensors, `${name}.state${i}`, state, signs !== undefined)
     })
-    this.#eachState((key, state) => copyInto(state, tensors.get(key)!))
+    expectStepsOf(this.name, saved, this.parameters())
+    const restoreRest = this.expectRest(saved)
+    this.#eachMoment((moment, name, i) => {
+      const [state, absmax] = [tensors.get(`${name}.state${i}`)!, tensors.get(`${name}.absmax${i}`) ?? null]
+      if (signs) restoreMoment(moment, { state, absmax }, signs[i - 1]!)
+      else copyInto(moment.state, state)
+    })
     for (const slot of this.slots) slot.step = steps[slot.parameter.name]!
+    restoreRest()
+  }
+
+  /**
+   * Checks what a saved state holds beside states and steps.
+   * @returns takes it over
+   * @throws ArgumentError when something is missing
+   */
+  protected expectRest(_saved: OptimizerState): () => void {
+    return () => {}
   }
 
   dispose(): void {
-    this.#eachState((_, state) => state.dispose())
+    this.#eachMoment(({ state, absmax }) => {
+      state.dispose()
+      absmax?.dispose()
+    })
   }
 
-  #eachState(visit: (key: string, state: Tensor) => void): void {
-    for (const { parameter, states } of this.slots)
-      states.forEach((state, i) => {
-        if (state) visit(`${parameter.name}.state${i + 1}`, state)
+  /** States are counted from 1. */
+  #eachMoment(visit: (moment: MomentTensors, parameter: string, number: number) => void): void {
+    for (const { parameter, moments } of this.slots)
+      moments.forEach((moment, i) => {
+        if (moment) visit(moment, parameter.name, i + 1)
       })
+  }
+
+  #roundingSeed(): bigint | undefined {
+    if (this.#rounding === undefined) return undefined
+    const step = this.slots.reduce((most, slot) => Math.max(most, slot.step), 0)
+    return (BigInt(this.#rounding.seed) << 32n) + BigInt(step)
   }
 }

@@ -14,14 +14,24 @@ export interface MomentTensors {
   readonly absmax: Tensor | null
 }
 
-/** @throws ArgumentError when `tensors` lack `key`, or hold it in another shape or without its scales */
-export function expectStored(op: string, tensors: ReadonlyMap<string, Tensor>, key: string, like: Tensor): void {
+/**
+ * @param coded whether it may be 8-bit codes
+ * @throws ArgumentError when `tensors` lack `key`, or hold it in another shape or without its scales
+ */
+export function expectStored(
+  op: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  key: string,
+  like: Tensor,
+  coded: boolean,
+): void {
   const stored = tensors.get(key)
-  if (!stored || !sameShape(stored.shape, like.shape) || (stored.dtype !== 'uint8' && stored.dtype !== 'float32'))
+  const fits = stored?.dtype === 'float32' || (coded && stored?.dtype === 'uint8')
+  if (!stored || !sameShape(stored.shape, like.shape) || !fits)
     throw new ArgumentError(
       op,
       'state',
-      `with ${key} as uint8 or float32 ${formatShape(like.shape)}`,
+      `with ${key} as ${coded ? 'uint8 or ' : ''}float32 ${formatShape(like.shape)}`,
       stored ? String(stored) : 'a state without it',
     )
   if (stored.dtype === 'uint8' && !tensors.has(key.replace(/state(?=\d+$)/, 'absmax')))

@@ -45,6 +45,9 @@ const eightBit: readonly OptimizerArgument[] = [
   only('block_wise', true, 'there is only the block-wise form'),
 ]
 
+/** Where states in files lie, and how many bytes of them may stay in memory. */
+const paged: readonly OptimizerArgument[] = [{ name: 'folder', kind: 'text' }, amount('resident_bytes')]
+
 /** What the classes of dadaptation and prodigyopt take besides. */
 const estimated: readonly OptimizerArgument[] = [weightDecay, { name: 'd0', kind: 'number', minimum: 0 }]
 const growth: OptimizerArgument = { name: 'growth_rate', kind: 'number', minimum: 1 }
@@ -58,14 +61,17 @@ export const optimizerTable: readonly OptimizerRow[] = [
   {
     ...listed('PagedAdamW', 'bitsandbytes.optim.adamw', PagedAdamW),
     aliases: ['PagedAdamW32bit'],
-    arguments: [...adam, flag('amsgrad')],
+    arguments: [...adam, flag('amsgrad'), ...paged],
   },
-  { ...listed('PagedAdamW8bit', 'bitsandbytes.optim.adamw', PagedAdamW8bit), arguments: [...adam, ...eightBit] },
+  {
+    ...listed('PagedAdamW8bit', 'bitsandbytes.optim.adamw', PagedAdamW8bit),
+    arguments: [...adam, ...eightBit, ...paged],
+  },
   { ...listed('Lion', 'lion_pytorch.lion_pytorch', Lion), arguments: [betas, weightDecay] },
   { ...listed('Lion8bit', 'bitsandbytes.optim.lion', Lion8bit), arguments: [betas, weightDecay, ...eightBit] },
   {
     ...listed('PagedLion8bit', 'bitsandbytes.optim.lion', PagedLion8bit),
-    arguments: [betas, weightDecay, ...eightBit],
+    arguments: [betas, weightDecay, ...eightBit, ...paged],
   },
   {
     ...listed('SGDNesterov', 'torch.optim.sgd', SGDNesterov, 'SGD'),

@@ -7,8 +7,9 @@ import { adamW8bitDefinition } from './adamW8bit.ts'
 import { type EightBitSettings, eightBit } from './eightBit.ts'
 import { type LionSettings, lion8bitDefinition } from './lion.ts'
 import type { ParameterGroup } from './optimizer.ts'
+import type { RoundingSettings } from './optimizerBase.ts'
 import { type PagedSettings, pagedStates } from './pagedStates.ts'
-import { type RoundingSettings, RuleOptimizer } from './ruleOptimizer.ts'
+import { RuleOptimizer } from './ruleOptimizer.ts'
 
 type Paged<Settings> = Partial<Settings> & PagedSettings & RoundingSettings
 

@@ -1,6 +1,5 @@
 /** What optimizers do alike with their parameters and states. */
 import { formatShape, sameShape } from '../tensor/shape.ts'
-import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import type { OptimizerParameter, OptimizerState } from './optimizer.ts'
 
@@ -14,15 +13,13 @@ export function zeroGradients(parameters: readonly OptimizerParameter[]): void {
     }
 }
 
-/** @throws ArgumentError unless the master is contiguous float32 and the copy, if there is one, bfloat16 of the same shape */
-export function expectFloat32Master(op: string, { name, master, copy }: OptimizerParameter): void {
-  if (master.dtype !== 'float32' || !master.contiguous)
-    throw new ArgumentError(op, name, 'a contiguous float32 tensor', `${master}`)
-  expectCopy(op, name, master, copy)
-}
-
-/** @throws ArgumentError for a copy that is not bfloat16 of the master's shape */
-export function expectCopy(op: string, name: string, master: Tensor, copy: Tensor | null | undefined): void {
+/**
+ * @param rounds whether the master may be bfloat16, which is rounded by chance
+ * @throws ArgumentError unless the master is contiguous float32, and the copy, if there is one, bfloat16 of the same shape
+ */
+export function expectMaster(op: string, { name, master, copy }: OptimizerParameter, rounds: boolean): void {
+  if ((master.dtype !== 'float32' && !(rounds && master.dtype === 'bfloat16')) || !master.contiguous)
+    throw new ArgumentError(op, name, 'a contiguous float32 tensor, or bfloat16 with stochastic rounding', `${master}`)
   if (copy && (copy.dtype !== 'bfloat16' || !sameShape(copy.shape, master.shape)))
     throw new ArgumentError(op, `${name} (copy)`, `bfloat16 ${formatShape(master.shape)}`, `${copy}`)
 }

@@ -7,6 +7,7 @@ import {
   type GrowthSettings,
 } from './adaptiveOptimizer.ts'
 import type { ParameterGroup } from './optimizer.ts'
+import type { RoundingSettings } from './optimizerBase.ts'
 import { expectBetas, expectPositive } from './settings.ts'
 
 export interface ProdigySettings extends AdaptiveOptimizerSettings, EpsSettings, GrowthSettings {
@@ -63,7 +64,10 @@ const definition: AdaptiveDefinition<ProdigySettings> = {
  * finds from how far the parameters have come. 16 bytes of state for each parameter.
  */
 export class Prodigy extends AdaptiveOptimizer<ProdigySettings> {
-  constructor(groups: readonly ParameterGroup<ProdigySettings>[], settings: Partial<ProdigySettings> = {}) {
+  constructor(
+    groups: readonly ParameterGroup<ProdigySettings>[],
+    settings: Partial<ProdigySettings> & RoundingSettings = {},
+  ) {
     super(definition, groups, settings)
   }
 }

@@ -5,8 +5,9 @@
  */
 import { ArgumentError } from '../util/errors.ts'
 import type { ParameterGroup } from './optimizer.ts'
+import type { OptimizerSettings, RoundingSettings } from './optimizerBase.ts'
 import { rectification } from './rAdam.ts'
-import { type OptimizerSettings, type RoundingSettings, type RuleDefinition, RuleOptimizer } from './ruleOptimizer.ts'
+import { type RuleDefinition, RuleOptimizer } from './ruleOptimizer.ts'
 import { expectAtLeastZero, expectBetas } from './settings.ts'
 
 interface AverageSettings extends OptimizerSettings {

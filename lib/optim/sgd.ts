@@ -1,7 +1,8 @@
 import { ArgumentError } from '../util/errors.ts'
 import { type EightBitSettings, eightBit } from './eightBit.ts'
 import type { ParameterGroup } from './optimizer.ts'
-import { type OptimizerSettings, type RoundingSettings, type RuleDefinition, RuleOptimizer } from './ruleOptimizer.ts'
+import type { OptimizerSettings, RoundingSettings } from './optimizerBase.ts'
+import { type RuleDefinition, RuleOptimizer } from './ruleOptimizer.ts'
 import { expectAtLeastZero } from './settings.ts'
 
 export interface SGDSettings extends OptimizerSettings {

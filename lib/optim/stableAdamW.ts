@@ -1,5 +1,5 @@
 import type { ParameterGroup } from './optimizer.ts'
-import type { OptimizerSettings } from './ruleOptimizer.ts'
+import type { OptimizerSettings, RoundingSettings } from './optimizerBase.ts'
 import { expectAtLeastZero, expectBetas } from './settings.ts'
 import { type TensorDefinition, TensorOptimizer } from './tensorOptimizer.ts'
 
@@ -47,7 +47,10 @@ export const stableAdamWDefinition: TensorDefinition<StableAdamWSettings> = {
  * models", 2023), in the form of the optimi library: a tensor whose gradient outgrows its second moment is stepped more slowly.
  */
 export class StableAdamW extends TensorOptimizer<StableAdamWSettings> {
-  constructor(groups: readonly ParameterGroup<StableAdamWSettings>[], settings: Partial<StableAdamWSettings> = {}) {
+  constructor(
+    groups: readonly ParameterGroup<StableAdamWSettings>[],
+    settings: Partial<StableAdamWSettings> & RoundingSettings = {},
+  ) {
     super(stableAdamWDefinition, groups, settings)
   }
 

@@ -1,18 +1,38 @@
 import { type FactoredAxes, type TensorRule, tensorStep } from '../ops/tensorStep.ts'
-import { tensor } from '../tensor/create.ts'
+import { tensor, zeros } from '../tensor/create.ts'
 import { keep } from '../tensor/scope.ts'
+import type { Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { OptimizerParameter, OptimizerState, ParameterGroup } from './optimizer.ts'
-import { type BaseDefinition, type DueSlot, OptimizerBase } from './optimizerBase.ts'
-import type { OptimizerSettings } from './ruleOptimizer.ts'
+import {
+  type BaseDefinition,
+  type DueSlot,
+  OptimizerBase,
+  type OptimizerSettings,
+  type RoundingSettings,
+  type StateKeeping,
+  type StepFacts,
+} from './optimizerBase.ts'
 
 /** An optimizer that needs statistics of whole tensors, as data. */
 export interface TensorDefinition<Settings extends OptimizerSettings> extends BaseDefinition<Settings> {
   readonly rule: TensorRule
+  /** Shapes of the states of a parameter, in a fixed order; null for one that it does without. */
+  states(parameter: OptimizerParameter, settings: Settings): readonly (Shape | null)[]
   /** How a parameter is factored; null for not at all. */
   axes(parameter: OptimizerParameter, settings: Settings): FactoredAxes | null
   /** The numbers of step `t`, counted from 1. */
   numbers(settings: Settings, t: number): readonly number[]
+}
+
+/** Float32 states of zeros, of the shapes that `states` says. */
+export function startingFromZero<Settings extends OptimizerSettings>({
+  states,
+}: Pick<TensorDefinition<Settings>, 'states'>): StateKeeping<Settings> {
+  return {
+    start: (parameter, settings) =>
+      states(parameter, settings).map((shape) => shape && { state: keep(zeros(shape)), absmax: null }),
+  }
 }
 
 /** Steps every parameter by one rule of `tensorStep`, in one native call. */
@@ -25,9 +45,9 @@ export class TensorOptimizer<Settings extends OptimizerSettings> extends Optimiz
   constructor(
     definition: TensorDefinition<Settings>,
     groups: readonly ParameterGroup<Settings>[],
-    settings: Partial<Settings> = {},
+    settings: Partial<Settings> & RoundingSettings = {},
   ) {
-    super(definition, groups, settings)
+    super(definition, groups, settings, startingFromZero(definition))
     this.#definition = definition
     this.#firsts = new Map(groups.flatMap(({ params: [first] }, i) => (first ? [[first, i]] : [])))
     this.#rates = this.#freshRates()
@@ -38,10 +58,10 @@ export class TensorOptimizer<Settings extends OptimizerSettings> extends Optimiz
     return Array.from((await this.#rates.read()) as Float32Array)
   }
 
-  protected override take(due: readonly DueSlot<Settings>[], clip: Tensor | null): void {
+  protected override take(due: readonly DueSlot<Settings>[], facts: StepFacts): void {
     const rows: (readonly number[])[] = []
     const rowOf = new Map<string, number>()
-    const slots = due.map(({ slot: { parameter, group, states }, gradient, settings, t }) => {
+    const slots = due.map(({ slot: { parameter, group }, gradient, states, settings, t }) => {
       const key = `${group} ${t}`
       let row = rowOf.get(key)
       if (row === undefined) {
@@ -52,7 +72,7 @@ export class TensorOptimizer<Settings extends OptimizerSettings> extends Optimiz
       const axes = this.#definition.axes(parameter, settings)
       return { param, gradient, states, copy, axes, row, rateIndex: this.#firsts.get(parameter) ?? null }
     })
-    tensorStep(this.#definition.rule, slots, rows, { clip, rates: this.#rates })
+    tensorStep(this.#definition.rule, slots, rows, { ...facts, rates: this.#rates })
   }
 
   override loadState(state: OptimizerState): void {

@@ -1,5 +1,6 @@
 /** From what a training is told about its optimizer to the optimizer, its schedule and what there is to say about them. */
 import { type ArgumentValues, pythonText } from '../config/namedArguments.ts'
+import { describeUnequalRates } from '../optim/adaptiveRates.ts'
 import { type AdjustedPlan, adjustOptimizer } from '../optim/adjustOptimizer.ts'
 import type { OptimizerClass, OptimizerGroup } from '../optim/customOptimizer.ts'
 import {
@@ -119,6 +120,13 @@ export function makeOptimizer(plan: OptimizerPlan, groups: readonly OptimizerGro
   const { type } = plan.config
   if (typeof type !== 'string') return new type(groups, plan.plan.arguments)
   return createOptimizer(type, groups, plan.plan.arguments)
+}
+
+/** What to know about groups with rates of their own, blocks of the network for example. */
+export function groupRateAdvice({ row }: OptimizerPlan, groups: readonly OptimizerGroup[]): string[] {
+  if (row?.rates !== 'estimated') return []
+  const [rates, names] = [groups.map(({ learningRate }) => learningRate), groups.map(({ name }) => name)]
+  return [describeUnequalRates(row.name, rates, names) ?? []].flat()
 }
 
 /** @throws ConfigError that names every problem of a plan, one on a line */

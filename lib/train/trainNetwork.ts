@@ -14,6 +14,7 @@ import { streamOf } from '../nn/init.ts'
 import { concatBatch } from '../ops/concatBatch.ts'
 import { scale } from '../ops/scale.ts'
 import type { OptimizerGroup } from '../optim/customOptimizer.ts'
+import type { Optimizer } from '../optim/optimizer.ts'
 import type { RateFunction } from '../optim/schedules/schedule.ts'
 import { type PromptSpec, readPromptFile } from '../preview/promptFile.ts'
 import { scope } from '../tensor/scope.ts'
@@ -27,7 +28,14 @@ import { encodePictures, pictureTensor } from './latents.ts'
 import { type DescribedModels, LoraOutput } from './loraOutput.ts'
 import { LoraMethod } from './methods/lora.ts'
 import { modelFacts } from './modelFacts.ts'
-import { expectNoProblems, makeOptimizer, makeSchedule, type OptimizerPlan, planOptimizer } from './optimizerPlan.ts'
+import {
+  expectNoProblems,
+  groupRateAdvice,
+  makeOptimizer,
+  makeSchedule,
+  type OptimizerPlan,
+  planOptimizer,
+} from './optimizerPlan.ts'
 import { loraParameterGroups } from './parameterGroups.ts'
 import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
 import { SkippedSteps } from './skippedSteps.ts'
@@ -166,7 +174,7 @@ class TrainNetworkSession {
   readonly #config: TrainNetworkConfig
   readonly #seed: number
   readonly #group: DatasetGroup
-  readonly #warnings: readonly string[]
+  readonly #warnings: string[]
   readonly #models: StableDiffusion
   readonly #method: LoraMethod
   readonly #trainer: Trainer
@@ -186,7 +194,7 @@ class TrainNetworkSession {
     this.#config = config
     this.#seed = seed
     this.#group = group
-    this.#warnings = warnings
+    this.#warnings = [...warnings]
     this.#models = models
     this.#plan = planSteps(group.batchesPerEpoch, training)
     models.unet.gradientCheckpointing = training.gradientCheckpointing
@@ -214,7 +222,8 @@ class TrainNetworkSession {
       loraPlus: network.loraPlus ?? null,
     })
     this.#learningRate = makeSchedule(optimizerPlan, this.#plan.totalSteps)
-    const stepper = makeOptimizer(optimizerPlan, this.#groups)
+    if (network.blockWeights || network.loraPlus) this.#warnings.push(...groupRateAdvice(optimizerPlan, this.#groups))
+    const stepper = this.#makeOptimizer(optimizerPlan)
     this.#trainer = new Trainer({
       unet: models.unet,
       method: this.#method,
@@ -251,6 +260,16 @@ class TrainNetworkSession {
       () => this.#method.dispose(),
       () => models.dispose(),
     )
+  }
+
+  /** An optimizer that refuses its arguments leaves no network behind. */
+  #makeOptimizer(plan: OptimizerPlan): Optimizer {
+    try {
+      return makeOptimizer(plan, this.#groups)
+    } catch (error) {
+      this.#method.dispose()
+      throw error
+    }
   }
 
   dispose(): void {

@@ -150,7 +150,9 @@ void adaptive_step(const std::string& rule, std::vector<Tensor> params, std::vec
                    std::vector<std::optional<Tensor>> states, std::vector<std::optional<Tensor>> copies,
                    const std::vector<int64_t>& rows, const std::vector<int64_t>& fresh,
                    const std::vector<double>& groups, const std::vector<double>& settings, int64_t switches,
-                   int64_t slice, const Tensor& scalars, const std::optional<Tensor>& clip);
+                   int64_t slice, const Tensor& scalars, const std::optional<Tensor>& clip, bool stochastic_rounding,
+                   uint64_t seed);
+
 // tensor_step: one step, in place, of optimizers that need statistics of whole tensors (tensor_step.h). States lie
 // parameter by parameter, as many as the rule has; axes are four for each parameter, the [outer, rows, columns, inner]
 // it is factored as, or zeros; rows chooses each parameter's 12 numbers from constants; rate_index says where in rates
@@ -159,14 +161,16 @@ void tensor_step(const std::string& rule, std::vector<Tensor> params, std::vecto
                  std::vector<std::optional<Tensor>> states, std::vector<std::optional<Tensor>> copies,
                  const std::vector<int64_t>& axes, const std::vector<int64_t>& rows,
                  const std::vector<double>& constants, const std::vector<int64_t>& rate_index,
-                 const std::optional<Tensor>& rates, const std::optional<Tensor>& clip);
+                 const std::optional<Tensor>& rates, const std::optional<Tensor>& clip, bool stochastic_rounding,
+                 uint64_t seed);
 
 // muon_step: one step, in place, for all matrices. shapes are [rows, columns] of each and numbers its [momentum, 1 -
 // momentum, 1 to look ahead, factor of the parameter, factor of the update]; half iterates in bfloat16; clip comes from
 // gradient_norm
 void muon_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::vector<Tensor> momenta,
                std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& shapes,
-               const std::vector<double>& numbers, int64_t steps, bool half, const std::optional<Tensor>& clip);
+               const std::vector<double>& numbers, int64_t steps, bool half, const std::optional<Tensor>& clip,
+               bool stochastic_rounding, uint64_t seed);
 
 // resize_image: uint8 [h, w, 3] at another size; method is area or lanczos
 Tensor resize_image(const Tensor& image, int64_t height, int64_t width, const std::string& method);

@@ -2,11 +2,13 @@
 
 The references are the packages of the methods' authors (dadaptation 3.2, prodigyopt 1.1.2) in float64. Beside the
 parameters, which optimizers.py describes, each case holds the step size d after every step and the scalars after the
-last, and the same from a float32 run. The reader is test/support/optimizerSuite.ts, and test/optim/adaptive.test.ts for the scalars.
+last, and the same from a run whose parameters are rounded to float32 after every step and nothing else is: how far
+that alone leads. The reader is test/support/optimizerSuite.ts, and test/optim/adaptive.test.ts for the scalars.
 
 `published` are ten steps with gradient = parameter, checked here against numbers from a float32 run of the packages.
 """
 
+import math
 import sys
 
 import numpy as np
@@ -17,7 +19,7 @@ from prodigyopt import Prodigy
 
 from digest import significant
 from formula import FIXTURES, write_json
-from optimizers import SHAPES, run, start
+from optimizers import CHECKS, SHAPES, run, start
 
 SCRIPT = "scripts/reference/adaptive.py"
 NAMES = {
@@ -50,16 +52,21 @@ def case(name: str, Class, settings: dict, factors: list | None = None) -> list:
 
 
 def one(name: str, Class, settings: dict, factors: list | None, pulled: bool) -> dict:
-    """In float64, with the d and the scalars of a float32 run beside it: how far rounding alone leads from the exact ones."""
-    exact, single = (steps(name, Class, settings, factors, pulled, dtype) for dtype in (torch.float64, torch.float32))
-    worst = max(abs(a / b - 1) for a, b in zip(single["d"], exact["d"]))
-    print(f"{name}: d takes {len(set(exact['d']))} values, {exact['d'][0]} ... {exact['d'][-1]}, in float32 within {worst:.1e}")
+    """In float64, and beside it what comes of storing the parameters in float32: its d, its scalars, and its largest error of a
+    parameter as test/support/digest.ts measures it."""
+    (exact, values), (stored, rounded) = (steps(name, Class, settings, factors, pulled, store) for store in (False, True))
+    scale = lambda x, tensor: max(math.sqrt(np.mean(x**2)), math.sqrt(np.mean(start(tensor).astype(np.float64) ** 2)))
+    errors = lambda x, y, tensor: np.max(np.abs(y - x) / (scale(x, tensor) + np.abs(x)))
+    error = max(errors(x[k], y[k], tensor) for x, y in zip(values, rounded) for k, tensor in enumerate(SHAPES))
+    worst = max(abs(a / b - 1) for a, b in zip(stored["d"], exact["d"]))
+    print(f"{name}: d takes {len(set(exact['d']))} values, {exact['d'][0]} ... {exact['d'][-1]}; stored in float32 d is within {worst:.1e}, parameters {error:.1e}")
     assert len(set(exact["d"])) > 5 or not pulled, f"{name}: d stays {exact['d'][-1]}"
-    return exact | {"float32": {"d": single["d"], "scalars": single["scalars"]}}
+    return exact | {"stored": {"d": stored["d"], "scalars": stored["scalars"], "error": significant(float(error))}}
 
 
-def steps(name: str, Class, settings: dict, factors: list | None, pulled: bool, dtype) -> dict:
-    made, trajectory = [], []
+def steps(name: str, Class, settings: dict, factors: list | None, pulled: bool, store: bool) -> tuple:
+    """The case, and its parameters at the steps that are checked. store: in float32."""
+    made, trajectory, values = [], [], []
 
     def make(params, settings):
         groups = params if factors is None else [{"params": [p], "layer_scale": f} for p, f in zip(params, factors)]
@@ -72,16 +79,21 @@ def steps(name: str, Class, settings: dict, factors: list | None, pulled: bool, 
                 for p, tensor in zip(params, SHAPES):
                     p.grad += torch.tensor(start(tensor), dtype=p.dtype)
             step()
+            if store:
+                for p in params:
+                    p.data.copy_(p.data.float().double())
+            if len(trajectory) + 1 in CHECKS:
+                values.append([p.detach().numpy().copy() for p in params])
             trajectory.append(significant(float(optimizer.param_groups[0]["d"])))
 
         optimizer.step = recorded
         return optimizer
 
-    result = run(name, settings, make, dtype=dtype)
+    result = run(name, settings, make)
     result |= {"d": trajectory, "scalars": scalars(made[0])}
     if factors is not None:
         result["factors"] = factors
-    return result
+    return result, values
 
 
 def cases() -> list:

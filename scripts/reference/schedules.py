@@ -2,6 +2,9 @@
 and torch.optim.lr_scheduler, as base64 of little-endian float64.
 
 Two groups are stepped, with rates 1e-3 and 4e-4, except where noted. The warm-up is 0 or a tenth of the horizon.
+
+`adafactor` reports what AdaFactor chose by itself: cases with real steps of it, one tensor in each of two groups. What it
+reports does not depend on the horizon, which is checked here; the longest is stored.
 """
 
 import base64
@@ -12,9 +15,10 @@ import warnings
 import torch
 from diffusers.optimization import get_scheduler as diffusers_scheduler
 from torch.optim import lr_scheduler
+from transformers.optimization import Adafactor, AdafactorSchedule
 from transformers.optimization import get_scheduler as transformers_scheduler
 
-from formula import FIXTURES
+from formula import FIXTURES, formula
 
 warnings.filterwarnings("ignore")
 
@@ -129,10 +133,47 @@ def torch_cases():
         yield case(label, {"schedule": name, "arguments": arguments}, make)
 
 
+ADAFACTOR = [
+    {},
+    {"warmup_init": True, "weight_decay": 0.1},
+    {"scale_parameter": False},
+    {"warmup_init": True, "scale_parameter": False},
+    {"eps": (1e-30, 2.0), "clip_threshold": 0.5, "beta1": 0.9},
+]
+# The second is smaller than the least size that rates are scaled by.
+TENSORS = [("first", [6, 5], 1.0), ("second", [7], 1e-5)]
+INITIAL_RATE = 3e-4
+
+
+def adafactor_case(arguments):
+    def reported(horizon):
+        params = [
+            torch.nn.Parameter(torch.tensor(formula(f"adafactor/{name}/p", shape=shape, kind="normal-like", scale=scale), dtype=torch.float64))
+            for name, shape, scale in TENSORS
+        ]
+        stepped = Adafactor([{"params": [p]} for p in params], lr=None, relative_step=True, **arguments)
+        scheduler = AdafactorSchedule(stepped, INITIAL_RATE)
+        values = list(scheduler.get_last_lr())
+        for step in range(1, horizon + 1):
+            for p, (name, shape, _) in zip(params, TENSORS):
+                p.grad = torch.tensor(formula(f"adafactor/{name}/g{step}", shape=shape, kind="normal-like"), dtype=torch.float64)
+            stepped.step()
+            scheduler.step()
+            values += scheduler.get_last_lr()
+        return values
+
+    longest = reported(max(HORIZONS))
+    for horizon in HORIZONS:
+        assert reported(horizon) == longest[: 2 * horizon + 2]
+    return {"arguments": arguments, "rates": base64.b64encode(struct.pack(f"<{len(longest)}d", *longest)).decode()}
+
+
 def main() -> None:
     folder = FIXTURES / "schedules"
     folder.mkdir(parents=True, exist_ok=True)
     fixture = {"script": "scripts/reference/schedules.py", "groupRates": RATES, "cases": [*named(), *torch_cases()]}
+    tensors = [{"name": name, "shape": shape, "scale": scale} for name, shape, scale in TENSORS]
+    fixture["adafactor"] = {"initialRate": INITIAL_RATE, "tensors": tensors, "cases": [adafactor_case(a) for a in ADAFACTOR]}
     (folder / "schedules.json").write_text(json.dumps(fixture, separators=(",", ":")) + "\n")
 
 

@@ -36,8 +36,12 @@ interface AdaptiveFixture {
         /** After every step. */
         readonly d: readonly number[]
         readonly scalars: Partial<AdaptiveScalars>
-        /** The same of the reference in float32: how far rounding leads. */
-        readonly float32: { readonly d: readonly number[]; readonly scalars: Partial<AdaptiveScalars> }
+        /** The same of the exact reference when it stores its parameters in float32, and how far that leads them. */
+        readonly stored: {
+          readonly d: readonly number[]
+          readonly scalars: Partial<AdaptiveScalars>
+          readonly error: number
+        }
         /** Of a group for each tensor. */
         readonly factors?: readonly number[]
       }
@@ -111,9 +115,9 @@ async function floats({ master }: OptimizerParameter): Promise<Float32Array> {
   return (await master.read()) as Float32Array
 }
 
-/** Within `tolerance`, or no further off than three times the reference in float32. */
-function expectNear(what: string, actual: number, exact: number, float32: number, tolerance: number): void {
-  const allowed = Math.max(tolerance * Math.abs(exact), 3 * Math.abs(float32 - exact))
+/** Within `tolerance`, or no further off than three times what storing float32 parameters does to the reference. */
+function expectNear(what: string, actual: number, exact: number, stored: number, tolerance: number): void {
+  const allowed = Math.max(tolerance * Math.abs(exact), 3 * Math.abs(stored - exact))
   expect(Math.abs(actual - exact), `${what}: ${actual} for ${exact}`).toBeLessThanOrEqual(allowed)
 }
 
@@ -127,22 +131,24 @@ describe.each(targets)('the step size found on %s', (target) => {
     const params = startParameters()
     const groups = params.map((param, i) => ({ params: [param], learningRate: expected.factors?.[i] ?? 1 }))
     const optimizer = make(nameOf(reference), groups, expected.settings)
-    // An error of d is one of every step since.
-    const single = Math.max(...expected.d.map((d, i) => Math.abs(expected.float32.d[i]! / d - 1)))
-    const tolerance = Math.max(2e-6, 3 * single)
+    // Prodigy estimates d from p0 - p: of a parameter that has hardly moved, float32 holds few digits of that. With gradients that
+    // pull, and no mean of them, this alone leads prodigyopt in float64 off by 2e-5. Everything else is within 2e-6.
+    const tolerance = Math.max(2e-6, expected.stored.error)
     for (let t = 1; t <= 20; t++) {
       setGradients(params, t, reference.endsWith('Pulled'))
       optimizer.step()
       const { d } = await optimizer.scalars()
-      expectNear(`d after step ${t}`, d, expected.d[t - 1]!, expected.float32.d[t - 1]!, 1e-5)
+      expectNear(`d after step ${t}`, d, expected.d[t - 1]!, expected.stored.d[t - 1]!, 1e-5)
       for (const [name, digest] of Object.entries(expected.checks[t] ?? {})) {
         const values = await floats(params.find((param) => param.name === name)!)
         expectDigest(values, digest, { rms: tolerance, max: tolerance, relative: tolerance })
       }
     }
     const scalars = await optimizer.scalars()
+    // Gradients that have nothing to do with each other cancel in the numerator, and float32 terms leave fewer digits.
+    const near = reference.endsWith('Pulled') ? 1e-5 : 1e-4
     for (const key of Object.keys(expected.scalars) as (keyof AdaptiveScalars)[])
-      expectNear(key, scalars[key], expected.scalars[key]!, expected.float32.scalars[key]!, 1e-5)
+      expectNear(key, scalars[key], expected.scalars[key]!, expected.stored.scalars[key]!, near)
   })
 
   // Ten steps with the parameter as its own gradient: rounding errors grow, d by a factor of up to 36 000.

@@ -20,7 +20,7 @@ const threeBetas = [
   [{ betas: [0.9, 0.9] }, 'betas must be 3 numbers, received 2'],
   [{ betas: [0.9, 0.9, 1] }, 'betas must be in [0, 1), received 1'],
 ] as const
-const common = { family: 'adaptive', rounds: false }
+const common = { family: 'adaptive' }
 
 /** Every learning-rate-free optimizer. */
 const cases = [

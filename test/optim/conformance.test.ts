@@ -116,6 +116,7 @@ const cases = [
   }),
   optimizerCase(RAdamScheduleFree, {
     name: 'rAdamScheduleFree',
+    firstStepIsNone: true,
     family,
     references: ['rAdamScheduleFree', 'rAdamScheduleFreeLoud'],
     refuses: adam,

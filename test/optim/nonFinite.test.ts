@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { HeavyBall } from '../../examples/customOptimizer.ts'
 import { AdamW } from '../../lib/optim/adamW.ts'
 import { findNonFinite } from '../../lib/optim/nonFinite.ts'
 import { inEvaluation, type Optimizer } from '../../lib/optim/optimizer.ts'
@@ -22,6 +23,11 @@ describe('findNonFinite', () => {
     const before = await baselineBuffers()
     expect(await findNonFinite(optimizer)).toEqual(['up', 'alpha'])
     expect(await liveBuffers()).toBe(before)
+  })
+  it('names those of an optimizer of the user', async () => {
+    const params = threeParameters().parameters()
+    const optimizer = new HeavyBall([{ name: 'all', params, learningRate: 1 }])
+    expect(await findNonFinite(optimizer)).toEqual(['up', 'alpha'])
   })
   it('counts the gradients of an optimizer that names none', async () => {
     const own = threeParameters()

@@ -6,6 +6,7 @@ import { AdamW8bit } from '../../lib/optim/adamW8bit.ts'
 import { Lion8bit } from '../../lib/optim/lion.ts'
 import type { Optimizer, OptimizerParameter } from '../../lib/optim/optimizer.ts'
 import { PagedAdamW, PagedAdamW8bit, PagedLion8bit } from '../../lib/optim/paged.ts'
+import { createOptimizer } from '../../lib/optim/registry.ts'
 import { pagedZeros, tensor, zeros } from '../../lib/tensor/create.ts'
 import { memory } from '../../lib/tensor/runtime.ts'
 import { settled } from '../support/device.ts'
@@ -85,6 +86,14 @@ describe('paged states', () => {
     const folder = join('/nonexistent', 'states')
     const t = pagedZeros([4], folder)
     await expect(t.read()).rejects.toThrow(`no file could be made in "${folder}": No such file or directory`)
+  })
+
+  it('lie where the arguments of an optimizer by name say', async () => {
+    const groups = [{ name: 'unet', params: parameters(), learningRate: 1 }]
+    const optimizer = createOptimizer('PagedLion8bit', groups, { folder: '/nonexistent/states', resident_bytes: 1e9 })
+    const state = optimizer.state().tensors.get('large.state1')!
+    await expect(state.read()).rejects.toThrow('no file could be made in "/nonexistent/states"')
+    optimizer.dispose()
   })
 
   it('refuse a negative budget', () => {

@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { ArgumentValues } from '../../lib/config/namedArguments.ts'
 import type { PythonLiteral } from '../../lib/config/pythonLiteral.ts'
@@ -33,6 +34,7 @@ function sampleOf({ name, kind, count = 1, minimum = 0, only }: OptimizerArgumen
   if (name === 'step_sizes') return [1e-5, 10]
   if (name === 'etas') return [0.4, 1.3]
   if (name === 'decay_rate') return -0.7
+  if (kind === 'text') return tmpdir()
   const number = Math.max(minimum, 0.25)
   if (kind === 'numbers') return new Array<number>(count).fill(number)
   if (kind === 'integer') return Math.ceil(number)

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { ArgumentValues } from '../../lib/config/namedArguments.ts'
+import type { AdaFactor } from '../../lib/optim/adaFactor.ts'
 import {
   checkScheduleArguments,
   type LearningRateOptions,
@@ -10,6 +12,10 @@ import {
   torchLearningRateSchedules,
   unknownSchedule,
 } from '../../lib/optim/learningRate.ts'
+import { createOptimizer } from '../../lib/optim/registry.ts'
+import { tensor } from '../../lib/tensor/create.ts'
+import type { Tensor } from '../../lib/tensor/tensor.ts'
+import { formulaValues } from '../support/formula.ts'
 
 interface Fixture {
   readonly groupRates: readonly number[]
@@ -18,6 +24,11 @@ interface Fixture {
     readonly options: Omit<LearningRateOptions, 'totalSteps'>
     readonly rates: Readonly<Record<string, string>>
   }[]
+  readonly adafactor: {
+    readonly initialRate: number
+    readonly tensors: readonly { readonly name: string; readonly shape: readonly number[]; readonly scale: number }[]
+    readonly cases: readonly { readonly arguments: ArgumentValues; readonly rates: string }[]
+  }
 }
 
 const fixture = JSON.parse(
@@ -50,7 +61,7 @@ describe('learningRateSchedule', () => {
   it('has a case for every schedule', () => {
     const tested = new Set(fixture.cases.map(({ options }) => options.schedule))
     const all = [...learningRateSchedules, ...torchLearningRateSchedules]
-    expect(all.filter((name) => !tested.has(name))).toEqual(['adafactor'])
+    expect(all.filter((name) => !tested.has(name))).toEqual(['adafactor']) // below, with its optimizer
   })
 
   it('is a function of the step alone: asking in any order gives the same rates', () => {
@@ -143,6 +154,36 @@ describe('learningRateSchedule', () => {
     const rate = learningRateSchedule({ schedule: 'OneCycleLR', totalSteps: 5, arguments: { max_lr: [1, 2] } })
     expect(rate(0, 1, 1)).toBeCloseTo(2 / 25, 15)
     expect(() => rate(0, 1, 2)).toThrow('max_lr must be one number, or one for each group, received none for group 3')
+  })
+})
+
+describe('the adafactor schedule', () => {
+  const { initialRate, tensors, cases } = fixture.adafactor
+  it.each(cases)('reports the rates of Python before the first step and after each of 251: $arguments', async (one) => {
+    const expected = decode(one.rates)
+    expect(expected).toHaveLength(2 * 252)
+    const values = (name: string, shape: readonly number[], scale = 1): Tensor =>
+      tensor(formulaValues(`adafactor/${name}`, { shape, kind: 'normal-like', scale }), shape)
+    const groups = tensors.map(({ name, shape, scale }) => ({
+      name,
+      params: [{ name, master: values(`${name}/p`, shape, scale) }],
+      learningRate: initialRate,
+    }))
+    const optimizer = createOptimizer('AdaFactor', groups, { relative_step: true, ...one.arguments }) as AdaFactor
+    const schedule = learningRateSchedule({ schedule: 'adafactor', totalSteps: 251 })
+    for (let step = 0; step <= 251; step++) {
+      const rates = await optimizer.effectiveLearningRates()
+      rates.forEach((rate, group) => {
+        const reference = expected[2 * step + group]!
+        expect(Math.abs(rate / reference - 1), `step ${step}, group ${group}: ${rate} for ${reference}`).toBeLessThan(
+          2e-6,
+        )
+      })
+      for (const { params } of groups)
+        for (const { name, master } of params) master.grad = values(`${name}/g${step + 1}`, master.shape)
+      optimizer.step({ learningRates: groups.map((_, group) => schedule(step, initialRate, group)) })
+      optimizer.zeroGrad()
+    }
   })
 })
 

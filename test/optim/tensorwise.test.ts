@@ -2,7 +2,6 @@ import { AdaFactor, Came, Muon, StableAdamW } from '../../lib/optim/index.ts'
 import { describeOptimizer, optimizerCase } from '../support/optimizerSuite.ts'
 
 const family = 'tensorwise'
-const rounds = false
 const decay = [{ weightDecay: -0.1 }, 'weightDecay must be 0 or more, received -0.1'] as const
 const threshold = [{ clipThreshold: 0 }, 'clipThreshold must be above 0, received 0'] as const
 
@@ -11,7 +10,6 @@ const cases = [
   optimizerCase(AdaFactor, {
     name: 'adaFactor',
     family,
-    rounds,
     references: ['adaFactor', 'adaFactorWarmup', 'adaFactorManual', 'adaFactorScaled', 'adaFactorFlat'],
     refuses: [
       decay,
@@ -26,21 +24,18 @@ const cases = [
   optimizerCase(Came, {
     name: 'came',
     family,
-    rounds,
     references: ['came', 'cameFlat'],
     refuses: [decay, threshold, [{ betas: [0.9, 0.999] }, 'betas must be 3 numbers'], [{ eps: [1e-30, -1] }, 'eps']],
   }),
   optimizerCase(StableAdamW, {
     name: 'stableAdamW',
     family,
-    rounds,
     references: ['stableAdamW'],
     refuses: [decay, [{ betas: [0.9, 1] }, 'betas must be in [0, 1)'], [{ eps: -1 }, 'eps must be 0 or more']],
   }),
   optimizerCase(Muon, {
     name: 'muon',
     family,
-    rounds,
     references: ['muon', 'muonPlain'],
     refuses: [
       decay,

@@ -146,6 +146,17 @@ describe('a training with another optimizer or schedule', () => {
     expect(unet.every((name) => /_mid_block_|_up_blocks_3_attentions_2_/.test(name))).toBe(true)
   })
 
+  it('explains to an optimizer that finds its step what rates of blocks do', async () => {
+    const blockWeights = Array.from({ length: 25 }, (_, block) => (block === 12 ? 0.5 : block === 24 ? 1 : 0))
+    const { warnings } = await train({
+      training: { maxSteps: 1 },
+      network: { blockWeights, trainTextEncoder: false },
+      optimizer: { type: 'Prodigy', learningRate: 1 },
+    })
+    expect(warnings).toHaveLength(1)
+    expect(warnings[0]).toContain('Here: unet_block24 (1) 100 %, unet_block12 (0.5) 50 %.')
+  })
+
   it.each<[string, NonNullable<TinyOverrides['optimizer']>, string]>([
     ['an unknown optimizer', { type: 'Lions' }, 'Did you mean "Lion"?'],
     ['an unknown argument', { type: 'Lion', arguments: { beta: 1 } }, 'Did you mean "betas"?'],

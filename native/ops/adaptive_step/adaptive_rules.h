@@ -336,7 +336,8 @@ struct Prodigy : AdaptiveRule {
     return true;
   }
   NW_INLINE Vec apply(Vec p, Vec g, Vec* s) const {
-    return fnma(step, (plain ? d * g : s[0]) / (sqrt(s[1]) + eps), fnma(decay, p, p));
+    // Rounded once: what is lost of p is missing in p0 - p, the numerator.
+    return p - fma(step, (plain ? d * g : s[0]) / (sqrt(s[1]) + eps), decay * p);
   }
 };
 

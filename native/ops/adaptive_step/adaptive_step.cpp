@@ -30,7 +30,8 @@ bool fits(const Tensor& x, DType dtype, int64_t count) {
 
 void check_entry(const AdaptiveTensors& t, size_t i, size_t states, int64_t slice) {
   const int64_t count = t.params[i].count(), sliced = (count + slice - 1) / slice;
-  CHECK(kOp, fits(t.params[i], DType::kFloat32, count), "parameter ", i, " must be contiguous float32");
+  CHECK(kOp, fits(t.params[i], DType::kFloat32, count) || fits(t.params[i], DType::kBFloat16, count), "parameter ", i,
+        " must be contiguous float32 or bfloat16");
   CHECK(kOp, fits(t.gradients[i], DType::kFloat32, count), "gradient ", i,
         " must be contiguous float32 like its parameter");
   CHECK(kOp, !t.copies[i] || fits(*t.copies[i], DType::kBFloat16, count), "copy ", i,
@@ -55,7 +56,8 @@ void adaptive_step(const std::string& rule, std::vector<Tensor> params, std::vec
                    std::vector<std::optional<Tensor>> states, std::vector<std::optional<Tensor>> copies,
                    const std::vector<int64_t>& rows, const std::vector<int64_t>& fresh,
                    const std::vector<double>& groups, const std::vector<double>& settings, int64_t switches,
-                   int64_t slice, const Tensor& scalars, const std::optional<Tensor>& clip) {
+                   int64_t slice, const Tensor& scalars, const std::optional<Tensor>& clip, bool stochastic_rounding,
+                   uint64_t seed) {
   AdaptiveStepParams p{};
   p.rule = rule_named(rule);
   const size_t n = params.size(), state_count = static_cast<size_t>(kAdaptiveRules[p.rule].states);
@@ -72,6 +74,8 @@ void adaptive_step(const std::string& rule, std::vector<Tensor> params, std::vec
   p.entry_count = static_cast<int64_t>(n);
   p.settings = settings_of(settings, switches);
   p.slice = slice;
+  p.seed = seed;
+  p.stochastic_rounding = stochastic_rounding;
   std::vector<AdaptiveEntry> entries(n);
   Tensors inputs = tensors->gradients, updates = {scalars};
   append(inputs, clip);
@@ -84,6 +88,8 @@ void adaptive_step(const std::string& rule, std::vector<Tensor> params, std::vec
     e.first_task = p.task_count;
     e.group = {group[0], group[1], group[2]};
     e.fresh = fresh[i] != 0;
+    e.stream = i;
+    e.half = tensors->params[i].dtype == DType::kBFloat16;
     p.task_count += (e.count + kAdaptiveTask - 1) / kAdaptiveTask;
     updates.push_back(tensors->params[i]);
     append(updates, tensors->copies[i]);
@@ -94,7 +100,7 @@ void adaptive_step(const std::string& rule, std::vector<Tensor> params, std::vec
       [p, tensors, state_count, entries = std::move(entries)]() mutable {
         for (size_t i = 0; i < entries.size(); i++) {
           AdaptiveEntry& e = entries[i];
-          e.param = tensors->params[i].data_as<float>();
+          e.param = tensors->params[i].data();
           e.gradient = tensors->gradients[i].data_as<float>();
           e.copy = tensors->copies[i] ? tensors->copies[i]->data_as<bfloat16>() : nullptr;
           for (size_t k = 0; k < state_count; k++) {

@@ -44,13 +44,15 @@ struct AdaptiveGroup {
 };
 
 struct AdaptiveEntry {
-  float* param;
+  void* param;  // float32, or bfloat16
   const float* gradient;
   float* state[kMaxAdaptiveStates];  // null: the rule runs without it
   bfloat16* copy;                    // null, or where the new parameter is also stored
   int64_t count;
   int64_t first_task;  // number of tasks of all entries before this one
+  uint64_t stream;     // of the random numbers of stochastic rounding
   AdaptiveGroup group;
+  bool half;   // the parameter is bfloat16
   bool fresh;  // never stepped: the state that holds the first parameter is yet to be filled
 };
 
@@ -62,8 +64,10 @@ struct AdaptiveStepParams {
   const float* clip;  // null, or [norm, coefficient] of gradient_norm: gradients are scaled by it; not finite: nothing
                       // is changed
   AdaptiveSettings settings;
-  int64_t slice;  // Prodigy's s and p0 keep every slice-th element of a parameter
-  int rule;       // index into kAdaptiveRules
+  int64_t slice;             // Prodigy's s and p0 keep every slice-th element of a parameter
+  uint64_t seed;             // of stochastic rounding
+  int rule;                  // index into kAdaptiveRules
+  bool stochastic_rounding;  // of half parameters; otherwise to nearest
 };
 
 struct AdaptiveRuleInfo {

@@ -5,6 +5,7 @@
 
 #include "core/parallel.h"
 #include "core/simd.h"
+#include "core/stepped_param.h"
 #include "ops/adaptive_step/adaptive_rules.h"
 
 namespace noisewright::NOISEWRIGHT_TARGET {
@@ -36,11 +37,6 @@ NW_INLINE void store_states(const AdaptiveEntry& e, int which, const Vec (&s)[kS
     if ((which >> k & 1) && e.state[k]) store_up_to(e.state[k] + i, s[k], left);
 }
 
-NW_INLINE void store_param(const AdaptiveEntry& e, int64_t i, Vec param, int64_t left) {
-  store_up_to(e.param + i, param, left);
-  if (e.copy) store_up_to(e.copy + i, param, left);
-}
-
 // body(entry, task, begin, end): one task's elements of one tensor.
 template <class Body>
 void for_tasks(const AdaptiveStepParams& p, Body&& body) {
@@ -61,17 +57,17 @@ void for_tasks(const AdaptiveStepParams& p, Body&& body) {
 
 // Elements [begin, end) of e, at most a block.
 template <class Rule>
-NW_INLINE void accumulate_block(const Rule& rule, const Gradient& gradient, const AdaptiveEntry& e, int64_t begin,
-                                int64_t end, Vec (&sums)[Rule::kSums]) {
+NW_INLINE void accumulate_block(const AdaptiveStepParams& p, const Rule& rule, const Gradient& gradient,
+                                const AdaptiveEntry& e, int64_t begin, int64_t end, Vec (&sums)[Rule::kSums]) {
   const bool param_read = Rule::kReadsParam || gradient.coupled;
   for (int64_t i = begin; i < end; i += kLanes) {
     const int64_t left = end - i;
     Vec s[Rule::kStates];
     load_states(e, Rule::kRead1, s, i, left);
-    const Vec param = param_read ? load_up_to(e.param + i, left) : zero();
+    const Vec param = param_read ? load_param(e, i, left) : zero();
     const Vec next = rule.accumulate(param, gradient(load_up_to(e.gradient + i, left), param), s, sums);
     store_states(e, Rule::kWritten1, s, i, left);
-    if (Rule::kStepsFirst) store_param(e, i, next, left);
+    if (Rule::kStepsFirst) store_param(p, e, i, next, left);
   }
 }
 
@@ -82,7 +78,7 @@ NW_INLINE void accumulate_slice(const Prodigy& rule, const Gradient& gradient, c
     const int64_t left = end - i;
     Vec s[Prodigy::kStates];
     load_states(e, 3, s, i, left);
-    const Vec param = gradient.coupled ? load_up_to(e.param + i, left) : zero();
+    const Vec param = gradient.coupled ? load_param(e, i, left) : zero();
     rule.average(gradient(load_up_to(e.gradient + i, left), param), s);
     store_states(e, 3, s, i, left);
   }
@@ -91,7 +87,7 @@ NW_INLINE void accumulate_slice(const Prodigy& rule, const Gradient& gradient, c
     const int64_t left = last - j;
     float params[kLanes] = {}, gradients[kLanes] = {};
     for (int64_t lane = 0; lane < kLanes && lane < left; lane++) {
-      params[lane] = e.param[(j + lane) * slice];
+      params[lane] = param_at(e, (j + lane) * slice);
       gradients[lane] = e.gradient[(j + lane) * slice];
     }
     Vec s[Prodigy::kStates];
@@ -115,9 +111,9 @@ void first_pass(const AdaptiveStepParams& p, const AdaptiveNow& now, double* par
         if (p.slice > 1)
           accumulate_slice(rule, gradient, e, p.slice, block, block_end, sums);
         else
-          accumulate_block(rule, gradient, e, block, block_end, sums);
+          accumulate_block(p, rule, gradient, e, block, block_end, sums);
       } else {
-        accumulate_block(rule, gradient, e, block, block_end, sums);
+        accumulate_block(p, rule, gradient, e, block, block_end, sums);
       }
       for (int k = 0; k < Rule::kSums; k++) totals[k] += sum_lanes(sums[k]);
     }
@@ -136,9 +132,9 @@ void second_pass(const AdaptiveStepParams& p, const AdaptiveNow& now) {
       const int64_t left = end - i;
       Vec s[Rule::kStates];
       load_states(e, Rule::kRead2, s, i, left);
-      const Vec param = load_up_to(e.param + i, left);
+      const Vec param = load_param(e, i, left);
       const Vec g = gradient_read ? gradient(load_up_to(e.gradient + i, left), param) : zero();
-      store_param(e, i, rule.apply(param, g, s), left);
+      store_param(p, e, i, rule.apply(param, g, s), left);
       store_states(e, Rule::kWritten2, s, i, left);
     }
   });
@@ -152,7 +148,7 @@ void keep_origins(const AdaptiveStepParams& p) {
       const AdaptiveEntry& e = p.entries[i];
       if (!e.fresh) continue;
       parallel_chunks((e.count + p.slice - 1) / p.slice, kAdaptiveTask, [&](int64_t begin, int64_t end) {
-        for (int64_t j = begin; j < end; j++) e.state[Rule::kOrigin][j] = e.param[j * p.slice];
+        for (int64_t j = begin; j < end; j++) e.state[Rule::kOrigin][j] = param_at(e, j * p.slice);
       });
     }
   }

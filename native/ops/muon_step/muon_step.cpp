@@ -24,9 +24,9 @@ void check_matrix(const MuonTensors& t, size_t i, const MuonStepEntry& e) {
   };
   CHECK(kOp, e.rows > 0 && e.columns > 0 && e.count() == count, "parameter ", i, " is not the matrix it should be");
   CHECK(kOp,
-        fits(t.params[i], DType::kFloat32) && fits(t.gradients[i], DType::kFloat32) &&
-            fits(t.momenta[i], DType::kFloat32),
-        "parameter ", i, ", its gradient and its momentum must be contiguous float32 of one size");
+        (fits(t.params[i], DType::kFloat32) || fits(t.params[i], DType::kBFloat16)) &&
+            fits(t.gradients[i], DType::kFloat32) && fits(t.momenta[i], DType::kFloat32),
+        "parameter ", i, " must be contiguous float32 or bfloat16, its gradient and its momentum float32 of its size");
   CHECK(kOp, !t.copies[i] || fits(*t.copies[i], DType::kBFloat16), "copy ", i, " must be bfloat16 like its parameter");
 }
 
@@ -34,7 +34,8 @@ void check_matrix(const MuonTensors& t, size_t i, const MuonStepEntry& e) {
 
 void muon_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::vector<Tensor> momenta,
                std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& shapes,
-               const std::vector<double>& numbers, int64_t steps, bool half, const std::optional<Tensor>& clip) {
+               const std::vector<double>& numbers, int64_t steps, bool half, const std::optional<Tensor>& clip,
+               bool stochastic_rounding, uint64_t seed) {
   const size_t n = params.size();
   CHECK(kOp,
         gradients.size() == n && momenta.size() == n && copies.size() == n && shapes.size() == 2 * n &&
@@ -48,6 +49,8 @@ void muon_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::v
   p.entry_count = static_cast<int64_t>(n);
   p.steps = steps;
   p.half = half;
+  p.seed = seed;
+  p.stochastic_rounding = stochastic_rounding;
   std::vector<size_t> order(n);  // matrices of one shape are multiplied together
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
@@ -61,6 +64,8 @@ void muon_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::v
     MuonStepEntry& e = entries[place];
     e.rows = shapes[2 * i];
     e.columns = shapes[2 * i + 1];
+    e.stream = i;
+    e.half = tensors->params[i].dtype == DType::kBFloat16;
     for (size_t k = 0; k < kMuonNumbers; k++) e.k[k] = static_cast<float>(numbers[i * kMuonNumbers + k]);
     check_matrix(*tensors, i, e);
     updates.push_back(tensors->params[i]);
@@ -73,7 +78,7 @@ void muon_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::v
         for (size_t place = 0; place < entries.size(); place++) {
           const size_t i = order[place];
           MuonStepEntry& e = entries[place];
-          e.param = tensors->params[i].data_as<float>();
+          e.param = tensors->params[i].data();
           e.gradient = tensors->gradients[i].data_as<float>();
           e.momentum = tensors->momenta[i].data_as<float>();
           e.copy = tensors->copies[i] ? tensors->copies[i]->data_as<bfloat16>() : nullptr;

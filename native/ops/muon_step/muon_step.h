@@ -9,11 +9,13 @@ namespace noisewright {
 enum MuonNumber { kMuonKeep, kMuonRest, kMuonNesterov, kMuonDecay, kMuonRate, kMuonNumbers };
 
 struct MuonStepEntry {
-  float* param;
+  void* param;  // float32, or bfloat16
   const float* gradient;
   float* momentum;
   bfloat16* copy;  // null, or where the new parameter is also stored
   int64_t rows, columns;
+  uint64_t stream;        // of the random numbers of stochastic rounding
+  bool half;              // the parameter is bfloat16
   float k[kMuonNumbers];  // momentum, 1 - momentum, 1 to look ahead, factor of the parameter, factor of the update
 
   int64_t count() const { return rows * columns; }
@@ -26,7 +28,9 @@ struct MuonStepParams {
   const float* clip;  // null, or [norm, coefficient] of gradient_norm: gradients are scaled by it; not finite: nothing
                       // is changed
   int64_t steps;      // of the iteration
+  uint64_t seed;      // of stochastic rounding
   bool half;          // the iteration keeps its matrices in bfloat16
+  bool stochastic_rounding;  // of half parameters; otherwise to nearest
 };
 
 constexpr int64_t kMuonBlock = 16384;    // elements of a task

@@ -6,6 +6,7 @@
 #include "core/parallel.h"
 #include "core/rows.h"
 #include "core/simd.h"
+#include "core/stepped_param.h"
 #include "ops/matmul/gemm.h"
 
 namespace noisewright::NOISEWRIGHT_TARGET {
@@ -68,7 +69,7 @@ struct Products {
 };
 
 template <class T>
-void step_batch(const MuonStepEntry* entries, int64_t batch, Vec scale, int64_t steps) {
+void step_batch(const MuonStepParams& p, const MuonStepEntry* entries, int64_t batch, Vec scale) {
   const int64_t rows = entries[0].rows, columns = entries[0].columns, count = rows * columns, all = batch * count;
   const bool wide = rows <= columns;
   const int64_t side = wide ? rows : columns, length = wide ? columns : rows, square = batch * side * side;
@@ -108,27 +109,26 @@ void step_batch(const MuonStepEntry* entries, int64_t batch, Vec scale, int64_t 
 
   const Products<T> products{batch};
   T* x = matrices.data;
-  for (int64_t k = 0; k < steps; k++) {
+  for (int64_t k = 0; k < p.steps; k++) {
     const GemmFactor lines = products.factor(x, rows, columns, !wide);
     products.multiply(lines, lines, gram.data, side, side, length);
     scale_and_add<T>(kC, gram.data, nullptr, scaled_gram.data, square);
     products.multiply(products.factor(scaled_gram.data, side, side, false),
                       products.factor(gram.data, side, side, true), polynomial.data, side, side, side);
     scale_and_add<T>(kB, gram.data, polynomial.data, scaled_gram.data, square);
-    const GemmFactor p = products.factor(scaled_gram.data, side, side, !wide);
+    const GemmFactor factor = products.factor(scaled_gram.data, side, side, !wide);
     if (wide)
-      products.multiply(p, products.factor(x, rows, columns, true), moved.data, rows, columns, side);
+      products.multiply(factor, products.factor(x, rows, columns, true), moved.data, rows, columns, side);
     else
-      products.multiply(products.factor(x, rows, columns, false), p, moved.data, rows, columns, side);
+      products.multiply(products.factor(x, rows, columns, false), factor, moved.data, rows, columns, side);
     scale_and_add<T>(kA, x, moved.data, x, all);
   }
 
   for_blocks(entries, batch, [&](const MuonStepEntry& e, int64_t, int64_t begin, int64_t at, int64_t size) {
     const Vec decay = broadcast(e.k[kMuonDecay]), rate = broadcast(e.k[kMuonRate]);
     for_vectors(size, [&](int64_t i, auto n) {
-      const Vec param = fnma(rate, load_up_to(x + at + i, n), load_up_to(e.param + begin + i, n) * decay);
-      store_up_to(e.param + begin + i, param, n);
-      if (e.copy) store_up_to(e.copy + begin + i, param, n);
+      const Vec param = fnma(rate, load_up_to(x + at + i, n), load_param(e, begin + i, n) * decay);
+      store_param(p, e, begin + i, param, n);
     });
   });
 }
@@ -144,7 +144,7 @@ void muon_step(const MuonStepParams& p) {
     while (first + batch < p.entry_count && entries[batch].same_shape(entries[0]) &&
            (batch + 1) * entries[0].count() <= kMuonBatch)
       batch++;
-    (p.half ? step_batch<bfloat16> : step_batch<float>)(entries, batch, scale, p.steps);
+    (p.half ? step_batch<bfloat16> : step_batch<float>)(p, entries, batch, scale);
     first += batch;
   }
 }

@@ -6,6 +6,7 @@
 #include "core/parallel.h"
 #include "core/quantization_cpu.h"
 #include "core/simd.h"
+#include "core/stepped_param.h"
 #include "ops/optimizer_step/optimizer_rules.h"
 
 namespace noisewright::NOISEWRIGHT_TARGET {
@@ -41,34 +42,6 @@ struct Update {
     return select_less(abs(raw), infinity, next, param);
   }
 };
-
-NW_INLINE Vec load_param(const OptimizerEntry& e, int64_t i, int64_t left) {
-  return e.half ? load_up_to(static_cast<const bfloat16*>(e.param) + i, left)
-                : load_up_to(static_cast<const float*>(e.param) + i, left);
-}
-
-// Unbiased rounding: up with the probability of the part cut off. Infinities, NaN and the last binade are cut.
-NW_INLINE bfloat16 round_stochastically(float x, uint32_t random) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, 4);
-  const uint32_t magnitude = bits & 0x7FFFFFFF;
-  if (magnitude > 0x7F800000) return {0x7FC0};
-  if (magnitude < 0x7F7F0000) bits += random & 0xFFFF;
-  return {static_cast<uint16_t>(bits >> 16)};
-}
-
-NW_INLINE void store_param(const OptimizerParams& p, const OptimizerEntry& e, int64_t i, Vec param, int64_t left) {
-  if (e.copy) store_up_to(e.copy + i, param, left);
-  if (!e.half) return store_up_to(static_cast<float*>(e.param) + i, param, left);
-  auto* half = static_cast<bfloat16*>(e.param) + i;
-  if (!p.stochastic_rounding) return store_up_to(half, param, left);
-  float values[kLanes];
-  store(values, param);
-  for (int64_t lane = 0; lane < kLanes && lane < left; lane += 4) {  // i is a multiple of kLanes, so of 4
-    const PhiloxBlock random = philox_block({p.seed, e.stream}, static_cast<uint64_t>(i + lane) / 4);
-    for (int64_t j = lane; j < lane + 4 && j < left; j++) half[j] = round_stochastically(values[j], random.v[j - lane]);
-  }
-}
 
 template <class Rule, int kStates>
 void step_float32(const OptimizerParams& p, const OptimizerEntry& e, const Update<Rule>& update, int64_t begin,

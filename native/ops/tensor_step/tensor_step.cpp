@@ -33,7 +33,8 @@ void check_entry(const StepTensors& t, const TensorStepEntry& e, size_t i, Tenso
   const auto fits = [](const Tensor& x, DType dtype, int64_t n) {
     return x.dtype == dtype && x.count() == n && x.contiguous();
   };
-  CHECK(kOp, fits(t.params[i], DType::kFloat32, e.count), "parameter ", i, " must be contiguous float32");
+  CHECK(kOp, fits(t.params[i], DType::kFloat32, e.count) || fits(t.params[i], DType::kBFloat16, e.count), "parameter ",
+        i, " must be contiguous float32 or bfloat16");
   CHECK(kOp, fits(t.gradients[i], DType::kFloat32, e.count), "gradient ", i,
         " must be contiguous float32 like its parameter");
   CHECK(kOp, !t.copies[i] || fits(*t.copies[i], DType::kBFloat16, e.count), "copy ", i,
@@ -57,11 +58,13 @@ void tensor_step(const std::string& rule, std::vector<Tensor> params, std::vecto
                  std::vector<std::optional<Tensor>> states, std::vector<std::optional<Tensor>> copies,
                  const std::vector<int64_t>& axes, const std::vector<int64_t>& rows,
                  const std::vector<double>& constants, const std::vector<int64_t>& rate_index,
-                 const std::optional<Tensor>& rates, const std::optional<Tensor>& clip) {
+                 const std::optional<Tensor>& rates, const std::optional<Tensor>& clip, bool stochastic_rounding,
+                 uint64_t seed) {
   const int rule_index = rule_named(rule);
   const size_t n = params.size(), state_count = static_cast<size_t>(kTensorRules[rule_index].states);
   TensorStepParams p{};
   p.rule = static_cast<TensorRule>(rule_index);
+  p.rounding = {seed, stochastic_rounding};
   CHECK(kOp,
         gradients.size() == n && states.size() == n * state_count && copies.size() == n && axes.size() == n * 4 &&
             rows.size() == n && rate_index.size() == n,
@@ -78,6 +81,8 @@ void tensor_step(const std::string& rule, std::vector<Tensor> params, std::vecto
   for (size_t i = 0; i < n; i++) {
     TensorStepEntry &e = entries[i], &next = entries[i + 1];
     e.count = tensors->params[i].count();
+    e.stream = i;
+    e.half = tensors->params[i].dtype == DType::kBFloat16;
     e.outer = axes[4 * i];
     e.rows = axes[4 * i + 1];
     e.columns = axes[4 * i + 2];
@@ -105,7 +110,7 @@ void tensor_step(const std::string& rule, std::vector<Tensor> params, std::vecto
         const auto floats_of = [](const std::optional<Tensor>& x) { return x ? x->data_as<float>() : nullptr; };
         for (size_t i = 0; i + 1 < entries.size(); i++) {
           TensorStepEntry& e = entries[i];
-          e.param = tensors->params[i].data_as<float>();
+          e.param = tensors->params[i].data();
           e.gradient = tensors->gradients[i].data_as<float>();
           e.copy = tensors->copies[i] ? tensors->copies[i]->data_as<bfloat16>() : nullptr;
           for (size_t k = 0; k < state_count; k++) e.state[k] = floats_of(tensors->states[i * state_count + k]);

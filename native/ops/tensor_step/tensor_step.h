@@ -28,12 +28,14 @@ struct TensorRuleInfo {
 constexpr TensorRuleInfo kTensorRules[] = {{"adaFactor", 3}, {"came", 5}, {"stableAdamW", 2}};
 
 struct TensorStepEntry {
-  float* param;
+  void* param;  // float32, or bfloat16
   const float* gradient;
   bfloat16* copy;  // null, or where the new parameter is also stored
   float* state[kMaxTensorStates];
   float* rate;  // null, or where the rate that the step came to is stored
   int64_t count;
+  uint64_t stream;  // of the random numbers of stochastic rounding
+  bool half;        // the parameter is bfloat16
   // Factored: the tensor as [outer, rows, columns, inner], with sums over columns and over rows; outer = 0: not
   // factored.
   int64_t outer, rows, columns, inner;
@@ -46,12 +48,19 @@ struct TensorStepEntry {
   int64_t blocks_of_sheet() const { return (rows + block_rows - 1) / block_rows; }
 };
 
+// Of half parameters.
+struct HalfRounding {
+  uint64_t seed;
+  bool stochastic_rounding;  // otherwise to nearest
+};
+
 struct TensorStepParams {
   const TensorStepEntry* entries;  // one more at the end, whose first_* are the totals
   int64_t entry_count;
   const float* clip;  // null, or [norm, coefficient] of gradient_norm: gradients are scaled by it; not finite: nothing
                       // is changed
   TensorRule rule;
+  HalfRounding rounding;
 };
 
 constexpr int64_t kTensorBlock = 16384;    // elements of a block of a tensor that is not factored

@@ -123,7 +123,7 @@ void gather_squares(const Batch& batch, const Workspace& w, Vec scale, bool size
     Sum size;
     const auto square = [&](int64_t at, auto n, Vec) {
       const Vec g = load_up_to(e.gradient + at, n) * scale;
-      if (sizes) size.add_square(load_up_to(e.param + at, n));
+      if (sizes) size.add_square(load_param(e, at, n));
       return fma(g, g, eps);
     };
     if (e.outer != 0) {
@@ -165,8 +165,8 @@ void ada_factor(const Batch& batch, Vec scale) {
         update = fma(beta, load_up_to(moment + at, n), rest * update);
         store_up_to(moment + at, update, n);
       }
-      const Vec param = load_up_to(e.param + at, n);
-      store_param(e, at, fnma(decay, param, param) - update, n);
+      const Vec param = load_param(e, at, n);
+      store_param(batch.rounding, e, at, fnma(decay, param, param) - update, n);
     });
   });
 }
@@ -186,8 +186,9 @@ void came(const Batch& batch, Vec scale) {
     return m;
   };
   const auto apply = [&](const TensorStepEntry& e, int64_t at, auto n, Vec update) {
-    const Vec param = load_up_to(e.param + at, n);
-    store_param(e, at, fnma(broadcast(e.k[4]), update, fnma(broadcast(e.k[4] * e.k[8]), param, param)), n);
+    const Vec param = load_param(e, at, n);
+    store_param(batch.rounding, e, at, fnma(broadcast(e.k[4]), update, fnma(broadcast(e.k[4] * e.k[8]), param, param)),
+                n);
   };
   const auto correct = [&](const Block& b, int64_t) {
     const TensorStepEntry& e = *b.e;
@@ -246,7 +247,7 @@ void stable_adam_w(const Batch& batch, Vec scale) {
     for_vectors(b.end - b.begin, [&](int64_t i, auto n) {
       const int64_t at = b.begin + i;
       const Vec update = load_up_to(e.state[0] + at, n) / (sqrt(load_up_to(e.state[1] + at, n)) + eps);
-      store_param(e, at, fnma(rate, update, load_up_to(e.param + at, n) * decay), n);
+      store_param(batch.rounding, e, at, fnma(rate, update, load_param(e, at, n) * decay), n);
     });
   });
 }
@@ -261,7 +262,7 @@ void tensor_step(const TensorStepParams& p) {
     int64_t last = first, elements = 0;
     do elements += p.entries[last++].count;
     while (last < p.entry_count && elements + p.entries[last].count <= kTensorBatch);
-    rules[static_cast<int>(p.rule)]({p.entries, first, last}, scale);
+    rules[static_cast<int>(p.rule)]({p.entries, first, last, p.rounding}, scale);
     first = last;
   }
 }

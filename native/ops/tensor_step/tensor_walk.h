@@ -4,6 +4,7 @@
 #include "core/parallel.h"
 #include "core/rows.h"
 #include "core/simd.h"
+#include "core/stepped_param.h"
 #include "ops/tensor_step/tensor_step.h"
 
 namespace noisewright::NOISEWRIGHT_TARGET {
@@ -59,6 +60,7 @@ struct Block {
 struct Batch {
   const TensorStepEntry* entries;
   int64_t first, last;
+  HalfRounding rounding;
   int64_t first_block() const { return entries[first].first_block; }
   int64_t blocks() const { return entries[last].first_block - first_block(); }
 
@@ -160,11 +162,6 @@ inline void finish_sheet(const TensorStepEntry& e, int64_t sheet, const Moments&
   float* mean = m.mean + sheet * e.inner;
   column_means(m.row + sheet * e.rows * e.inner, e.rows, e.inner, e.inner, e.rows,
                [&](int64_t i, auto n, Vec value) { store_up_to(mean + i, value, n); });
-}
-
-NW_INLINE void store_param(const TensorStepEntry& e, int64_t at, Vec param, int64_t n) {
-  store_up_to(e.param + at, param, n);
-  if (e.copy) store_up_to(e.copy + at, param, n);
 }
 
 }  // namespace
