@@ -54,11 +54,7 @@ export class KeyFinder {
     return { picture, latents, others, outside: outside[0] }
   }
 
-  async #findLatents(
-    key: string,
-    inFolder: string | undefined,
-    outside: string[],
-  ): Promise<LatentFiles | undefined> {
+  async #findLatents(key: string, inFolder: string | undefined, outside: string[]): Promise<LatentFiles | undefined> {
     const bases = [key.slice(0, key.length - extname(key).length), ...(inFolder === undefined ? [] : [inFolder])]
     for (const base of bases) {
       const file = latentFileName(base, false)

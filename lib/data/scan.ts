@@ -4,14 +4,25 @@ import { DataError } from '../util/errors.ts'
 import { mapLimited } from '../util/mapLimited.ts'
 import type { Size } from './buckets.ts'
 import { type Caption, readCaption } from './captions.ts'
+import type { Orientation } from './headerReader.ts'
 import { decodeImage } from './image.ts'
 import { explainNoImages, listImages } from './imageFolder.ts'
-import { readImageHeader } from './imageHeader.ts'
+import { type ImageHeader, readImageHeader } from './imageHeader.ts'
+import type { LatentFiles } from './latentFiles.ts'
 
 export interface ScannedImage {
+  /** The key in the metadata of fine-tuning. Default: the path. */
+  readonly key?: string
   readonly path: string
+  /** Of the picture as it is used, turned by its orientation; of a picture that comes with latents, that of its training. */
   readonly size: Size
+  /** How the stored picture is turned; 1: not at all. */
+  readonly orientation: Orientation
   readonly caption: Caption
+  /** The tags among the caption, where metadata tell them apart. */
+  readonly tags?: string | undefined
+  /** Used in place of the picture. */
+  readonly latents?: LatentFiles
 }
 
 /** A subset and its pictures in path order. */
@@ -70,19 +81,21 @@ export async function scanSubset(config: DreamBoothSubset): Promise<SubsetScan> 
     }
   }
   const found = await mapLimited(paths, concurrency, async (path): Promise<ScannedImage | undefined> => {
-    const size = await collect(readCheckedSize(path))
+    const header = await collect(readCheckedHeader(path))
     const caption = await collect(readCaption(path, config))
-    return size && caption && { path, size, caption }
+    if (header === undefined || caption === undefined) return undefined
+    const { width, height, orientation } = header
+    return { path, size: { width, height }, orientation, caption }
   })
   const images = found.filter((image) => image !== undefined)
   errors.sort((a, b) => (a.path < b.path ? -1 : 1))
   return { subset: { config, images }, errors, warnings: missingCaptions(config, images) }
 }
 
-async function readCheckedSize(path: string): Promise<Size> {
-  const { width, height, looksComplete } = await readImageHeader(path)
-  if (!looksComplete) await decodeImage(path)
-  return { width, height }
+async function readCheckedHeader(path: string): Promise<ImageHeader> {
+  const header = await readImageHeader(path)
+  if (!header.looksComplete) await decodeImage(path)
+  return header
 }
 
 function missingCaptions({ classTokens, imageDir }: DreamBoothSubset, images: readonly ScannedImage[]): string[] {
