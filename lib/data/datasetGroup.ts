@@ -14,7 +14,7 @@ import { ConfigError, DataError } from '../util/errors.ts'
 import { throwCollected } from './dataErrors.ts'
 import { buildDataset, type Dataset } from './dataset.ts'
 import { datasetConfigFromFolders } from './repeatFolders.ts'
-import { type ScannedSubset, scanSubset } from './scan.ts'
+import { type ScannedSubset, type ScanOptions, scanSubset } from './scan.ts'
 
 /** Where the description of the data comes from: a file, numbered folders, or a program. */
 export type DatasetSource =
@@ -33,6 +33,8 @@ export interface LoadDatasetOptions {
   readonly cacheLatents?: boolean
   /** Training sizes must be multiples of this many pixels. Default 8. */
   readonly sizeMultiple?: number
+  /** How pictures are looked at: what becomes of unreadable ones, their orientation, notes for the next start. */
+  readonly scan?: ScanOptions
 }
 
 export interface DatasetGroup {
@@ -78,7 +80,7 @@ export async function loadDatasetGroup(source: DatasetSource, options: LoadDatas
       seen.add(place)
       if (subset.kind === 'fineTuning')
         throw new ConfigError('fine-tuning metadata cannot be read yet', { file: place, option: 'metadata_file' })
-      const scan = await scanSubset(subset)
+      const scan = await scanSubset(subset, options.scan)
       errors.push(...scan.errors)
       warnings.push(...scan.warnings)
       if (scan.emptyFolder !== undefined) emptyFolders.push(scan.emptyFolder)
