@@ -14,6 +14,7 @@ import { DataError } from '../util/errors.ts'
 import { throwCollected } from './dataErrors.ts'
 import { buildDataset, type Dataset } from './dataset.ts'
 import { datasetConfigFromFolders } from './repeatFolders.ts'
+import type { ScanOptions } from './scan.ts'
 import { scanDataset } from './scanDataset.ts'
 
 /** Where the description of the data comes from: a file, numbered folders, one file of metadata, or a program. */
@@ -34,14 +35,12 @@ export interface LoadDatasetOptions {
   readonly cacheLatents?: boolean
   /** Whether captions are encoded once; then they must not change. Default false. */
   readonly cacheTextEncoderOutputs?: boolean
-  /** Whether a picture that cannot be read is an error, or is left out with a warning. Default error. */
-  readonly onBadImage?: 'error' | 'skip' | undefined
-  /** Whether the orientation that EXIF data tell is passed over. Default false. */
-  readonly ignoreExif?: boolean | undefined
   /** Whether keys of metadata may lead out of their `image_dir`. Default false. */
   readonly allowOutside?: boolean | undefined
   /** Training sizes must be multiples of this many pixels. Default 8. */
   readonly sizeMultiple?: number
+  /** How pictures are looked at: what becomes of unreadable ones, their orientation, notes for the next start. */
+  readonly scan?: ScanOptions
 }
 
 export interface DatasetGroup {

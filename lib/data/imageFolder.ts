@@ -1,6 +1,6 @@
 /** Which files of a folder are pictures. */
 import type { Dirent } from 'node:fs'
-import { readdir, stat } from 'node:fs/promises'
+import { opendir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DataError } from '../util/errors.ts'
 
@@ -35,7 +35,9 @@ export async function readFolder(folder: string): Promise<Dirent[]> {
 /** The entries of a folder, in no particular order. */
 async function readEntries(folder: string): Promise<Dirent[]> {
   try {
-    return await readdir(folder, { withFileTypes: true })
+    const entries: Dirent[] = []
+    for await (const entry of await opendir(folder, { bufferSize: 1024 })) entries.push(entry)
+    return entries
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     const reasons: Record<string, string> = {

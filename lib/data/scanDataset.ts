@@ -4,12 +4,11 @@ import type { DataError } from '../util/errors.ts'
 import type { Size } from './buckets.ts'
 import { buildMetadataDataset } from './metadataDataset.ts'
 import { type MetadataSubset, scanMetadata } from './metadataScan.ts'
-import { type ScannedSubset, scanSubset } from './scan.ts'
+import { type ScannedSubset, type ScanOptions, scanSubset } from './scan.ts'
 
 export interface ScanDatasetOptions {
-  readonly sizeMultiple?: number | undefined
-  readonly onBadImage?: 'error' | 'skip' | undefined
-  readonly ignoreExif?: boolean | undefined
+  readonly sizeMultiple?: number
+  readonly scan?: ScanOptions
   readonly allowOutside?: boolean | undefined
 }
 
@@ -41,7 +40,7 @@ export async function scanDataset(
   const empty: DataError[] = []
   const folders: ScannedSubset[] = []
   const metadata: MetadataSubset[] = []
-  const { onBadImage = 'error', ignoreExif = false, allowOutside = false, sizeMultiple = 8 } = options
+  const { scan: scanOptions = {}, allowOutside = false, sizeMultiple = 8 } = options
   for (const subset of acceptedSubsets(index, config, warnings)) {
     if (subset.kind === 'fineTuning') {
       const scan = await scanMetadata(subset, { allowOutside })
@@ -51,14 +50,14 @@ export async function scanDataset(
       if (scan.subset !== undefined) metadata.push(scan.subset)
       continue
     }
-    const scan = await scanSubset(subset)
+    const scan = await scanSubset(subset, scanOptions)
     errors.push(...scan.errors)
     warnings.push(...scan.warnings)
     if (scan.emptyFolder !== undefined) empty.push(scan.emptyFolder)
     if (scan.subset !== undefined) folders.push(scan.subset)
   }
   if (config.kind === 'dreambooth') return { config, subsets: folders, errors, warnings, empty }
-  const built = await buildMetadataDataset(index, config, metadata, file, { onBadImage, ignoreExif, sizeMultiple })
+  const built = await buildMetadataDataset(index, config, metadata, file, { ...scanOptions, sizeMultiple })
   return {
     ...built,
     errors: [...errors, ...built.errors],

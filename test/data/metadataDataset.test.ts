@@ -284,7 +284,7 @@ describe('a dataset of metadata', () => {
     const { folder, metadata } = await make({ a: {}, b: {} }, { 'a.png': 'no picture', 'b.png': [64, 64] })
     const subsets = [{ metadata_file: metadata, image_dir: folder }]
     await expect(load(subsets)).rejects.toThrow('not a PNG')
-    const group = await load(subsets, undefined, { onBadImage: 'skip' })
+    const group = await load(subsets, undefined, { scan: { onBadImage: 'skip' } })
     expect(group.datasets[0]!.images.map(({ key }) => key)).toEqual(['b'])
     expect(group.warnings.join('\n')).toContain('1 of 2 pictures cannot be read and are left out')
   })
