@@ -2,24 +2,35 @@
 import { DataError } from '../util/errors.ts'
 import { PhiloxStream } from '../util/philox.ts'
 import type { Size } from './buckets.ts'
-import { processCaption } from './captions.ts'
-import type { CropPlan } from './cropPlan.ts'
+import { type CaptionUse, processCaption } from './captions.ts'
+import { type ColorChange, drawColorChange } from './colorChange.ts'
+import {
+  type CropPlan,
+  type CropRandom,
+  type CropRecord,
+  cropRecord,
+  planRandomCrop,
+  planRandomWindow,
+} from './cropPlan.ts'
 import type { DatasetImage } from './dataset.ts'
 import type { DatasetGroup } from './datasetGroup.ts'
 import { type PlannedBatch, type PlannedItem, planEpoch } from './epochPlan.ts'
+import { planFaceCrop } from './faceCrop.ts'
 import { type DecodedImage, type DecodeOptions, decodeImage } from './image.ts'
 import { type LoaderOptions, loadBatches } from './loader.ts'
 
 /** One use of a picture. Everything but the pixels. */
-export interface BatchItem {
+export interface BatchItem extends CropRecord {
   readonly image: DatasetImage
-  /** The caption for this use, tags shuffled where the subset asks for it. */
+  /** The caption for this use, changed as the subset asks for. */
   readonly caption: string
   /** Whether to mirror left to right, after cropping. */
   readonly flip: boolean
   readonly lossWeight: number
   /** How the picture is resized and cropped in this use. */
   readonly crop: CropPlan
+  /** Undefined: colours stay. */
+  readonly color: ColorChange | undefined
 }
 
 export interface Batch {
@@ -67,8 +78,8 @@ export interface ReadOptions extends EpochOptions, LoaderOptions {
 }
 
 /**
- * The batches of an epoch without pixels, for training from cached latents. Captions and flips depend on the seed, the epoch
- * and the use alone, so skipping or prefetching changes nothing.
+ * The batches of an epoch without pixels, for training from cached latents. Captions, crops, colours and flips depend on the
+ * seed, the epoch and the use alone, and captions on the step where tags come in one by one; so skipping or prefetching changes nothing.
  */
 export function* epochBatches(
   group: DatasetGroup,
@@ -87,21 +98,38 @@ export function* epochBatches(
   }
 }
 
-function drawBatch(
-  group: DatasetGroup,
-  { dataset: index, bucket, items }: PlannedBatch,
-  moment: { readonly epoch: number; readonly step: number; readonly totalSteps: number },
-): Batch {
+function drawBatch(group: DatasetGroup, { dataset: index, bucket, items }: PlannedBatch, moment: CaptionUse): Batch {
   const dataset = group.datasets[index]!
   const draw = ({ image: imageIndex, position }: PlannedItem): BatchItem => {
     const image = dataset.images[imageIndex]!
     const { subset, lossWeight } = image
-    const key = [moment.epoch, index, position] as const
-    const caption = processCaption(image.caption, subset, new PhiloxStream(group.seed, 'caption', ...key))
-    const flip = subset.flipAug && new PhiloxStream(group.seed, 'flip', ...key).float() < 0.5
-    return { image, caption, flip, lossWeight, crop: image.crop }
+    const random = (purpose: string): PhiloxStream =>
+      new PhiloxStream(group.seed, purpose, moment.epoch, index, position)
+    const flip = subset.flipAug && random('flip').float() < 0.5
+    return {
+      image,
+      caption: processCaption(image.caption, subset, moment, random('caption')),
+      crop: drawCrop(image, dataset.config.enableBucket, random('crop')),
+      color: subset.colorAug ? drawColorChange(random('color')) : undefined,
+      flip,
+      lossWeight,
+      ...cropRecord(image.crop, flip),
+    }
   }
   return { dataset: index, size: dataset.buckets[bucket]!.size, items: items.map(draw) }
+}
+
+/** The crop of one use: around the face, or anywhere where the subset asks for it, or that of all uses. */
+function drawCrop(image: DatasetImage, enableBucket: boolean, random: CropRandom): CropPlan {
+  const { crop, face, subset, aspectError } = image
+  const { randomCrop, faceCropAugRange: range } = subset
+  const { source, resized, target } = crop
+  if (face !== undefined && range !== undefined)
+    return planFaceCrop(source, target, face, { range, randomCrop }, random) ?? crop
+  if (!randomCrop) return crop
+  return enableBucket
+    ? planRandomCrop(source, { bucket: target, resized, aspectError }, random)
+    : planRandomWindow(source, target, random)
 }
 
 /**

@@ -41,7 +41,9 @@ def record_buckets(reference: Reference) -> dict:
     lists, choices = [], []
     for resolution, minimum, maximum, steps in LISTS:
         found = reference.model.make_bucket_resolutions(resolution, minimum, maximum, steps)
-        lists.append({"resolution": resolution, "minimum": minimum, "maximum": maximum, "steps": steps, "buckets": found})
+        lists.append(
+            {"resolution": resolution, "minimum": minimum, "maximum": maximum, "steps": steps, "buckets": found}
+        )
     for at in (0, 2, 3, 8, 11):
         resolution, minimum, maximum, steps = LISTS[at]
         for no_upscale in (False, True):

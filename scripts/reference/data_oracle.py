@@ -1,4 +1,4 @@
-"""Runs the reference, kohya-ss/sd-scripts, and writes what its data side makes of pictures and captions to test/fixtures/data_oracle/.
+"""Runs the reference, kohya-ss/sd-scripts, and writes to test/fixtures/data_oracle/ what it makes of pictures and captions.
 
     python data_oracle.py CHECKOUT NEWER_CHECKOUT [part ...]
 

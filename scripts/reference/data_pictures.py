@@ -35,7 +35,9 @@ def flat(width: int, height: int, columns: int, rows: int) -> np.ndarray:
     """A few rectangles of one colour each: large pictures in small files."""
     y, x = np.mgrid[0:height, 0:width]
     column, row = x * columns // width, y * rows // height
-    return np.stack([column * 255 // columns, row * 255 // rows, (column * 67 + row * 131) % 256], axis=-1).astype(np.uint8)
+    return np.stack([column * 255 // columns, row * 255 // rows, (column * 67 + row * 131) % 256], axis=-1).astype(
+        np.uint8
+    )
 
 
 def quadrants(width: int, height: int) -> np.ndarray:
@@ -205,7 +207,9 @@ def main(photographs: Path) -> None:
         (PICTURES / f"{name}.json").write_text(text, encoding="utf-8")
     sizes = {path: path.stat().st_size for path in PICTURES.rglob("*") if path.is_file()}
     largest = max(sizes, key=sizes.__getitem__)
-    print(f"{len(sizes)} files, {sum(sizes.values()) / 1024:.0f} KB, largest {largest.name} {sizes[largest] / 1024:.0f} KB")
+    print(
+        f"{len(sizes)} files, {sum(sizes.values()) / 1024:.0f} KB, largest {largest.name} {sizes[largest] / 1024:.0f} KB"
+    )
 
 
 if __name__ == "__main__":

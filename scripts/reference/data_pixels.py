@@ -56,7 +56,11 @@ def crop_to_bucket(reference: Reference, pixels: np.ndarray, plan) -> dict | Non
 
 def record_pixels(reference: Reference) -> dict:
     pictures = {}
-    names = sorted(path for path in PICTURES.rglob("*") if path.suffix not in (".caption", ".txt", ".json", ".npz") and path.is_file())
+    names = sorted(
+        path
+        for path in PICTURES.rglob("*")
+        if path.suffix not in (".caption", ".txt", ".json", ".npz") and path.is_file()
+    )
     for path in names:
         image = Image.open(path)
         entry = {"mode": image.mode, "decoded": None}

@@ -26,6 +26,7 @@ CASES = [
     ("area: twice as large", (24, 31), (48, 62), "area"),
     ("area: one axis grows", (60, 30), (40, 50), "area"),
     ("area: much larger", (5, 7), (48, 40), "area"),
+    ("area: larger, borders of pixels meeting", (6, 12), (34, 34), "area"),
     ("lanczos: the same size", (13, 17), (13, 17), "lanczos"),
     ("lanczos: smaller", (61, 83), (40, 53), "lanczos"),
     ("lanczos: larger", (30, 41), (51, 60), "lanczos"),

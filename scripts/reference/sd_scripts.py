@@ -57,7 +57,8 @@ class Reference:
         sys.path.insert(0, str(checkout))
         try:
             self.train, self.config, self.model, self.custom = (
-                importlib.import_module(f"library.{name}") for name in ("train_util", "config_util", "model_util", "custom_train_functions")
+                importlib.import_module(f"library.{name}")
+                for name in ("train_util", "config_util", "model_util", "custom_train_functions")
             )
         finally:
             sys.path.remove(str(checkout))

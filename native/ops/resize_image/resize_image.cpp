@@ -20,6 +20,10 @@ struct AxisTables {
   }
 };
 
+// Source pixels per target pixel, with OpenCV's rounding: where a border between target pixels meets one between source
+// pixels, the last bit decides to which of them it belongs.
+double scale(int64_t from, int64_t to) { return 1.0 / (static_cast<double>(to) / static_cast<double>(from)); }
+
 int32_t clamp(int64_t i, int64_t size) { return static_cast<int32_t>(i < 0 ? 0 : i >= size ? size - 1 : i); }
 
 int16_t to_fixed(double weight) { return static_cast<int16_t>(std::nearbyint(static_cast<float>(weight) * 2048.0f)); }
@@ -27,7 +31,7 @@ int16_t to_fixed(double weight) { return static_cast<int16_t>(std::nearbyint(sta
 // Shrinking: position d covers [d k, d k + k) of the source; pixels weigh by the share they have of it.
 AxisTables area_tables(int64_t from, int64_t to) {
   AxisTables t;
-  const double k = static_cast<double>(from) / static_cast<double>(to);
+  const double k = scale(from, to);
   for (int64_t d = 0; d < to; d++) {
     const double begin = static_cast<double>(d) * k, end = begin + k,
                  cell = std::min(k, static_cast<double>(from) - begin);
@@ -49,10 +53,10 @@ AxisTables area_tables(int64_t from, int64_t to) {
 // pixels.
 AxisTables linear_tables(int64_t from, int64_t to) {
   AxisTables t;
-  const double k = static_cast<double>(from) / static_cast<double>(to);
+  const double k = scale(from, to), inverse = static_cast<double>(to) / static_cast<double>(from);
   for (int64_t d = 0; d < to; d++) {
     int64_t s = static_cast<int64_t>(std::floor(static_cast<double>(d) * k));
-    auto f = static_cast<float>(static_cast<double>(d + 1) - static_cast<double>(s + 1) / k);
+    auto f = static_cast<float>(static_cast<double>(d + 1) - static_cast<double>(s + 1) * inverse);
     f = f <= 0 ? 0.0f : f - std::floor(f);
     if (s >= from - 1) {
       s = from - 1;
@@ -67,7 +71,7 @@ AxisTables linear_tables(int64_t from, int64_t to) {
 AxisTables lanczos_tables(int64_t from, int64_t to) {
   AxisTables t;
   constexpr double kPi = 3.14159265358979323846;
-  const double k = static_cast<double>(from) / static_cast<double>(to);
+  const double k = scale(from, to);
   for (int64_t d = 0; d < to; d++) {
     const auto position = static_cast<float>((static_cast<double>(d) + 0.5) * k - 0.5);
     const auto s = static_cast<int64_t>(std::floor(position));
