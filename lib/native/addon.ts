@@ -329,6 +329,8 @@ export interface Addon {
     clip: MaybeHandle,
   ): void
   resizeImage(image: Handle, height: number, width: number, method: string): Handle
+  shiftHue(image: Handle, shift: number): Handle
+  lookupTable(x: Handle, table: Handle): Handle
   imageToTensor(image: Handle, left: number, top: number, width: number, height: number, flip: boolean): Handle
   /** Read, converted and laid out as `shape` when the op runs; the descriptor may be closed after the call. */
   loadParameter(

@@ -120,9 +120,10 @@ NEWER_CASES = [
 ]
 
 DEFAULTS = {
-    "shuffleCaption": False, "keepTokens": 0, "captionDropoutRate": 0.0, "captionDropoutEveryNEpochs": 0, "captionTagDropoutRate": 0.0,
-    "tokenWarmupMin": 1, "tokenWarmupStep": 0, "captionPrefix": None, "captionSuffix": None, "keepTokensSeparator": None,
-    "secondarySeparator": None, "enableWildcard": False, "captionSeparator": ",",
+    "shuffleCaption": False, "keepTokens": 0, "captionDropoutRate": 0.0, "captionDropoutEveryNEpochs": 0,
+    "captionTagDropoutRate": 0.0, "tokenWarmupMin": 1, "tokenWarmupStep": 0, "captionPrefix": None,
+    "captionSuffix": None, "keepTokensSeparator": None, "secondarySeparator": None, "enableWildcard": False,
+    "captionSeparator": ",",
 }  # fmt: skip
 
 

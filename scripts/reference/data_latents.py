@@ -1,5 +1,6 @@
 """Part of data_oracle.py: files of latents as the reference writes them, in both of its layouts."""
 
+import hashlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,7 +31,7 @@ class ScriptedVae:
 
 
 def record_latents(reference: Reference, newer: Reference) -> dict:
-    """Old layout: `arr_0`, written by the caching function itself for a data set of one folder. New: by the saving function."""
+    """Old layout: `arr_0`, written by the caching of a data set of one folder. New: by the saving function."""
     folder = PICTURES / "latents"
     for path in folder.glob("*.npz"):
         path.unlink()
@@ -64,7 +65,12 @@ def record_latents(reference: Reference, newer: Reference) -> dict:
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as archive:
             files[path.name] = {
-                key: {"dtype": str(value.dtype), "shape": value.shape, "first": [float(x) for x in value.ravel()[:4]]}
+                key: {
+                    "dtype": str(value.dtype),
+                    "shape": value.shape,
+                    "sha256": hashlib.sha256(value.tobytes()).hexdigest(),
+                    "first": [float(x) for x in value.ravel()[:4]],
+                }
                 for key, value in archive.items()
             }
     return {"files": files}

@@ -1,4 +1,4 @@
-"""Part of data_oracle.py: data sets as the reference builds them from the configurations in test/fixtures/data_oracle/configs/."""
+"""Part of data_oracle.py: data sets as the reference builds them from test/fixtures/data_oracle/configs/."""
 
 import argparse
 import random
@@ -76,7 +76,7 @@ def describe_group(reference: Reference, name: str) -> dict:
     try:
         group = load_group(reference, name)
     except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": str(error).split(" / ")[0]}  # the English half
     return {
         "batchCount": len(group),
         "trainImageCount": group.num_train_images,
@@ -86,7 +86,7 @@ def describe_group(reference: Reference, name: str) -> dict:
 
 
 def describe_upright(reference: Reference, name: str) -> dict:
-    """The same when pictures have the sizes that they have upright; the reference itself does not look at EXIF orientation."""
+    """The same with the sizes of upright pictures; the reference itself does not look at EXIF orientation."""
     kind = reference.train.BaseDataset
     usual = kind.get_image_size
     kind.get_image_size = lambda _, path: ImageOps.exif_transpose(Image.open(path)).size

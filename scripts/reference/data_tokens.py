@@ -14,14 +14,17 @@ from tokenizer import merges, vocabulary
 
 CATS = [" ".join(["cat"] * n) for n in (74, 75, 76, 100, 149, 150, 151, 224, 225, 226)]
 CAPTIONS = [
-    "", " ", "a photo of a cat", "1girl, solo, red hat, (blue eyes), 2023", "A  Photo,\n of\ta CAT", "it's don't we're", "café naïve",
-    "北京 烤鸭", "👩 family", "antidisestablishmentarianism", "<|endoftext|> in the middle", "stop! now!", ", , ,", *CATS,
+    "", " ", "a photo of a cat", "1girl, solo, red hat, (blue eyes), 2023", "A  Photo,\n of\ta CAT", "it's don't we're",
+    "café naïve", "北京 烤鸭", "👩 family", "antidisestablishmentarianism", "<|endoftext|> in the middle", "stop! now!",
+    ", , ,", *CATS,
 ]  # fmt: skip
 
 WEIGHTED = [
-    "", "a photo of a cat", "an (important) word", "a ((very)) [small] cat", "(a cat:1.3) and [a dog]", "(unbalanced [twice", "closed) twice]",
-    r"\(literal\] \\ \[x\)", "(unnecessary)(parens)", "a (((house:1.3)) [on] a (hill:0.5), sun, (((sky))).", "time: 12:30, (a:b:1.2)",
-    "(a:) (b: 1.5 ) (c:.5) (d:-1) (e:1e3)", "[a:1.2]", "(:1.2)", "()", "(one\ntwo:1.5)", "(nested (inner:2) outer:0.5)", "a (cat:0) b",
+    "", "a photo of a cat", "an (important) word", "a ((very)) [small] cat", "(a cat:1.3) and [a dog]",
+    "(unbalanced [twice", "closed) twice]", r"\(literal\] \\ \[x\)", "(unnecessary)(parens)",
+    "a (((house:1.3)) [on] a (hill:0.5), sun, (((sky))).", "time: 12:30, (a:b:1.2)",
+    "(a:) (b: 1.5 ) (c:.5) (d:-1) (e:1e3)", "[a:1.2]", "(:1.2)", "()", "(one\ntwo:1.5)",
+    "(nested (inner:2) outer:0.5)", "a (cat:0) b",
     "(" + CATS[0] + ":1.2) dog (dog)", "b " * 80 + "(end:1.5)",
 ]  # fmt: skip
 

@@ -12,7 +12,7 @@ import {
 import { faceInName, planFaceCrop } from '../../lib/data/faceCrop.ts'
 import { PhiloxStream } from '../../lib/util/philox.ts'
 import { loadOracle, type Pair, sizeOf } from '../support/dataOracle.ts'
-import { type Draw, ScriptedRandom } from '../support/scriptedRandom.ts'
+import { type Draw, ScriptedDraws } from '../support/scriptedDraws.ts'
 
 interface CropCase {
   readonly draws: readonly Draw[]
@@ -46,7 +46,7 @@ function expectPlan(plan: CropPlan | undefined, { resized, crop }: CropCase): vo
 
 describe('crops against sd-scripts', () => {
   it.each(bucketed)('agree in a bucket: $resized in $bucket', (each) => {
-    const random = new ScriptedRandom(each.draws)
+    const random = new ScriptedDraws(each.draws)
     const choice = { bucket: sizeOf(each.bucket), resized: sizeOf(each.resized), aspectError: 0 }
     expectPlan(planRandomCrop({ width: 1000, height: 1000 }, choice, random), each)
     expect(random.left).toBe(0)
@@ -60,7 +60,7 @@ describe('crops against sd-scripts', () => {
       expect(problem).toContain('Set enable_bucket')
       return
     }
-    const random = new ScriptedRandom(each.draws)
+    const random = new ScriptedDraws(each.draws)
     expectPlan(planRandomWindow(size, resolution, random), each)
     expect(random.left).toBe(0)
   })
@@ -72,7 +72,7 @@ describe('crops against sd-scripts', () => {
       expect(each.face[0]).toBe(0)
       return
     }
-    const random = new ScriptedRandom(each.draws)
+    const random = new ScriptedDraws(each.draws)
     const plan = planFaceCrop(sizeOf(each.size), sizeOf(each.resolution), face, each, random)
     if (each.error === undefined) expectPlan(plan, each)
     else expect(plan).toBeUndefined()
@@ -138,7 +138,7 @@ describe('drawColorChange', () => {
 })
 
 it('draws nothing for a picture that fits', () => {
-  const random: CropRandom = new ScriptedRandom([])
+  const random: CropRandom = new ScriptedDraws([])
   const size = { width: 64, height: 64 }
   expect(planRandomWindow(size, size, random)).toMatchObject({ left: 0, top: 0 })
 })

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { type CaptionOptions, captionVaries, processCaption } from '../../lib/data/captions.ts'
 import { PhiloxStream } from '../../lib/util/philox.ts'
 import { loadOracle } from '../support/dataOracle.ts'
-import { type Draw, ScriptedRandom } from '../support/scriptedRandom.ts'
+import { type Draw, ScriptedDraws } from '../support/scriptedDraws.ts'
 
 const plain: CaptionOptions = {
   shuffleCaption: false,
@@ -62,7 +62,7 @@ describe('processCaption against sd-scripts', () => {
   it.each(cases.map((each, at) => ({ ...each, at })))('agrees in case $at ($version): $options', (each) => {
     const given = Object.entries(each.options).map(([name, value]) => [name, value ?? undefined])
     const options = { ...plain, ...Object.fromEntries(given) } as CaptionOptions
-    const random = new ScriptedRandom(each.draws)
+    const random = new ScriptedDraws(each.draws)
     const { epoch = 1, step = 0, totalSteps = each.maxTrainSteps ?? 0 } = each
     expect(processCaption(each.caption, options, { epoch, step, totalSteps }, random)).toBe(each.result)
     expect(random.left).toBe(0)

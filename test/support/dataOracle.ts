@@ -86,9 +86,14 @@ export interface OracleGroup {
   readonly datasets: readonly OracleDataset[]
 }
 
+/** The reference refuses the configuration. */
+export interface OracleError {
+  readonly error: string
+}
+
 export interface DatasetFixture {
   /** `upright`: with EXIF orientation applied, where that makes a difference. */
-  readonly configs: Readonly<Record<string, OracleGroup & { readonly upright?: OracleGroup }>>
+  readonly configs: Readonly<Record<string, (OracleGroup & { readonly upright?: OracleGroup }) | OracleError>>
   readonly folders: readonly {
     readonly folder: string
     readonly subset: { readonly numRepeats: number; readonly classTokens: string } | null
