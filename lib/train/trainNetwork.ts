@@ -128,10 +128,16 @@ async function openLatentCache(
   { vae }: StableDiffusion,
   { fileSystem }: TrainNetworkOptions,
 ): Promise<LatentCache | null> {
-  const { cacheLatents, cacheLatentsToDisk = false, cacheFolder, vaeBatchSize, workers } = data
+  const { cacheLatents, cacheLatentsToDisk = false, cacheFolder, vaeBatchSize, ignoreExif = false, workers } = data
   if (!cacheLatents && !cacheLatentsToDisk) return null
   const store = cacheLatentsToDisk ? await LatentStore.open(cachesFolder(cacheFolder), vae, { fileSystem }) : null
-  return new LatentCache({ vae, store, batchSize: vaeBatchSize, ...(workers === undefined ? {} : { workers }) })
+  return new LatentCache({
+    vae,
+    store,
+    batchSize: vaeBatchSize,
+    ignoreExif,
+    ...(workers === undefined ? {} : { workers }),
+  })
 }
 
 async function describeModels({ model }: TrainNetworkConfig): Promise<DescribedModels> {
