@@ -1,15 +1,15 @@
 /** Which files of a folder are pictures. */
 import type { Dirent } from 'node:fs'
-import { readdir, stat } from 'node:fs/promises'
+import { opendir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DataError } from '../util/errors.ts'
 
-const extensions = ['.png', '.jpg', '.jpeg', '.webp', '.bmp', '.avif']
+export const imageExtensions = ['.png', '.jpg', '.jpeg', '.webp', '.bmp', '.avif']
 
 /** Whether a file name counts as a picture: not hidden, and a known extension in any letter case. */
 export function isImageName(name: string): boolean {
   const dot = name.lastIndexOf('.')
-  return dot > 0 && !name.startsWith('.') && extensions.includes(name.slice(dot).toLowerCase())
+  return dot > 0 && !name.startsWith('.') && imageExtensions.includes(name.slice(dot).toLowerCase())
 }
 
 /** Plain code point order, the same on every machine. */
@@ -35,7 +35,9 @@ export async function readFolder(folder: string): Promise<Dirent[]> {
 /** The entries of a folder, in no particular order. */
 async function readEntries(folder: string): Promise<Dirent[]> {
   try {
-    return await readdir(folder, { withFileTypes: true })
+    const entries: Dirent[] = []
+    for await (const entry of await opendir(folder, { bufferSize: 1024 })) entries.push(entry)
+    return entries
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     const reasons: Record<string, string> = {
@@ -95,5 +97,5 @@ export async function explainNoImages(folder: string): Promise<string> {
       return ` Its subfolder "${entry.name}" has ${inner.length}: pictures must be directly inside the folder given.`
     }
   }
-  return ` Known extensions are ${extensions.join(', ')}.`
+  return ` Known extensions are ${imageExtensions.join(', ')}.`
 }

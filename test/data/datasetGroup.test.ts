@@ -186,7 +186,7 @@ describe('bad data', () => {
     const lines = error.message.split('\n')
     expect(lines).toEqual([
       expect.stringMatching(/a\.png: the PNG image is damaged or cut short/),
-      expect.stringMatching(/b\.png: not a PNG, JPEG, WebP or BMP image/),
+      expect.stringMatching(/b\.png: not a PNG, JPEG, WebP, BMP or AVIF image/),
       expect.stringMatching(/c\.png: the file is empty \(0 bytes\)/),
       expect.stringMatching(/d\.caption: the caption is not UTF-8/),
       expect.stringMatching(/e\.caption: the caption file is empty/),
@@ -215,8 +215,8 @@ describe('bad data', () => {
     expect(nested.message).toBe(
       `${folder}: there are no pictures in this folder. Its subfolder "sub" has 1: pictures must be directly inside the folder given.`,
     )
-    const mixed = await failure(load({}, [{ image_dir: await makeFolder({ 'a.Jpg': [8, 8] }) }]))
-    expect(mixed.message).toContain('"a.Jpg" is passed over')
+    const hidden = await failure(load({}, [{ image_dir: await makeFolder({ '._a.jpg': [8, 8] }) }]))
+    expect(hidden.message).toContain('"._a.jpg" is passed over: names must not begin with a dot.')
     expect((await failure(load({}, [{ image_dir: await makeFolder() }]))).message).toContain(
       'Known extensions are .png',
     )
