@@ -186,10 +186,11 @@ class Preparation {
     const each = this.#flips.length
     return {
       type: 'cache',
+      what: 'pictures',
       done: (this.encoded + this.kept) * each,
       total: this.#own.length * each,
       reused: this.kept * each,
-      latentsPerSecond: (1000 * this.encoded * each) / Math.max(1, performance.now() - this.#started),
+      perSecond: (1000 * this.encoded * each) / Math.max(1, performance.now() - this.#started),
     }
   }
 }

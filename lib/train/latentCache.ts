@@ -246,7 +246,7 @@ class Progress {
   add(done: number, reused: number): CacheEvent {
     this.#done += done
     this.#reused += reused
-    const latentsPerSecond = (1000 * this.#done) / Math.max(1, performance.now() - this.#started)
-    return { type: 'cache', done: this.#done, total: this.total, reused: this.#reused, latentsPerSecond }
+    const perSecond = (1000 * this.#done) / Math.max(1, performance.now() - this.#started)
+    return { type: 'cache', what: 'pictures', done: this.#done, total: this.total, reused: this.#reused, perSecond }
   }
 }

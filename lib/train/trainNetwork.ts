@@ -76,6 +76,7 @@ async function openSession(config: TrainNetworkConfig, options: TrainNetworkOpti
     fallbacks: data.fallbacks,
     priorLossWeight: data.priorLossWeight,
     cacheLatents: data.cacheLatents || data.cacheLatentsToDisk === true,
+    cacheTextEncoderOutputs: data.cacheTextEncoderOutputs === true,
   })
   if (group.batchesPerEpoch === 0)
     throw new DataError(output.folder, 'there is nothing to train on: the data set has no images')
@@ -205,6 +206,7 @@ class TrainNetworkSession {
       seed,
       trainUnet: network.trainUnet,
       trainTextEncoder: network.trainTextEncoder,
+      cacheCaptions: config.data.cacheTextEncoderOutputs === true,
       captions: {
         clipSkip: model.clipSkip ?? 1,
         sequenceLength: model.maxTokenLength === null ? 77 : model.maxTokenLength === 150 ? 152 : 227,
@@ -331,8 +333,9 @@ class TrainNetworkSession {
       moduleCount: network.modules.length,
       report: describeDatasetGroup(group),
     }
-    if (!this.#cache) return
-    yield* this.#cache.fill(group, { signal })
+    if (this.#cache !== null) yield* this.#cache.fill(group, { signal })
+    const { textCache } = this.#method
+    if (textCache !== null) yield* textCache.fill(group, signal)
   }
 
   #byGroup(rates: readonly number[]): Record<string, number> {

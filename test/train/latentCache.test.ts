@@ -54,7 +54,7 @@ interface Filled {
 
 async function fill(cache: LatentCache, group: DatasetGroup, options: FillOptions = {}): Promise<Filled> {
   const warnings: string[] = []
-  let last: CacheEvent = { type: 'cache', done: 0, total: 0, reused: 0, latentsPerSecond: 0 }
+  let last: CacheEvent = { type: 'cache', what: 'pictures', done: 0, total: 0, reused: 0, perSecond: 0 }
   for await (const event of cache.fill(group, options)) {
     if (event.type === 'cache') last = event
     else warnings.push(event.message)
