@@ -1,5 +1,4 @@
 /** Batches of an epoch: captions as they are used, mirroring, and pixels decoded ahead of need. */
-import { DataError } from '../util/errors.ts'
 import { PhiloxStream } from '../util/philox.ts'
 import type { Size } from './buckets.ts'
 import { type CaptionUse, processCaption } from './captions.ts'
@@ -16,8 +15,9 @@ import type { DatasetImage } from './dataset.ts'
 import type { DatasetGroup } from './datasetGroup.ts'
 import { type PlannedBatch, type PlannedItem, planEpoch } from './epochPlan.ts'
 import { planFaceCrop } from './faceCrop.ts'
-import { type DecodedImage, type DecodeOptions, decodeImage } from './image.ts'
+import type { DecodedImage } from './image.ts'
 import { type LoaderOptions, loadBatches } from './loader.ts'
+import { loadPicture, resizeMethod } from './loadPicture.ts'
 
 /** One use of a picture. Everything but the pixels. */
 export interface BatchItem extends CropRecord {
@@ -41,7 +41,7 @@ export interface Batch {
   readonly items: readonly BatchItem[]
 }
 
-/** An item with its decoded picture, of `crop.source` size: still to be resized, cropped and mirrored. */
+/** An item with its picture, resized and cropped to `crop.target`: still to be changed in colour and mirrored. */
 export interface PixelItem extends BatchItem {
   readonly pixels: DecodedImage
 }
@@ -70,12 +70,14 @@ export interface EpochOptions {
   readonly progress?: EpochProgress | undefined
 }
 
-export interface ReadOptions extends EpochOptions, LoaderOptions {
-  /** How a picture is decoded. Default `decodeImage`. */
-  readonly decode?: (path: string, options: DecodeOptions) => Promise<DecodedImage>
+export interface PictureOptions {
+  /** How a picture is read. Default `loadPicture`. */
+  readonly read?: typeof loadPicture
   /** Whether the orientation that EXIF data tell is passed over, as it was when the data were loaded. Default false. */
   readonly ignoreExif?: boolean | undefined
 }
+
+export interface ReadOptions extends EpochOptions, LoaderOptions, PictureOptions {}
 
 /**
  * The batches of an epoch without pixels, for training from cached latents. Captions, crops, colours and flips depend on the
@@ -133,31 +135,27 @@ function drawCrop(image: DatasetImage, enableBucket: boolean, random: CropRandom
 }
 
 /**
- * The batches of an epoch with decoded pictures, in plan order; those of subsets with `alpha_mask` with their opacity. Up to
- * `prefetch` further batches are decoded while one is in use; leaving the loop starts no more.
+ * The batches of an epoch with their pictures, in plan order; those of subsets with `alpha_mask` with their opacity. Up to
+ * `prefetch` further batches are read while one is in use; leaving the loop starts no more.
  *
  * @throws DataError when a picture cannot be decoded, or is no longer of the size it had when the data were loaded
  */
 export async function* readBatches(
   group: DatasetGroup,
   epoch: number,
-  { decode = decodeImage, ignoreExif = false, ...options }: ReadOptions = {},
+  options: ReadOptions = {},
 ): AsyncGenerator<PixelBatch, void, void> {
-  const read = (item: BatchItem): Promise<DecodedImage> => readPicture(item, decode, ignoreExif)
+  const read = (item: BatchItem): Promise<DecodedImage> => readPicture(item, options)
   for await (const { batch, loaded } of loadBatches(epochBatches(group, epoch, options), read, options)) {
     yield { ...batch, items: batch.items.map((item, at) => ({ ...item, pixels: loaded[at]! })) }
   }
 }
 
-/** Decodes the picture of one use. @throws DataError when that fails, or gives another size than the plan was made for */
+/** The picture of one use in its training size, not yet mirrored nor changed in colour. Errors as for `loadPicture`. */
 export async function readPicture(
-  { image: { path, subset }, crop: { source } }: BatchItem,
-  decode: NonNullable<ReadOptions['decode']>,
-  ignoreExif: boolean,
+  { image: { path, subset }, crop }: BatchItem,
+  { read = loadPicture, ignoreExif = false }: PictureOptions,
 ): Promise<DecodedImage> {
-  const picture = await decode(path, { ignoreExif, alpha: subset.alphaMask })
-  const { width, height } = source
-  if (picture.width === width && picture.height === height) return picture
-  const message = `the picture is now ${picture.width}x${picture.height} but was ${width}x${height} at the start: do not change pictures during training`
-  throw new DataError(path, message)
+  const { alphaMask: alpha, resizeInterpolation } = subset
+  return read(path, crop, { method: resizeMethod(resizeInterpolation, crop), ignoreExif, alpha })
 }

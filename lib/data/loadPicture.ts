@@ -1,9 +1,16 @@
+import type { ResizeInterpolation } from '../config/datasetConfig.ts'
 import { ArgumentError, DataError } from '../util/errors.ts'
 import type { CropPlan } from './cropPlan.ts'
 import { type DecodedImage, type DecodeOptions, decodeImage } from './image.ts'
 
 /** How a picture gets to its size; `lib/ops/resizeImage.ts` says what each does. */
 export type PictureResize = 'area' | 'lanczos' | 'lanczos3'
+
+/** How a picture is resized for its plan: with `auto` by Lanczos where a side grows. */
+export function resizeMethod(interpolation: ResizeInterpolation, { source, resized }: CropPlan): PictureResize {
+  if (interpolation !== 'auto') return interpolation
+  return resized.width > source.width || resized.height > source.height ? 'lanczos' : 'area'
+}
 
 export interface LoadPictureOptions extends DecodeOptions {
   /** Default area. */

@@ -1,8 +1,5 @@
 /** Loss masks from the opacity of pictures. */
-import type { CropPlan } from '../data/cropPlan.ts'
 import type { DecodedImage } from '../data/image.ts'
-import { type ResizeMethod, resizeImage } from '../ops/resizeImage.ts'
-import { tensor } from '../tensor/create.ts'
 import { ArgumentError } from '../util/errors.ts'
 
 /** A mask in pixels, [h, w], each 0 to 1. */
@@ -12,53 +9,15 @@ export interface Mask {
   readonly values: Float32Array
 }
 
-/** The mask of a picture that is opaque everywhere. */
+/** The mask of a picture that counts everywhere. */
 export function opaqueMask(width: number, height: number): Mask {
   return { width, height, values: new Float32Array(width * height).fill(1) }
 }
 
-/** The opacity of a picture in its training size: resized, cropped and mirrored as its colours are. */
-export async function alphaMask(
-  { width, height, alpha }: DecodedImage,
-  { resized, left, top, target }: CropPlan,
-  flip: boolean,
-  method: ResizeMethod,
-): Promise<Mask> {
-  if (alpha === undefined) return opaqueMask(target.width, target.height)
-  const whole =
-    resized.width === width && resized.height === height
-      ? alpha
-      : await resizeAlpha(alpha, width, height, resized, method)
-  const values = new Float32Array(target.width * target.height)
-  for (let y = 0; y < target.height; y++) {
-    const from = (top + y) * resized.width + left
-    for (let x = 0; x < target.width; x++) {
-      const at = flip ? target.width - 1 - x : x
-      values[y * target.width + at] = whole[from + x]! / 255
-    }
-  }
-  return { ...target, values }
-}
-
-/** Three channels alike, since that is what can be resized; the first of them is taken. */
-async function resizeAlpha(
-  alpha: Uint8Array,
-  width: number,
-  height: number,
-  size: { readonly width: number; readonly height: number },
-  method: ResizeMethod,
-): Promise<Uint8Array> {
-  const grey = new Uint8Array(alpha.length * 3)
-  for (let i = 0; i < alpha.length; i++) grey.fill(alpha[i]!, i * 3, i * 3 + 3)
-  const picture = tensor(grey, [height, width, 3])
-  const fitted = resizeImage(picture, { width: size.width, height: size.height, method })
-  try {
-    const pixels = (await fitted.read()) as Uint8Array
-    return Uint8Array.from({ length: size.width * size.height }, (_, i) => pixels[i * 3]!)
-  } finally {
-    picture.dispose()
-    fitted.dispose()
-  }
+/** The opacity of a picture in its training size; 1 everywhere where it has none. */
+export function alphaMask({ width, height, alpha }: DecodedImage): Mask {
+  if (alpha === undefined) return opaqueMask(width, height)
+  return { width, height, values: Float32Array.from(alpha, (value) => value / 255) }
 }
 
 /**

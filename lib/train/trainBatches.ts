@@ -1,7 +1,7 @@
 /** The batches of an epoch as the trainer takes them: latents from a cache, from files or encoded on the spot, and loss masks. */
 import { type Batch, type BatchItem, type EpochProgress, epochBatches, readPicture } from '../data/batches.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
-import { type DecodedImage, decodeImage } from '../data/image.ts'
+import type { DecodedImage } from '../data/image.ts'
 import { type Latent, readLatentFile } from '../data/latentFiles.ts'
 import { type LoaderOptions, loadBatches } from '../data/loader.ts'
 import type { Vae } from '../models/stableDiffusion/vae.ts'
@@ -12,7 +12,7 @@ import { tensor } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { LatentCache } from './latentCache.ts'
-import { encodePictures, pictureTensor } from './latents.ts'
+import { encodePictures, loadedTensor } from './latents.ts'
 import { LossMasks } from './lossMasks.ts'
 import type { TrainBatch } from './trainer.ts'
 
@@ -62,7 +62,7 @@ export class TrainBatches {
   async #load(item: BatchItem): Promise<LoadedItem> {
     const { vae, ignoreExif } = this.#options
     const { latents, crop } = item.image
-    if (latents === undefined) return { picture: await readPicture(item, decodeImage, ignoreExif) }
+    if (latents === undefined) return { picture: await readPicture(item, { ignoreExif }) }
     const [width, height] = [crop.target.width / vae.reduction, crop.target.height / vae.reduction]
     return { latent: await readLatentFile(latents, item.flip, { width, height, channels: vae.config.latentChannels }) }
   }
@@ -81,8 +81,7 @@ export class TrainBatches {
   #latents(epoch: number, position: number, { items }: Batch, loaded: readonly LoadedItem[]): Tensor {
     const parts = loaded.map((item, slot) => {
       if ('latent' in item) return tensor(item.latent.values, [1, ...item.latent.shape])
-      const { crop, flip, image } = items[slot]!
-      return pictureTensor(item.picture, crop, flip, image.subset.resizeInterpolation)
+      return loadedTensor(item.picture, items[slot]!)
     })
     if (loaded.every((item) => 'latent' in item)) return concatBatch(parts)
     const streams = items.map((_, slot) => streamOf(`posterior/${epoch}/${position + 1}/${slot}`))

@@ -127,10 +127,10 @@ async function openLatentCache(
   { vae }: StableDiffusion,
   { fileSystem }: TrainNetworkOptions,
 ): Promise<LatentCache | null> {
-  const { cacheLatents, cacheLatentsToDisk = false, cacheFolder, vaeBatchSize } = config.data
+  const { cacheLatents, cacheLatentsToDisk = false, cacheFolder, vaeBatchSize, ignoreExif = false } = config.data
   if (!cacheLatents && !cacheLatentsToDisk) return null
   const store = cacheLatentsToDisk ? await LatentStore.open(cachesFolder(cacheFolder), vae, { fileSystem }) : null
-  return new LatentCache({ vae, store, batchSize: vaeBatchSize, ...workersOf(config) })
+  return new LatentCache({ vae, store, batchSize: vaeBatchSize, ignoreExif, ...workersOf(config) })
 }
 
 /** Pictures decoded at a time. */
@@ -202,6 +202,7 @@ class TrainNetworkSession {
       seed,
       trainUnet: network.trainUnet,
       trainTextEncoder: network.trainTextEncoder,
+      cacheCaptions: config.data.cacheTextEncoderOutputs === true,
       captions: {
         clipSkip: model.clipSkip ?? 1,
         sequenceLength: model.maxTokenLength === null ? 77 : model.maxTokenLength === 150 ? 152 : 227,
@@ -334,8 +335,9 @@ class TrainNetworkSession {
       moduleCount: network.modules.length,
       report: describeDatasetGroup(group),
     }
-    if (!this.#cache) return
-    yield* this.#cache.fill(group, { signal })
+    if (this.#cache !== null) yield* this.#cache.fill(group, { signal })
+    const { textCache } = this.#method
+    if (textCache !== null) yield* textCache.fill(group, signal)
   }
 
   /** @param step optimizer steps done */

@@ -19,6 +19,7 @@ export const layers: readonly (readonly string[])[] = [
 /** Imports inside a row, each with its reason. */
 export const sideways: readonly { readonly from: string; readonly to: string; readonly because: string }[] = [
   { from: 'demo', to: 'train', because: 'the demo is one training' },
+  { from: 'prepare', to: 'train', because: 'latents are made beforehand as a training makes them' },
   { from: 'preview', to: 'checkpoints', because: 'previews are drawn from the file that was just written' },
   { from: 'models', to: 'diffusion', because: 'a model states what its U-Net predicts' },
   { from: 'hub', to: 'io', because: 'a download ends as a file' },

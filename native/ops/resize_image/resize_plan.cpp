@@ -19,6 +19,10 @@ double sinc(double t) { return t == 0 ? 1.0 : std::sin(kPi * t) / (kPi * t); }
 
 double ratio(int64_t from, int64_t to) { return static_cast<double>(from) / static_cast<double>(to); }
 
+// The same with OpenCV's rounding: where a border between target pixels meets one between source pixels, the last bit decides
+// to which of them it belongs.
+double scale(int64_t from, int64_t to) { return 1.0 / ratio(to, from); }
+
 }  // namespace
 
 ResizePlan::AxisTables ResizePlan::blocks(const Axis& axis) {
@@ -32,7 +36,7 @@ ResizePlan::AxisTables ResizePlan::blocks(const Axis& axis) {
 // Shrinking: position d covers [d k, d k + k) of the source; pixels weigh by the share they have of it.
 ResizePlan::AxisTables ResizePlan::area(const Axis& axis) {
   AxisTables t;
-  const double k = ratio(axis.from, axis.to);
+  const double k = scale(axis.from, axis.to);
   for (int64_t d = axis.begin; d < axis.end; d++) {
     const double begin = static_cast<double>(d) * k, end = begin + k,
                  cell = std::min(k, static_cast<double>(axis.from) - begin);
@@ -56,10 +60,10 @@ ResizePlan::AxisTables ResizePlan::area(const Axis& axis) {
 // pixels.
 ResizePlan::AxisTables ResizePlan::linear(const Axis& axis) {
   AxisTables t;
-  const double k = ratio(axis.from, axis.to);
+  const double k = scale(axis.from, axis.to);
   for (int64_t d = axis.begin; d < axis.end; d++) {
     int64_t s = static_cast<int64_t>(std::floor(static_cast<double>(d) * k));
-    auto f = static_cast<float>(static_cast<double>(d + 1) - static_cast<double>(s + 1) / k);
+    auto f = static_cast<float>(static_cast<double>(d + 1) - static_cast<double>(s + 1) * ratio(axis.to, axis.from));
     f = f <= 0 ? 0.0f : f - std::floor(f);
     if (s >= axis.from - 1) {
       s = axis.from - 1;
@@ -73,7 +77,7 @@ ResizePlan::AxisTables ResizePlan::linear(const Axis& axis) {
 
 ResizePlan::AxisTables ResizePlan::lanczos(const Axis& axis) {
   AxisTables t;
-  const double k = ratio(axis.from, axis.to);
+  const double k = scale(axis.from, axis.to);
   for (int64_t d = axis.begin; d < axis.end; d++) {
     const auto position = static_cast<float>((static_cast<double>(d) + 0.5) * k - 0.5);
     const auto s = static_cast<int64_t>(std::floor(position));
