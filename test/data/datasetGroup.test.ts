@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { resolveDatasetConfig } from '../../lib/config/datasetConfig.ts'
 import type { DreamBoothDatasetTable, DreamBoothTable } from '../../lib/config/datasetFile.ts'
 import { type DatasetGroup, type LoadDatasetOptions, loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
+import { describeBuckets } from '../../lib/data/describeBuckets.ts'
 import { describeDatasetGroup } from '../../lib/data/report.ts'
 import { ConfigError, DataError } from '../../lib/util/errors.ts'
 import { addFiles, encodePicture, makeFolder } from '../support/pictures.ts'
@@ -161,11 +162,47 @@ describe('a loaded dataset', () => {
   it('is described line by line', async () => {
     const folder = await makeFolder({ 'a.png': [128, 128], 'b.png': [128, 128] })
     const lines = describeDatasetGroup(await load(buckets, [{ image_dir: folder, num_repeats: 3 }]))
-    expect(lines).toContain('  bucket 0: 128x128, 6 pictures with repeats')
+    expect(lines).toContain('  bucket 0: 128x128, 6 pictures with repeats, 2 files')
     expect(lines).toContain(`    image_dir: ${folder} ([[datasets.subsets]])`)
     expect(lines).toContain('  batch_size: 1 (default)')
     expect(lines).toContain('  mean aspect ratio error: 0.0000')
+    expect(lines).toContain('    caption_separator: "," (default)')
+    expect(lines).toContain('2 pictures without a caption of their own')
+    for (const option of [
+      'caption_dropout_rate',
+      'token_warmup_step',
+      'color_aug',
+      'random_crop',
+      'face_crop_aug_range',
+    ])
+      expect(lines.some((line) => line.startsWith(`    ${option}: `))).toBe(true)
     expect(lines.at(-1)).toBe('6 training pictures with repeats, no regularization pictures, 6 batches per epoch')
+  })
+})
+
+describe('describeBuckets', () => {
+  it('tells for each bucket how many pictures are enlarged and how much of them is cut off', async () => {
+    const folder = await makeFolder({ 'a.png': [128, 128], 'b.png': [64, 64], 'c.png': [160, 128] })
+    const { datasets } = await load({ ...smallBuckets, max_bucket_reso: 128 }, [{ image_dir: folder, num_repeats: 2 }])
+    const [square] = describeBuckets(datasets[0]!).filter(({ size }) => size.width === size.height)
+    expect(square).toEqual({
+      size: { width: 128, height: 128 },
+      count: 6,
+      images: 3,
+      upscaled: 1,
+      croppedShare: expect.closeTo((1 - 128 / 160) / 3, 6),
+    })
+  })
+})
+
+describe('pictures that occur twice', () => {
+  it('are listed in one warning, by the same path and by another', async () => {
+    const folder = await makeFolder({ 'in/a.png': [64, 64], 'in/b.png': [64, 64] })
+    const group = await load({}, [{ image_dir: join(folder, 'in') }, { image_dir: `${folder}/in/../in` }])
+    expect(group.datasets[0]!.images).toHaveLength(4)
+    expect(group.warnings.filter((warning) => warning.includes('used twice'))).toEqual([
+      expect.stringMatching(/a\.png and .*in\/\.\.\/in\/a\.png, .*b\.png/),
+    ])
   })
 })
 
