@@ -67,7 +67,8 @@ export interface LatentBatch<B extends Batch = Batch> {
 /**
  * The latents of every picture of a group, mirrored ones too where the data asks for them. A latent is a function of the
  * picture's bytes, its crop and the VAE: memory and store give the same values, whatever the run's seed. Pictures that come with
- * latents (`DatasetImage.latents`) are not encoded; theirs are used.
+ * latents (`DatasetImage.latents`, from fine-tuning metadata) are not encoded; theirs are used. Other files of latents beside pictures
+ * are not looked at: nothing in them tells whether they are out of date.
  */
 export class LatentCache {
   readonly #options: Required<LatentCacheOptions>

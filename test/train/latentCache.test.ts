@@ -1,8 +1,10 @@
 import { readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 import { epochBatches } from '../../lib/data/batches.ts'
 import { type DatasetGroup, loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
+import { readLatentFile } from '../../lib/data/latentFiles.ts'
 import { Vae } from '../../lib/models/stableDiffusion/vae.ts'
 import { randomWeights } from '../../lib/nn/init.ts'
 import { memory } from '../../lib/tensor/runtime.ts'
@@ -228,6 +230,37 @@ describe('a cache of latents', () => {
     )
     await addFiles(pictures, { 'plain/b.png': 'text' })
     await expect(fill(new LatentCache({ vae }), group)).rejects.toThrow(DataError)
+  })
+
+  it('uses the latents that pictures come with, read or not before, and never the picture', async () => {
+    const pictures = await makeFolder({ 'x/a.png': [40, 24] })
+    const toml = `[[datasets]]
+resolution = [40, 24]
+
+  [[datasets.subsets]]
+  image_dir = ${JSON.stringify(join(pictures, 'x'))}
+  flip_aug = true
+`
+    const configFile = join(await makeFolder({ 'data.toml': toml }), 'data.toml')
+    const loaded = await loadDatasetGroup({ configFile }, { seed: 1 })
+    const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/latents_npz/${name}`, import.meta.url))
+    const [dataset] = loaded.datasets
+    const withLatents = (file: string, flippedFile: string): DatasetGroup => {
+      const latents = { file: fixture(file), flippedFile: fixture(flippedFile) }
+      return { ...loaded, datasets: [{ ...dataset!, images: [{ ...dataset!.images[0]!, latents }] }] }
+    }
+    await rm(join(pictures, 'x/a.png'))
+    const group = withLatents('plain.npz', 'plain_flip.npz')
+    const size = { width: 5, height: 3, channels: 4 }
+    const { latents } = group.datasets[0]!.images[0]!
+    const both = await Promise.all([false, true].map((flip) => readLatentFile(latents!, flip, size)))
+    for (const cache of [new LatentCache({ vae }), await withStore(await makeFolder())]) {
+      const unfilled = await latentsOf(cache, group)
+      expect((await fill(cache, group)).last).toMatchObject({ done: 2, total: 2, reused: 2 })
+      for (const found of [...unfilled, ...(await latentsOf(cache, group))])
+        expect(both.map(({ values }) => values)).toContainEqual(found)
+    }
+    await expect(fill(new LatentCache({ vae }), withLatents('plain.npz', 'infinite.npz'))).rejects.toThrow(/not finite/)
   })
 
   it('leaves no buffer behind', async () => {
