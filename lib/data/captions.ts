@@ -1,110 +1,153 @@
-/** Captions: from files next to the pictures, and their processing each time a picture is used. */
-import { readFile } from 'node:fs/promises'
-import { basename, dirname, extname, join } from 'node:path'
-import { DataError } from '../util/errors.ts'
-import type { PhiloxStream } from '../util/philox.ts'
+/** What becomes of a caption each time its picture is used. */
+import type { SubsetOptions } from '../config/datasetConfig.ts'
+import { pythonStrip } from '../util/pythonStrip.ts'
 
-export interface CaptionSource {
-  /** With its leading dot. */
-  readonly captionExtension: string
-  /** Caption when there is no file; undefined means none, which is not the same as the empty caption. */
-  readonly classTokens?: string | undefined
+/** The options of a subset that concern captions. */
+export type CaptionOptions = Pick<
+  SubsetOptions,
+  | 'shuffleCaption'
+  | 'keepTokens'
+  | 'keepTokensSeparator'
+  | 'captionSeparator'
+  | 'secondarySeparator'
+  | 'enableWildcard'
+  | 'captionPrefix'
+  | 'captionSuffix'
+  | 'captionDropoutRate'
+  | 'captionDropoutEveryNEpochs'
+  | 'captionTagDropoutRate'
+  | 'tokenWarmupMin'
+  | 'tokenWarmupStep'
+>
+
+/** When a picture is used. */
+export interface CaptionUse {
+  /** From 1. */
+  readonly epoch: number
+  /** Optimizer steps done before. */
+  readonly step: number
+  /** Of the whole training; what `tokenWarmupStep` below 1 is a share of. */
+  readonly totalSteps: number
 }
 
-export interface Caption {
-  readonly text: string
-  /** The file it came from; undefined when there is none. */
-  readonly file: string | undefined
-}
-
-/** `folder/name.png` as `folder/name`; the folder is kept as written. */
-function withoutExtension(path: string): string {
-  return path.slice(0, path.length - extname(path).length)
+/** Where random choices come from; `PhiloxStream` is one. */
+export interface CaptionRandom {
+  /** Uniform in [0, 1). */
+  float(): number
+  /** From 0 to `bound - 1`. */
+  integer(bound: number): number
+  /** In place; returns the same array. */
+  shuffle<T>(values: T[]): T[]
 }
 
 /**
- * Caption files to look for, in order: the picture's name with the caption extension; then, for a name that ends in the four
- * numbers a face cropper adds (`name_<x>_<y>_<width>_<height>`), the name without them.
- */
-export function captionCandidates(imagePath: string, captionExtension: string): string[] {
-  const base = withoutExtension(imagePath)
-  const candidates = [base + captionExtension]
-  const pieces = basename(base).split('_')
-  if (pieces.length >= 5) candidates.push(join(dirname(base), pieces.slice(0, -4).join('_') + captionExtension))
-  return candidates
-}
-
-/**
- * The caption of a picture: the first line of its caption file, trimmed; without a file, `classTokens` or the empty text.
+ * The caption for one use of a picture, in the order of sd-scripts:
  *
- * @param read gives the bytes of a caption file, undefined when there is none. Default: from the disk
- * @throws DataError when a caption file exists but is empty, unreadable or not UTF-8
- */
-export async function readCaption(
-  imagePath: string,
-  source: CaptionSource,
-  read: (file: string) => Promise<Buffer | undefined> = readIfPresent,
-): Promise<Caption> {
-  for (const file of captionCandidates(imagePath, source.captionExtension)) {
-    const bytes = await read(file)
-    if (bytes === undefined) continue
-    const text = decodeUtf8(file, bytes)
-    if (text === '') {
-      throw new DataError(
-        file,
-        'the caption file is empty: write a caption, or a blank line for none, or remove the file',
-      )
-    }
-    return { text: text.split(/\r\n|\n|\r/, 1)[0]!.trim(), file }
-  }
-  return { text: source.classTokens ?? '', file: undefined }
-}
-
-/** The bytes of a caption file; undefined when there is none. @throws DataError when it cannot be read */
-export async function readIfPresent(file: string): Promise<Buffer | undefined> {
-  try {
-    return await readFile(file)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw new DataError(file, `the caption cannot be read: ${(error as Error).message}`, { cause: error })
-  }
-}
-
-/**
- * The text of a caption file, strict UTF-8.
+ * 1. prefix and suffix are added, with a space;
+ * 2. dropout may make it empty, which ends the processing;
+ * 3. with wildcards, one line is chosen, and one of the texts in each `{a|b}`; `{{` and `}}` are braces;
+ * 4. with shuffling, warm-up or tag dropout it is split into tags, which are cut, shuffled, dropped and joined by `", "`;
+ * 5. secondary separators become caption separators.
  *
- * @param keepMark whether a byte order mark stays at the start of the text, as in Python. Default false
- * @throws DataError naming the first byte that is not UTF-8
+ * Where none of these is asked for it is returned as it is, white space included. Random numbers are drawn in the same order: dropout, line,
+ * wildcards from left to right, shuffle, one for each tag that may be dropped.
  */
-export function decodeUtf8(file: string, bytes: Buffer, { keepMark = false } = {}): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: keepMark }).decode(bytes)
-  } catch (error) {
-    const reencoded = Buffer.from(bytes.toString('utf8'))
-    const offset = bytes.findIndex((byte, at) => byte !== reencoded[at])
-    const message = `the caption is not UTF-8 text (byte ${offset} is 0x${bytes[offset]?.toString(16)}): save it again as UTF-8`
-    throw new DataError(file, message, { cause: error })
-  }
+export function processCaption(
+  caption: string,
+  options: CaptionOptions,
+  use: CaptionUse,
+  random: CaptionRandom,
+): string {
+  const { captionPrefix, captionSuffix, captionDropoutRate: rate, captionDropoutEveryNEpochs: every } = options
+  let text = caption
+  if (captionPrefix) text = `${captionPrefix} ${text}`
+  if (captionSuffix) text = `${text} ${captionSuffix}`
+  if (rate > 0 && random.float() < rate) return ''
+  if (every > 0 && use.epoch % every === 0) return ''
+  if (options.enableWildcard) text = chooseWildcards(chooseLine(text, random), random)
+  if (changesTags(options)) text = processTags(text, options, use, random)
+  const { secondarySeparator, captionSeparator } = options
+  return secondarySeparator ? text.replaceAll(secondarySeparator, () => captionSeparator) : text
 }
 
-export interface CaptionProcessing {
-  readonly shuffleCaption: boolean
-  /** Leading tags that stay in place. */
-  readonly keepTokens: number
+/** Whether two uses of a picture may have different captions, so that what is made of captions cannot be kept. */
+export function captionVaries(options: CaptionOptions): boolean {
+  const { captionDropoutRate, captionDropoutEveryNEpochs, enableWildcard } = options
+  return captionDropoutRate > 0 || captionDropoutEveryNEpochs > 0 || enableWildcard || changesTags(options)
+}
+
+function changesTags({ shuffleCaption, tokenWarmupStep, captionTagDropoutRate }: CaptionOptions): boolean {
+  return shuffleCaption || tokenWarmupStep > 0 || captionTagDropoutRate > 0
+}
+
+function chooseLine(text: string, random: CaptionRandom): string {
+  const lines = text.split('\n')
+  return lines.length === 1 ? text : lines[random.integer(lines.length)]!
+}
+
+/** Doubled braces stand for themselves: they are set aside as characters that the text does not hold. */
+function chooseWildcards(text: string, random: CaptionRandom): string {
+  let [open, close] = ['\u2985', '\u2986']
+  while (text.includes(open) || text.includes(close)) {
+    open += '\u2985'
+    close += '\u2986'
+  }
+  return text
+    .replaceAll('{{', open)
+    .replaceAll('}}', close)
+    .replace(/\{([^}]+)\}/g, (_, inner: string) => {
+      const choices = inner.split('|')
+      return choices[random.integer(choices.length)]!
+    })
+    .replaceAll(open, '{')
+    .replaceAll(close, '}')
+}
+
+/** Tags in three parts: at the start and at the end those that stay, between them those that may be moved and left out. */
+interface SplitTags {
+  readonly fixed: readonly string[]
+  readonly flexible: readonly string[]
+  readonly tail: readonly string[]
+}
+
+function processTags(text: string, options: CaptionOptions, use: CaptionUse, random: CaptionRandom): string {
+  const { fixed, flexible, tail } = splitTags(text, options, use)
+  const { shuffleCaption, captionTagDropoutRate: rate } = options
+  const moved = shuffleCaption ? random.shuffle([...flexible]) : flexible
+  const kept = rate > 0 ? moved.filter(() => random.float() >= rate) : moved
+  return [...fixed, ...kept, ...tail].join(', ')
 }
 
 /**
- * The caption for one use of a picture. Without shuffling it is returned unchanged, whatever `keepTokens` says; with
- * shuffling, it is split at commas, the tags after the first `keepTokens` are shuffled, and all are joined by `", "`. Empty
- * tags are kept.
+ * With `keepTokensSeparator` in the text: its parts, without empty tags, and warm-up cuts the middle part. Otherwise the first `keepTokens`
+ * tags stay, empty ones are kept, and warm-up cuts all of them before that, those that stay too.
  */
-export function processCaption(caption: string, options: CaptionProcessing, random: PhiloxStream): string {
-  if (!options.shuffleCaption) return caption
-  const tags = caption
-    .trim()
-    .split(',')
-    .map((tag) => tag.trim())
-  const fixed = tags.slice(0, options.keepTokens)
-  const flexible = random.shuffle(tags.slice(options.keepTokens))
-  return [...fixed, ...flexible].join(', ')
+function splitTags(text: string, options: CaptionOptions, use: CaptionUse): SplitTags {
+  const { captionSeparator, keepTokensSeparator, keepTokens } = options
+  const tagsOf = (part: string): string[] => part.split(captionSeparator).map(pythonStrip)
+  if (keepTokensSeparator && text.includes(keepTokensSeparator)) {
+    const [fixed, flexible, tail] = cutTwice(text, keepTokensSeparator).map((part) =>
+      tagsOf(part).filter((tag) => tag !== ''),
+    )
+    return { fixed: fixed!, flexible: warmUp(flexible!, options, use), tail: tail! }
+  }
+  const tags = warmUp(tagsOf(pythonStrip(text)), options, use)
+  return { fixed: tags.slice(0, keepTokens), flexible: tags.slice(keepTokens), tail: [] }
+}
+
+/** What stands before the first separator, between it and the second, and after that; further ones stay in the last part. */
+function cutTwice(text: string, separator: string): [string, string, string] {
+  const first = text.indexOf(separator)
+  const rest = text.slice(first + separator.length)
+  const second = rest.indexOf(separator)
+  if (second < 0) return [text.slice(0, first), rest, '']
+  return [text.slice(0, first), rest.slice(0, second), rest.slice(second + separator.length)]
+}
+
+/** The leading tags that are in use at this step: from `tokenWarmupMin` to all of them, linearly. */
+function warmUp(tags: string[], { tokenWarmupMin, tokenWarmupStep }: CaptionOptions, use: CaptionUse): string[] {
+  const steps = tokenWarmupStep < 1 ? Math.floor(tokenWarmupStep * use.totalSteps) : tokenWarmupStep
+  if (steps === 0 || use.step >= steps) return tags
+  const count = Math.floor(use.step * ((tags.length - tokenWarmupMin) / steps)) + tokenWarmupMin
+  return tags.slice(0, count)
 }

@@ -12,6 +12,7 @@ import {
   type Size,
 } from './buckets.ts'
 import { type CropPlan, planCrop, uncachedSizeProblem } from './cropPlan.ts'
+import { type Face, faceInName } from './faceCrop.ts'
 import type { LatentFiles } from './latentFiles.ts'
 import { balanceRegularization } from './regularization.ts'
 import type { ScannedImage, ScannedSubset } from './scan.ts'
@@ -32,7 +33,10 @@ export interface DatasetImage {
   readonly lossWeight: number
   /** Index in `Dataset.buckets`. */
   readonly bucket: number
+  /** The crop of every use, unless it is drawn anew. */
   readonly crop: CropPlan
+  /** Set where each use is cropped around the face. */
+  readonly face?: Face
   /** Aspect ratio of the bucket less that of the picture. */
   readonly aspectError: number
   /** Latents made beforehand, which are used in place of the picture. */
@@ -125,6 +129,7 @@ export function buildDataset(
   const sizes = uniqueSizes(chosen.map(({ choice }) => choice.bucket))
   const images = chosen.map(({ entry, choice }, at): DatasetImage => {
     const { subset, image, repeats } = entry
+    const face = faceOf(entry, config, options)
     return {
       key: image.key ?? image.path,
       path: image.path,
@@ -134,8 +139,12 @@ export function buildDataset(
       repeats,
       lossWeight: subset.isReg ? options.priorLossWeight : 1,
       bucket: sizes.findIndex((size) => compareSizes(size, choice.bucket) === 0),
-      crop: planCrop(image.size, choice),
+      crop:
+        resizes(config, options) || image.latents
+          ? planCrop(image.size, choice)
+          : planCrop(image.size, { ...choice, resized: image.size }),
       aspectError: choice.aspectError,
+      ...(face === undefined ? {} : { face }),
       ...(image.latents === undefined ? {} : { latents: image.latents }),
     }
   })
@@ -198,16 +207,29 @@ function bucketChooser(config: DatasetConfig, resolutions?: readonly Size[]): (i
   return (image) => chooseBucket(image, buckets)
 }
 
+/** Whether pictures are resized to cover their training size; else only a window of them can be cut out. */
+function resizes({ enableBucket }: DatasetConfig, { cacheLatents }: BuildOptions): boolean {
+  return enableBucket || cacheLatents
+}
+
+/** The face to crop around: only where pictures are not resized to cover, and latents are not given. */
+function faceOf({ subset, image }: Registered, config: DatasetConfig, options: BuildOptions): Face | undefined {
+  const applies = subset.faceCropAugRange !== undefined && image.latents === undefined && !resizes(config, options)
+  return applies ? faceInName(image.path) : undefined
+}
+
 function sizeProblem(
-  { image: { size: image, latents } }: Registered,
+  entry: Registered,
   { bucket }: BucketChoice,
   config: DatasetConfig,
-  { cacheLatents }: BuildOptions,
+  options: BuildOptions,
 ): string | undefined {
+  const { image, subset } = entry
   if (bucket.width < 1 || bucket.height < 1) {
-    const found = `${image.width}x${image.height}`
+    const found = `${image.size.width}x${image.size.height}`
     return `the picture (${found}) is too small or too narrow for bucket_no_upscale: scaled down, each side must be at least bucket_reso_steps (${config.bucketResoSteps}). Remove or enlarge it, or unset bucket_no_upscale`
   }
-  if (config.enableBucket || cacheLatents || latents !== undefined) return undefined
-  return uncachedSizeProblem(image, resolutionOf(config))
+  if (resizes(config, options) || image.latents !== undefined) return undefined
+  const randomCrop = subset.randomCrop || faceOf(entry, config, options) !== undefined
+  return uncachedSizeProblem(image.size, resolutionOf(config), { randomCrop })
 }

@@ -5,12 +5,14 @@
  *   for await (const batch of readBatches(group, epoch)) ...
  */
 import {
+  type DatasetConfig,
   type DatasetFallbacks,
   type DatasetGroupConfig,
   loadDatasetConfig,
   resolveDatasetConfig,
+  subsetPlace,
 } from '../config/datasetConfig.ts'
-import { DataError } from '../util/errors.ts'
+import { ConfigError, DataError } from '../util/errors.ts'
 import { throwCollected } from './dataErrors.ts'
 import { buildDataset, type Dataset } from './dataset.ts'
 import { datasetConfigFromFolders } from './repeatFolders.ts'
@@ -72,6 +74,7 @@ export async function loadDatasetGroup(source: DatasetSource, options: LoadDatas
   const empty: DataError[] = []
   const datasets: Dataset[] = []
   for (const [index, dataset] of config.datasets.entries()) {
+    if (cacheLatents) refuseChangingPictures(dataset, config.file)
     const scan = await scanDataset(index, dataset, config.file, options)
     const { config: scanned, subsets, resolutions } = scan
     const built = buildDataset(index, scanned, subsets, { priorLossWeight, cacheLatents, resolutions })
@@ -104,6 +107,20 @@ export async function loadDatasetGroup(source: DatasetSource, options: LoadDatas
       ),
     ),
     warnings,
+  }
+}
+
+/** @throws ConfigError when a subset asks for what cached latents cannot give */
+function refuseChangingPictures({ subsets }: DatasetConfig, file: string | undefined): void {
+  for (const subset of subsets) {
+    for (const [option, asked] of [
+      ['color_aug', subset.colorAug],
+      ['random_crop', subset.randomCrop],
+    ] as const) {
+      if (!asked) continue
+      const message = `${option} of ${subsetPlace(subset)} contradicts caching latents, which are of pictures that do not change: leave out one of the two`
+      throw new ConfigError(message, { file, option })
+    }
   }
 }
 

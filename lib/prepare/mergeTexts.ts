@@ -1,6 +1,6 @@
 /** Captions and tags from the files beside pictures into a metadata file. */
 import { readFile, stat } from 'node:fs/promises'
-import { decodeUtf8 } from '../data/captions.ts'
+import { decodeUtf8 } from '../data/captionFile.ts'
 import { throwCollected } from '../data/dataErrors.ts'
 import { MetadataEntry } from '../metadata/metadataEntry.ts'
 import { type Metadata, readMetadata } from '../metadata/readMetadata.ts'

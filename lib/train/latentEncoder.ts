@@ -1,5 +1,6 @@
 /** From picture files to latents: reading that notices changes, and encoding whose random numbers come from the picture alone. */
 import { stat } from 'node:fs/promises'
+import type { ResizeInterpolation } from '../config/datasetConfig.ts'
 import type { CropPlan } from '../data/cropPlan.ts'
 import { type DecodedImage, decodeImage } from '../data/image.ts'
 import type { Latent } from '../data/latentFiles.ts'
@@ -9,14 +10,14 @@ import type { Vae } from '../models/stableDiffusion/vae.ts'
 import { concatBatch } from '../ops/concatBatch.ts'
 import { scope } from '../tensor/scope.ts'
 import { ArgumentError, DataError, IoError } from '../util/errors.ts'
-import { encodePictures, pictureTensor } from './latents.ts'
+import { encodePictures, methodOf, pictureTensor } from './latents.ts'
 
 /** How a picture is to be used. */
 export interface PictureRequest {
   readonly path: string
   readonly crop: CropPlan
-  /** Name of the method it is resized with. */
-  readonly interpolation: string
+  /** How it is resized. */
+  readonly interpolation: ResizeInterpolation
 }
 
 /** A picture as far as it has been read. */
@@ -49,7 +50,8 @@ export async function readPicture<Request extends PictureRequest>(
   const fileHash = await sha256File(path).catch((error: unknown) => {
     throw error instanceof IoError ? new DataError(path, 'cannot be read', { cause: error }) : error
   })
-  const keys = new Map(flips.map((flip) => [flip, pictureKey({ fileHash, ignoreExif, crop, interpolation, flip })]))
+  const method = methodOf(interpolation, crop)
+  const keys = new Map(flips.map((flip) => [flip, pictureKey({ fileHash, ignoreExif, crop, method, flip })]))
   const missing: boolean[] = []
   for (const [flip, key] of keys) if (!(await has(key))) missing.push(flip)
   if (missing.length === 0) return { request, keys, pixels: null, missing }
@@ -97,7 +99,9 @@ export async function encodeMissing<Request extends PictureRequest>(
     const batch = pictures.filter(({ missing }) => missing.includes(flip))
     if (batch.length === 0) continue
     const latents = scope(() => {
-      const pixels = batch.map(({ request, pixels }) => pictureTensor(pixels!, request.crop, flip))
+      const pixels = batch.map(({ request, pixels }) =>
+        pictureTensor(pixels!, request.crop, flip, request.interpolation),
+      )
       return encodePictures(
         vae,
         concatBatch(pixels),

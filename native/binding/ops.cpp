@@ -64,6 +64,8 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "muonStep", &muon_step);
   def(env, exports, "resizeImage", &resize_image);
   def(env, exports, "imageToTensor", &image_to_tensor);
+  def(env, exports, "shiftHue", &shift_hue);
+  def(env, exports, "lookupTable", &lookup_table);
   def(env, exports, "loadParameter", &load_parameter);
   def(env, exports, "storeParameter", &store_parameter);
 }

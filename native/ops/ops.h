@@ -168,11 +168,17 @@ void muon_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::v
                std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& shapes,
                const std::vector<double>& numbers, int64_t steps, bool half, const std::optional<Tensor>& clip);
 
-// resize_image: uint8 [h, w, 3] at another size; method is area or lanczos
+// resize_image: uint8 [h, w, c], c = 1 or 3, at another size; method is area, lanczos or lanczos3
 Tensor resize_image(const Tensor& image, int64_t height, int64_t width, const std::string& method);
 
 // image_to_tensor: a window of a uint8 image as float32 [1, height, width, 3] in [-1, 1]
 Tensor image_to_tensor(const Tensor& image, int64_t left, int64_t top, int64_t width, int64_t height, bool flip);
+
+// shift_hue: a uint8 image [h, w, 3] with its hues turned by shift, in units of two degrees
+Tensor shift_hue(const Tensor& image, double shift);
+
+// lookup_table: table [256] at every byte of x
+Tensor lookup_table(const Tensor& x, const Tensor& table);
 // reduce: factor * the sum of x (times z) over axes (ascending), which disappear; float32. Backward spreads dy over x's
 // shape again
 Tensor reduce_forward(const Tensor& x, const std::optional<Tensor>& z, const Shape& axes, double factor);

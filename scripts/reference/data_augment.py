@@ -16,10 +16,23 @@ from data_pixels import digest
 from sd_scripts import Reference, quiet, scripted
 
 # (resized, bucket)
-CROPS = [((683, 384), (640, 384)), ((384, 683), (384, 640)), ((100, 90), (64, 64)), ((64, 64), (64, 64)), ((65, 200), (64, 64))]
+CROPS = [
+    ((683, 384), (640, 384)),
+    ((384, 683), (384, 640)),
+    ((100, 90), (64, 64)),
+    ((64, 64), (64, 64)),
+    ((65, 200), (64, 64)),
+]
 
 # (picture, resolution): bucketing off
-UNCACHED = [((97, 61), (64, 48)), ((64, 90), (64, 64)), ((80, 48), (64, 48)), ((64, 48), (64, 48)), ((60, 90), (64, 64)), ((200, 150), (64, 128))]
+UNCACHED = [
+    ((97, 61), (64, 48)),
+    ((64, 90), (64, 64)),
+    ((80, 48), (64, 48)),
+    ((64, 48), (64, 48)),
+    ((60, 90), (64, 64)),
+    ((200, 150), (64, 128)),
+]
 
 # (picture, face as centre and size, resolution, range, random_crop)
 FACES = [
@@ -67,7 +80,8 @@ def fetch(reference: Reference, size, name: str, resolution, options: dict, scri
         Image.fromarray(resized[0]).save(Path(folder, name))
         values = {"image_dir": folder, "class_tokens": "a face", **options}
         subset = reference.train.DreamBoothSubset(**asdict(reference.config.DreamBoothSubsetParams(**values)))
-        parameters = asdict(reference.config.DreamBoothDatasetParams(resolution=resolution)) | {"tokenizer": SimpleNamespace(model_max_length=77)}
+        defaults = asdict(reference.config.DreamBoothDatasetParams(resolution=resolution))
+        parameters = defaults | {"tokenizer": SimpleNamespace(model_max_length=77)}
         dataset = reference.train.DreamBoothDataset([subset], **parameters)
         dataset.make_buckets()
         dataset.image_transforms = torch.from_numpy
@@ -82,7 +96,12 @@ def fetch(reference: Reference, size, name: str, resolution, options: dict, scri
         finally:
             reference.train.cv2 = usual
     whole = resized[-1]
-    return {"draws": generator.draws, "resized": [whole.shape[1], whole.shape[0]], "crop": crop_of(whole, image), "pixels": digest(image)}
+    return {
+        "draws": generator.draws,
+        "resized": [whole.shape[1], whole.shape[0]],
+        "crop": crop_of(whole, image),
+        "pixels": digest(image),
+    }
 
 
 def record_bucketed(reference: Reference) -> list[dict]:
@@ -94,7 +113,9 @@ def record_bucketed(reference: Reference) -> list[dict]:
                 window = reference.train.BaseDataset.trim_and_resize_if_required(
                     None, SimpleNamespace(random_crop=True), np.dstack([columns, rows]), bucket, resized
                 )
-            cases.append({"resized": resized, "bucket": bucket, "draws": generator.draws, "crop": window[0, 0].tolist()})
+            cases.append(
+                {"resized": resized, "bucket": bucket, "draws": generator.draws, "crop": window[0, 0].tolist()}
+            )
     return cases
 
 
@@ -102,8 +123,10 @@ def record_colours(reference: Reference) -> dict:
     """The two changes of the reference's augmentation, applied with given amounts."""
     one_of = reference.train.AugHelper().augmentors[(True, False)].transforms[0]
     hue, gamma = one_of.transforms
-    picture = np.concatenate([pattern(24, 16), np.array([[[v, v, v] for v in range(0, 240, 10)], [[255, 0, v] for v in range(0, 240, 10)]])])
-    picture = picture.astype(np.uint8)
+    levels = range(0, 240, 10)
+    greys_and_reds = np.array([[[v, v, v] for v in levels], [[255, 0, v] for v in levels]])
+    picture = np.concatenate([pattern(24, 16), greys_and_reds]).astype(np.uint8)
+    values = np.arange(256, dtype=np.uint8)[None]
     encode = lambda image: base64.b64encode(np.ascontiguousarray(image).tobytes()).decode()  # noqa: E731
     return {
         "albumentations": reference.train.albu.__version__,
@@ -112,8 +135,10 @@ def record_colours(reference: Reference) -> dict:
         "gammaLimits": [limit / 100 for limit in gamma.gamma_limit],
         "size": [picture.shape[1], picture.shape[0]],
         "picture": encode(picture),
-        "hue": [{"shift": x, "pixels": encode(hue.apply(picture, hue_shift=x, sat_shift=0, val_shift=0))} for x in HUES],
-        "gamma": [{"gamma": x, "pixels": encode(gamma.apply(picture, gamma=x))} for x in GAMMAS],
+        "hue": [
+            {"shift": x, "pixels": encode(hue.apply(picture, hue_shift=x, sat_shift=0, val_shift=0))} for x in HUES
+        ],
+        "gamma": [{"gamma": x, "table": gamma.apply(values, gamma=x)[0].tolist()} for x in GAMMAS],
     }
 
 
@@ -128,5 +153,19 @@ def record_augmentations(reference: Reference) -> dict:
             options = {"random_crop": random_crop, "face_crop_aug_range": face_range}
             name = "a_" + "_".join(f"{n:04}" for n in face) + ".png"
             fetched = fetch(reference, size, name, resolution, options, f"face/{at}/{repeat}")
-            faces.append({"size": size, "face": face, "resolution": resolution, "range": face_range, "randomCrop": random_crop, **fetched})
-    return {"bucketed": record_bucketed(reference), "uncached": uncached, "faces": faces, "colours": record_colours(reference)}
+            faces.append(
+                {
+                    "size": size,
+                    "face": face,
+                    "resolution": resolution,
+                    "range": face_range,
+                    "randomCrop": random_crop,
+                    **fetched,
+                }
+            )
+    return {
+        "bucketed": record_bucketed(reference),
+        "uncached": uncached,
+        "faces": faces,
+        "colours": record_colours(reference),
+    }

@@ -21,14 +21,15 @@ LISTS = [
 ]
 
 SIZES = [
-    (1920, 1080), (1080, 1920), (800, 1200), (300, 400), (512, 640), (3000, 500), (500, 3000), (320, 320), (512, 512), (513, 513),
-    (511, 512), (500, 500), (640, 400), (1, 1), (1, 1000), (1000, 1), (33, 517), (64, 64), (63, 64), (4000, 3000), (8192, 64), (768, 512),
-    (1023, 257), (256, 1024), (448, 576), (455, 585), (2048, 2048), (7680, 4320), (600, 1), (100, 10000), (961, 273), (272, 964),
+    (1920, 1080), (1080, 1920), (800, 1200), (300, 400), (512, 640), (3000, 500), (500, 3000), (320, 320),
+    (512, 512), (513, 513), (511, 512), (500, 500), (640, 400), (1, 1), (1, 1000), (1000, 1), (33, 517), (64, 64),
+    (63, 64), (4000, 3000), (8192, 64), (768, 512), (1023, 257), (256, 1024), (448, 576), (455, 585), (2048, 2048),
+    (7680, 4320), (600, 1), (100, 10000), (961, 273), (272, 964),
 ]  # fmt: skip
 
 
 def sizes() -> list[tuple[int, int]]:
-    """Sizes that people have, and a hundred and sixty spread evenly over shapes from 1:8 to 8:1 and areas up to 4 megapixels."""
+    """Sizes that people have, and 160 spread evenly over shapes from 1:8 to 8:1 and areas up to 4 megapixels."""
     shape, area = hash24("bucket shapes", 160) / 2**24, hash24("bucket areas", 160) / 2**24
     drawn = []
     for s, a in zip(shape, area):
@@ -41,7 +42,9 @@ def record_buckets(reference: Reference) -> dict:
     lists, choices = [], []
     for resolution, minimum, maximum, steps in LISTS:
         found = reference.model.make_bucket_resolutions(resolution, minimum, maximum, steps)
-        lists.append({"resolution": resolution, "minimum": minimum, "maximum": maximum, "steps": steps, "buckets": found})
+        lists.append(
+            {"resolution": resolution, "minimum": minimum, "maximum": maximum, "steps": steps, "buckets": found}
+        )
     for at in (0, 2, 3, 8, 11):
         resolution, minimum, maximum, steps = LISTS[at]
         for no_upscale in (False, True):

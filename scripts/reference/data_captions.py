@@ -38,11 +38,19 @@ ERA_CASES = [
     *[(TAGS, {"tokenWarmupStep": 100, "tokenWarmupMin": m}, {"step": s}) for m in (0, 3, 12) for s in (0, 49, 99)],
     *[(TAGS, {"tokenWarmupStep": 0.25}, {"step": s, "maxTrainSteps": 403}) for s in (0, 50, 99, 100)],
     (TAGS, {"tokenWarmupStep": 0.25}, {"step": 0, "maxTrainSteps": 3}),
+    # 49 * (2 / 98) is just below 1: the reference divides first.
+    ("one, two, three", {"tokenWarmupStep": 98}, {"step": 49}),
     *[(TAGS, {"tokenWarmupStep": 10, "keepTokens": 3, "shuffleCaption": True}, {"step": s}) for s in (0, 4, 9)],
     *[
         (
             TAGS,
-            {"shuffleCaption": True, "keepTokens": 2, "captionDropoutRate": 0.2, "captionTagDropoutRate": 0.3, "tokenWarmupStep": 40},
+            {
+                "shuffleCaption": True,
+                "keepTokens": 2,
+                "captionDropoutRate": 0.2,
+                "captionTagDropoutRate": 0.3,
+                "tokenWarmupStep": 40,
+            },
             {"step": s, "epoch": 1},
         )
         for s in (0, 20, 30, 39, 40)
@@ -50,8 +58,15 @@ ERA_CASES = [
     ("a sks dog, sks", {}, {"replacements": [["sks", "sks sks1 sks2"]]}),
     ("a sks dog, sks", {"shuffleCaption": True}, {"replacements": [["sks", "sks sks1 sks2"]]}),
     ("a sks dog", {"captionDropoutRate": 1.0}, {"replacements": [["sks", "sks sks1"]]}),
-    *[("ignored", {}, {"replacements": [["", ["a photo of a sks", "a rendering of a sks", "the sks"]]]}) for _ in range(3)],
-    ("ignored", {"shuffleCaption": True}, {"replacements": [["", ["a photo of a sks", "the sks"]], ["sks", "sks sks1"]]}),
+    *[
+        ("ignored", {}, {"replacements": [["", ["a photo of a sks", "a rendering of a sks", "the sks"]]]})
+        for _ in range(3)
+    ],
+    (
+        "ignored",
+        {"shuffleCaption": True},
+        {"replacements": [["", ["a photo of a sks", "the sks"]], ["sks", "sks sks1"]]},
+    ),
 ]
 
 NEWER_CASES = [
@@ -73,7 +88,10 @@ NEWER_CASES = [
     ("one ||| two, three,, four", {"keepTokensSeparator": "|||", "shuffleCaption": True}, {}),
     ("||| two, three", {"keepTokensSeparator": "|||", "shuffleCaption": True}, {}),
     (UNTIDY, {"keepTokensSeparator": "|||", "shuffleCaption": True, "keepTokens": 1}, {}),
-    *[(SEPARATED, {"keepTokensSeparator": "|||", "tokenWarmupStep": 10, "tokenWarmupMin": 1}, {"step": s}) for s in (0, 5, 9, 10)],
+    *[
+        (SEPARATED, {"keepTokensSeparator": "|||", "tokenWarmupStep": 10, "tokenWarmupMin": 1}, {"step": s})
+        for s in (0, 5, 9, 10)
+    ],
     *[(TAGS, {"keepTokens": 3, "tokenWarmupStep": 10, "shuffleCaption": True}, {"step": s}) for s in (0, 4, 9)],
     ("sky;;;cloud, tree, a;;;b;;;c", {"secondarySeparator": ";;;"}, {}),
     ("sky;;;cloud, tree, a;;;b;;;c", {"secondarySeparator": ";;;", "shuffleCaption": True}, {}),
@@ -102,9 +120,10 @@ NEWER_CASES = [
 ]
 
 DEFAULTS = {
-    "shuffleCaption": False, "keepTokens": 0, "captionDropoutRate": 0.0, "captionDropoutEveryNEpochs": 0, "captionTagDropoutRate": 0.0,
-    "tokenWarmupMin": 1, "tokenWarmupStep": 0, "captionPrefix": None, "captionSuffix": None, "keepTokensSeparator": None,
-    "secondarySeparator": None, "enableWildcard": False, "captionSeparator": ",",
+    "shuffleCaption": False, "keepTokens": 0, "captionDropoutRate": 0.0, "captionDropoutEveryNEpochs": 0,
+    "captionTagDropoutRate": 0.0, "tokenWarmupMin": 1, "tokenWarmupStep": 0, "captionPrefix": None,
+    "captionSuffix": None, "keepTokensSeparator": None, "secondarySeparator": None, "enableWildcard": False,
+    "captionSeparator": ",",
 }  # fmt: skip
 
 
@@ -122,7 +141,14 @@ def process(reference: Reference, version: str, index: int, caption: str, option
     )
     with scripted(reference.train, f"captions/{index}") as generator:
         result = reference.train.BaseDataset.process_caption(dataset, subset, caption)
-    return {"version": version, "caption": caption, "options": options, **state, "draws": generator.draws, "result": result}
+    return {
+        "version": version,
+        "caption": caption,
+        "options": options,
+        **state,
+        "draws": generator.draws,
+        "result": result,
+    }
 
 
 def record_captions(reference: Reference, newer: Reference) -> dict:
@@ -162,13 +188,17 @@ SOURCES = [
 ]  # fmt: skip
 
 
-def read_source(reference: Reference, newer: Reference, files: dict, picture: str, extension: str, class_tokens, wildcard: bool) -> dict:
+def read_source(
+    reference: Reference, newer: Reference, files: dict, picture: str, extension: str, class_tokens, wildcard: bool
+) -> dict:
     chosen = newer if wildcard else reference
     values = {"image_dir": ".", "class_tokens": class_tokens, "caption_extension": extension}
     if wildcard:
         values["enable_wildcard"] = True
     subset = chosen.train.DreamBoothSubset(**asdict(chosen.config.DreamBoothSubsetParams(**values)))
-    parameters = chosen.config.DreamBoothDatasetParams(tokenizer=SimpleNamespace(model_max_length=77), resolution=(64, 64))
+    parameters = chosen.config.DreamBoothDatasetParams(
+        tokenizer=SimpleNamespace(model_max_length=77), resolution=(64, 64)
+    )
     before = os.getcwd()
     with tempfile.TemporaryDirectory() as folder, quiet():
         os.chdir(folder)
@@ -188,6 +218,12 @@ def record_sources(reference: Reference, newer: Reference) -> dict:
     for name, files, picture, extension, class_tokens, wildcard in SOURCES:
         found = read_source(reference, newer, files, picture, extension, class_tokens, wildcard)
         encoded = {file: base64.b64encode(data).decode() for file, data in files.items()}
-        case = {"name": name, "files": encoded, "picture": picture, "captionExtension": extension, "classTokens": class_tokens}
+        case = {
+            "name": name,
+            "files": encoded,
+            "picture": picture,
+            "captionExtension": extension,
+            "classTokens": class_tokens,
+        }
         cases.append({**case, "enableWildcard": wildcard, **found})
     return {"cases": cases}

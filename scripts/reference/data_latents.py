@@ -1,5 +1,6 @@
 """Part of data_oracle.py: files of latents as the reference writes them, in both of its layouts."""
 
+import hashlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,7 +31,7 @@ class ScriptedVae:
 
 
 def record_latents(reference: Reference, newer: Reference) -> dict:
-    """Old layout: `arr_0`, written by the caching function itself for a data set of one folder. New: by the saving function."""
+    """Old layout: `arr_0`, written by the caching of a data set of one folder. New: by the saving function."""
     folder = PICTURES / "latents"
     for path in folder.glob("*.npz"):
         path.unlink()
@@ -39,7 +40,9 @@ def record_latents(reference: Reference, newer: Reference) -> dict:
     )
     tokenizer = SimpleNamespace(model_max_length=77)
     with quiet():
-        made = reference.train.DreamBoothDataset([subset], 1, tokenizer, None, (64, 64), False, 0, 0, 0, False, 1.0, False)
+        made = reference.train.DreamBoothDataset(
+            [subset], 1, tokenizer, None, (64, 64), False, 0, 0, 0, False, 1.0, False
+        )
         made.make_buckets()
         made.image_transforms = lambda image: torch.from_numpy(image).permute(2, 0, 1).float() / 127.5 - 1
         made.cache_latents(ScriptedVae(), cache_to_disk=True)
@@ -51,13 +54,23 @@ def record_latents(reference: Reference, newer: Reference) -> dict:
         str(folder / "newer.npz"), latents("newer", 8, 12), (97, 61), (0, 0, 96, 64), latents("newer/flipped", 8, 12)
     )
     newer.train.save_latents_to_disk(
-        str(folder / "masked.npz"), latents("masked", 8, 8), (64, 64), (0, 0, 64, 64), None, torch.linspace(0, 1, 64 * 64).reshape(64, 64)
+        str(folder / "masked.npz"),
+        latents("masked", 8, 8),
+        (64, 64),
+        (0, 0, 64, 64),
+        None,
+        torch.linspace(0, 1, 64 * 64).reshape(64, 64),
     )
     files = {}
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as archive:
             files[path.name] = {
-                key: {"dtype": str(value.dtype), "shape": value.shape, "first": [float(x) for x in value.ravel()[:4]]}
+                key: {
+                    "dtype": str(value.dtype),
+                    "shape": value.shape,
+                    "sha256": hashlib.sha256(value.tobytes()).hexdigest(),
+                    "first": [float(x) for x in value.ravel()[:4]],
+                }
                 for key, value in archive.items()
             }
     return {"files": files}

@@ -1,9 +1,10 @@
-"""Runs the reference, kohya-ss/sd-scripts, and writes what its data side makes of pictures and captions to test/fixtures/data_oracle/.
+"""Writes to test/fixtures/data_oracle/ what the reference, kohya-ss/sd-scripts, makes of pictures and captions.
 
     python data_oracle.py CHECKOUT NEWER_CHECKOUT [part ...]
 
-CHECKOUT is v0.6.6 of https://github.com/kohya-ss/sd-scripts, NEWER_CHECKOUT v0.9.1 (captions with options that came later, and a
-newer layout of latents). Parts: see PARTS; without names, all. data_pictures.py makes the pictures and comes first.
+CHECKOUT is v0.6.6 of https://github.com/kohya-ss/sd-scripts, NEWER_CHECKOUT v0.9.1 (captions with options that came
+later, and a newer layout of latents). Parts: see PARTS; without names, all. data_pictures.py makes the pictures and comes
+first.
 """
 
 import os
@@ -14,9 +15,11 @@ from data_augment import record_augmentations
 from data_buckets import record_buckets
 from data_captions import record_captions, record_sources
 from data_latents import record_latents
+from data_masks import record_masks
 from data_pictures import ROOT
 from data_pixels import record_pixels
 from data_sets import record_datasets
+from data_settings import record_settings
 from data_tokens import record_tokens
 from formula import write_json
 from sd_scripts import Reference
@@ -26,8 +29,10 @@ ERA, NEWER = "v0.6.6", "v0.9.1"
 PARTS = {
     "buckets": (record_buckets, False),
     "latents": (record_latents, True),
+    "settings": (record_settings, False),
     "datasets": (record_datasets, False),
     "pixels": (record_pixels, False),
+    "masks": (record_masks, True),
     "sources": (record_sources, True),
     "captions": (record_captions, True),
     "tokens": (record_tokens, False),

@@ -1,11 +1,11 @@
-"""Writes the pictures, captions and metadata in test/fixtures/data_oracle/pictures/ that data_oracle.py shows to the reference.
+"""Writes test/fixtures/data_oracle/pictures/: the pictures, captions and metadata that data_oracle.py shows to the reference.
 
 It empties that folder first, so run data_oracle.py afterwards: it adds the latents.
 
     python data_pictures.py FOLDER
 
-FOLDER holds astronaut.png, chelsea.png and coffee.png of scikit-image's data. Everything else is computed. The bytes of JPEG,
-WebP and AVIF files depend on the version of Pillow; the committed ones are of Pillow 13.0.0.
+FOLDER holds astronaut.png, chelsea.png and coffee.png of scikit-image's data. Everything else is computed. The bytes of
+JPEG, WebP and AVIF files depend on the version of Pillow; the committed ones are of Pillow 13.0.0.
 """
 
 import json
@@ -35,7 +35,9 @@ def flat(width: int, height: int, columns: int, rows: int) -> np.ndarray:
     """A few rectangles of one colour each: large pictures in small files."""
     y, x = np.mgrid[0:height, 0:width]
     column, row = x * columns // width, y * rows // height
-    return np.stack([column * 255 // columns, row * 255 // rows, (column * 67 + row * 131) % 256], axis=-1).astype(np.uint8)
+    return np.stack([column * 255 // columns, row * 255 // rows, (column * 67 + row * 131) % 256], axis=-1).astype(
+        np.uint8
+    )
 
 
 def quadrants(width: int, height: int) -> np.ndarray:
@@ -96,8 +98,12 @@ def write_formats() -> None:
     save("main/grey16.png", png(wide[..., 2] * 257 + 77, 16, 0))
     save("main/rgb16.png", png(wide * 256 + 200, 16, 2))
     save("main/UPPER.PNG", pattern(31, 45))
-    save("main/Mixed.Png", pattern(20, 20))
-    save("main/.hidden.png", pattern(20, 20))
+    save("names/lower.png", pattern(20, 20))
+    save("names/UPPER.WEBP", pattern(24, 20), lossless=True)
+    save("names/Mixed.Png", pattern(28, 20))
+    save("names/.hidden.png", pattern(32, 20))
+    save("names/unknown.gif", pattern(36, 20))
+    save("names/inside/deeper.png", pattern(40, 20))
     save("main/rgb24.bmp", pattern(35, 27))
     save("main/palette8.bmp", Image.fromarray(pattern(38, 22)).quantize(16))
     save("main/topdown.bmp", top_down_bmp(pattern(29, 41)))
@@ -205,7 +211,9 @@ def main(photographs: Path) -> None:
         (PICTURES / f"{name}.json").write_text(text, encoding="utf-8")
     sizes = {path: path.stat().st_size for path in PICTURES.rglob("*") if path.is_file()}
     largest = max(sizes, key=sizes.__getitem__)
-    print(f"{len(sizes)} files, {sum(sizes.values()) / 1024:.0f} KB, largest {largest.name} {sizes[largest] / 1024:.0f} KB")
+    print(
+        f"{len(sizes)} files, {sum(sizes.values()) / 1024:.0f} KB, largest {largest.name} {sizes[largest] / 1024:.0f} KB"
+    )
 
 
 if __name__ == "__main__":

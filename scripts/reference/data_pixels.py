@@ -18,7 +18,7 @@ GRID = 4
 
 
 def digest(pixels: np.ndarray) -> dict:
-    """Size, SHA-256 of the bytes [h, w, 3], and the values at the middles of a grid of 4 x 4 fields, as rows of r, g, b."""
+    """Size, SHA-256 of the bytes [h, w, 3], and r, g, b in the middles of a grid of 4 x 4 fields."""
     height, width = pixels.shape[:2]
     rows, columns = ([(2 * i + 1) * side // (2 * GRID) for i in range(GRID)] for side in (height, width))
     values = pixels[np.ix_(rows, columns)].reshape(-1, 3)
@@ -56,7 +56,8 @@ def crop_to_bucket(reference: Reference, pixels: np.ndarray, plan) -> dict | Non
 
 def record_pixels(reference: Reference) -> dict:
     pictures = {}
-    names = sorted(path for path in PICTURES.rglob("*") if path.suffix not in (".caption", ".txt", ".json", ".npz") and path.is_file())
+    passed_over = (".caption", ".txt", ".json", ".npz", ".gif")
+    names = sorted(path for path in PICTURES.rglob("*") if path.suffix not in passed_over and path.is_file())
     for path in names:
         image = Image.open(path)
         entry = {"mode": image.mode, "decoded": None}

@@ -1,4 +1,4 @@
-"""Part of data_oracle.py: data sets as the reference builds them from the configurations in test/fixtures/data_oracle/configs/."""
+"""Part of data_oracle.py: data sets as the reference builds them from test/fixtures/data_oracle/configs/."""
 
 import argparse
 import random
@@ -29,7 +29,9 @@ def crop_offset(dataset, subset, info) -> list[int] | None:
     """Left and top of the window that the reference cuts, read off a picture of coordinates."""
     width, height = info.resized_size
     rows, columns = np.indices((height, width), dtype=np.int32)
-    window = dataset.trim_and_resize_if_required(subset, np.dstack([columns, rows]), info.bucket_reso, info.resized_size)
+    window = dataset.trim_and_resize_if_required(
+        subset, np.dstack([columns, rows]), info.bucket_reso, info.resized_size
+    )
     return window[0, 0].tolist()
 
 
@@ -74,7 +76,7 @@ def describe_group(reference: Reference, name: str) -> dict:
     try:
         group = load_group(reference, name)
     except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": str(error).split(" / ")[0]}  # the English half
     return {
         "batchCount": len(group),
         "trainImageCount": group.num_train_images,
@@ -84,7 +86,7 @@ def describe_group(reference: Reference, name: str) -> dict:
 
 
 def describe_upright(reference: Reference, name: str) -> dict:
-    """The same when pictures have the sizes that they have upright; the reference itself does not look at EXIF orientation."""
+    """The same with the sizes of upright pictures; the reference itself does not look at EXIF orientation."""
     kind = reference.train.BaseDataset
     usual = kind.get_image_size
     kind.get_image_size = lambda _, path: ImageOps.exif_transpose(Image.open(path)).size
@@ -94,7 +96,21 @@ def describe_upright(reference: Reference, name: str) -> dict:
         kind.get_image_size = usual
 
 
-FOLDERS = ["20_sls frog", "5_a_b c", "10", "10_", "x_cat", "0_none", "-1_negative", "07_seven", "+4_plus", " 2_space", "2.5_x", "1e1_x", "_3_x"]
+FOLDERS = [
+    "20_sls frog",
+    "5_a_b c",
+    "10",
+    "10_",
+    "x_cat",
+    "0_none",
+    "-1_negative",
+    "07_seven",
+    "+4_plus",
+    " 2_space",
+    "2.5_x",
+    "1e1_x",
+    "_3_x",
+]
 
 
 def record_folders(reference: Reference) -> list[dict]:
@@ -105,7 +121,12 @@ def record_folders(reference: Reference) -> list[dict]:
             Path(parent, name).mkdir()
             subsets = reference.config.generate_dreambooth_subsets_config_by_subdirs(parent)
         subset = subsets[0] if subsets else None
-        found.append({"folder": name, "subset": subset and {"numRepeats": subset["num_repeats"], "classTokens": subset["class_tokens"]}})
+        found.append(
+            {
+                "folder": name,
+                "subset": subset and {"numRepeats": subset["num_repeats"], "classTokens": subset["class_tokens"]},
+            }
+        )
     return found
 
 

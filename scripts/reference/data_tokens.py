@@ -14,19 +14,29 @@ from tokenizer import merges, vocabulary
 
 CATS = [" ".join(["cat"] * n) for n in (74, 75, 76, 100, 149, 150, 151, 224, 225, 226)]
 CAPTIONS = [
-    "", " ", "a photo of a cat", "1girl, solo, red hat, (blue eyes), 2023", "A  Photo,\n of\ta CAT", "it's don't we're", "café naïve",
-    "北京 烤鸭", "👩 family", "antidisestablishmentarianism", "<|endoftext|> in the middle", "stop! now!", ", , ,", *CATS,
+    "", " ", "a photo of a cat", "1girl, solo, red hat, (blue eyes), 2023", "A  Photo,\n of\ta CAT", "it's don't we're",
+    "café naïve", "北京 烤鸭", "👩 family", "antidisestablishmentarianism", "<|endoftext|> in the middle", "stop! now!",
+    ", , ,", *CATS,
 ]  # fmt: skip
 
 WEIGHTED = [
-    "", "a photo of a cat", "an (important) word", "a ((very)) [small] cat", "(a cat:1.3) and [a dog]", "(unbalanced [twice", "closed) twice]",
-    r"\(literal\] \\ \[x\)", "(unnecessary)(parens)", "a (((house:1.3)) [on] a (hill:0.5), sun, (((sky))).", "time: 12:30, (a:b:1.2)",
-    "(a:) (b: 1.5 ) (c:.5) (d:-1) (e:1e3)", "[a:1.2]", "(:1.2)", "()", "(one\ntwo:1.5)", "(nested (inner:2) outer:0.5)", "a (cat:0) b",
+    "", "a photo of a cat", "an (important) word", "a ((very)) [small] cat", "(a cat:1.3) and [a dog]",
+    "(unbalanced [twice", "closed) twice]", r"\(literal\] \\ \[x\)", "(unnecessary)(parens)",
+    "a (((house:1.3)) [on] a (hill:0.5), sun, (((sky))).", "time: 12:30, (a:b:1.2)",
+    "(a:) (b: 1.5 ) (c:.5) (d:-1) (e:1e3)", "[a:1.2]", "(:1.2)", "()", "(one\ntwo:1.5)",
+    "(nested (inner:2) outer:0.5)", "a (cat:0) b",
     "(" + CATS[0] + ":1.2) dog (dog)", "b " * 80 + "(end:1.5)",
 ]  # fmt: skip
 
 # Batches of indices into WEIGHTED, with max_token_length // 75 and clip_skip.
-BATCHES = [([1, 2], 1, None), ([9, 19], 1, None), ([9, 18, 0], 2, None), ([19, 4], 3, 2), ([1, 4], 3, None), ([18], 3, 1)]
+BATCHES = [
+    ([1, 2], 1, None),
+    ([9, 19], 1, None),
+    ([9, 18, 0], 2, None),
+    ([19, 4], 3, 2),
+    ([1, 4], 3, None),
+    ([18], 3, 1),
+]
 FEATURES = 2
 
 
@@ -40,8 +50,12 @@ def tokenizers() -> dict[str, CLIPTokenizer]:
         return {"sd1": make("<|endoftext|>"), "sd2": make("!")}
 
 
-def input_ids(reference: Reference, tokenizer: CLIPTokenizer, caption: str, max_token_length: int | None) -> list[list[int]]:
-    dataset = SimpleNamespace(tokenizer=tokenizer, tokenizer_max_length=77 if max_token_length is None else max_token_length + 2)
+def input_ids(
+    reference: Reference, tokenizer: CLIPTokenizer, caption: str, max_token_length: int | None
+) -> list[list[int]]:
+    dataset = SimpleNamespace(
+        tokenizer=tokenizer, tokenizer_max_length=77 if max_token_length is None else max_token_length + 2
+    )
     return reference.train.BaseDataset.get_input_ids(dataset, caption).tolist()
 
 
@@ -61,7 +75,9 @@ class Encoder:
         return {"hidden_states": [hidden] * 4} if output_hidden_states else (hidden,)
 
 
-def weighted_batch(reference: Reference, tokenizer: CLIPTokenizer, case: int, prompts: list[int], multiples: int, clip_skip) -> dict:
+def weighted_batch(
+    reference: Reference, tokenizer: CLIPTokenizer, case: int, prompts: list[int], multiples: int, clip_skip
+) -> dict:
     encoder, weights = Encoder(case), []
     pad = reference.custom.pad_tokens_and_weights
 
@@ -93,7 +109,9 @@ def record_tokens(reference: Reference) -> dict:
     captions = []
     for caption in CAPTIONS:
         lengths = (None, 150, 225) if caption in CATS or len(captions) < 5 else (None,)
-        rows = {name: {str(n or 75): input_ids(reference, each, caption, n) for n in lengths} for name, each in made.items()}
+        rows = {
+            name: {str(n or 75): input_ids(reference, each, caption, n) for n in lengths} for name, each in made.items()
+        }
         captions.append({"text": caption, **rows})
     prompts = []
     for text in WEIGHTED:
@@ -102,7 +120,10 @@ def record_tokens(reference: Reference) -> dict:
             tokens, weights = reference.custom.get_prompts_with_weights(made["sd1"], [text], 75)
         prompts.append({"text": text, "parsed": parsed, "tokens": tokens[0], "weights": weights[0]})
     batches = {
-        name: [weighted_batch(reference, each, i, *batch) for i, batch in enumerate(BATCHES if name == "sd1" else BATCHES[2:4])]
+        name: [
+            weighted_batch(reference, each, i, *batch)
+            for i, batch in enumerate(BATCHES if name == "sd1" else BATCHES[2:4])
+        ]
         for name, each in made.items()
     }
     return {"captions": captions, "weighted": {"prompts": prompts, "features": FEATURES, "batches": batches}}

@@ -1,7 +1,7 @@
-"""Loads the data side of kohya-ss/sd-scripts from a checkout, and a scripted generator to put in place of its randomness.
+"""Loads the data side of kohya-ss/sd-scripts from a checkout; a scripted generator to put in place of its randomness.
 
-Packages that the data side only imports (diffusers, accelerate, torchvision and the like) are replaced by empty stand-ins, so that
-any checkout loads whatever versions are installed.
+Packages that the data side only imports (diffusers, accelerate, torchvision and the like) are replaced by empty
+stand-ins, so that any checkout loads whatever versions are installed.
 """
 
 import contextlib
@@ -57,7 +57,8 @@ class Reference:
         sys.path.insert(0, str(checkout))
         try:
             self.train, self.config, self.model, self.custom = (
-                importlib.import_module(f"library.{name}") for name in ("train_util", "config_util", "model_util", "custom_train_functions")
+                importlib.import_module(f"library.{name}")
+                for name in ("train_util", "config_util", "model_util", "custom_train_functions")
             )
         finally:
             sys.path.remove(str(checkout))

@@ -160,7 +160,7 @@ describe('readBatches', () => {
     }
     const sizes = [...epochBatches(group, 1)].map((batch) => batch.items.length)
     const upTo = (count: number): number => sizes.slice(0, count).reduce((sum, size) => sum + size, 0)
-    const reader = readBatches(group, 1, { prefetch: 2, decode })
+    const reader = readBatches(group, 1, { prefetch: 2, workers: 100, decode })
     await reader.next()
     expect(started).toBe(upTo(3))
     await reader.next()

@@ -1,105 +1,157 @@
-import { join } from 'node:path'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { captionCandidates, processCaption, readCaption } from '../../lib/data/captions.ts'
-import { DataError } from '../../lib/util/errors.ts'
+import { type CaptionOptions, captionVaries, processCaption } from '../../lib/data/captions.ts'
 import { PhiloxStream } from '../../lib/util/philox.ts'
-import { makeFolder } from '../support/pictures.ts'
+import { loadOracle } from '../support/dataOracle.ts'
+import { type Draw, ScriptedDraws } from '../support/scriptedDraws.ts'
 
-const captionExtension = '.caption'
+const plain: CaptionOptions = {
+  shuffleCaption: false,
+  keepTokens: 0,
+  keepTokensSeparator: undefined,
+  captionSeparator: ',',
+  secondarySeparator: undefined,
+  enableWildcard: false,
+  captionPrefix: undefined,
+  captionSuffix: undefined,
+  captionDropoutRate: 0,
+  captionDropoutEveryNEpochs: 0,
+  captionTagDropoutRate: 0,
+  tokenWarmupMin: 1,
+  tokenWarmupStep: 0,
+}
+const use = { epoch: 1, step: 0, totalSteps: 100 }
+const stream = (key: number): PhiloxStream => new PhiloxStream(1, 'test', key)
 
-describe('captionCandidates', () => {
-  it('looks next to the picture, then without the numbers of a face cropper', () => {
-    expect(captionCandidates('a_b/x.png', '.txt')).toEqual(['a_b/x.txt'])
-    expect(captionCandidates('p/x_y_0010_0020_0030_0040.png', '.txt')).toEqual([
-      'p/x_y_0010_0020_0030_0040.txt',
-      'p/x_y.txt',
-    ])
+interface CaptionCase {
+  readonly version: 'v0.6.6' | 'v0.9.1'
+  readonly caption: string
+  readonly options: { readonly [Name in keyof CaptionOptions]?: CaptionOptions[Name] | null }
+  readonly epoch?: number
+  readonly step?: number
+  readonly totalSteps?: number
+  readonly maxTrainSteps?: number
+  /** What textual inversion puts in place of its token. */
+  readonly replacements?: unknown
+  readonly draws: readonly Draw[]
+  readonly result: string
+}
+
+const newer = [
+  'keepTokensSeparator',
+  'captionSeparator',
+  'secondarySeparator',
+  'enableWildcard',
+  'captionPrefix',
+  'captionSuffix',
+]
+/** What an option of a later version asks for is that version's; everything else is as in v0.6.6. */
+const cases = loadOracle<{ cases: readonly CaptionCase[] }>('captions').cases.filter(
+  ({ version, options, replacements }) => {
+    if (replacements !== undefined) return false
+    return version === 'v0.6.6' || Object.keys(options).some((name) => newer.includes(name))
+  },
+)
+
+describe('processCaption against sd-scripts', () => {
+  it('has cases of both versions', () => {
+    expect(cases.filter(({ version }) => version === 'v0.6.6').length).toBeGreaterThan(50)
+    expect(cases.filter(({ version }) => version === 'v0.9.1').length).toBeGreaterThan(20)
   })
 
-  it('looks at the name only, not at underscores of folders', () => {
-    expect(captionCandidates('a_b_c_d_e_f/x.png', '.txt')).toEqual(['a_b_c_d_e_f/x.txt'])
-  })
-
-  it('takes four numbers off, not the last pieces of a shorter name', () => {
-    expect(captionCandidates('p/x_1_2_3.png', '.txt')).toEqual(['p/x_1_2_3.txt'])
-  })
-
-  it('takes off the last extension only', () => {
-    expect(captionCandidates('v1.5/a.b.png', '.txt')).toEqual(['v1.5/a.b.txt'])
-  })
-})
-
-describe('readCaption', () => {
-  const read = async (content: string | Uint8Array, classTokens?: string): ReturnType<typeof readCaption> => {
-    const folder = await makeFolder({ 'x.caption': content })
-    return readCaption(join(folder, 'x.png'), { captionExtension, classTokens })
-  }
-
-  it.each([
-    ['a plain line', 'a frog\n', 'a frog'],
-    ['surrounding space', '  a frog \t\n', 'a frog'],
-    ['only the first line', 'one\r\ntwo\nthree', 'one'],
-    ['lines ended by carriage returns', 'one\rtwo', 'one'],
-    ['a byte order mark, which is removed', '\ufeffa frog, b', 'a frog, b'],
-    ['other scripts', 'ein grüner Frosch, カエル 🐸', 'ein grüner Frosch, カエル 🐸'],
-  ])('reads %s', async (_, content, expected) => {
-    expect((await read(content, 'class')).text).toBe(expected)
-  })
-
-  it('counts a blank first line as the empty caption, before class_tokens', async () => {
-    const caption = await read('\nsecond', 'class')
-    expect(caption.text).toBe('')
-    expect(caption.file).toMatch(/x\.caption$/)
-  })
-
-  it('uses class_tokens, and else the empty caption, when there is no file', async () => {
-    const folder = await makeFolder()
-    const image = join(folder, 'x.png')
-    expect(await readCaption(image, { captionExtension, classTokens: 'sls frog' })).toEqual({
-      text: 'sls frog',
-      file: undefined,
-    })
-    expect(await readCaption(image, { captionExtension })).toEqual({ text: '', file: undefined })
-  })
-
-  it('finds the caption of the uncropped picture', async () => {
-    const folder = await makeFolder({ 'x.caption': 'whole' })
-    expect((await readCaption(join(folder, 'x_0001_0002_0003_0004.png'), { captionExtension })).text).toBe('whole')
-  })
-
-  it('rejects an empty file', async () => {
-    await expect(read('')).rejects.toThrow(/x\.caption: the caption file is empty/)
-    await expect(read('')).rejects.toBeInstanceOf(DataError)
-  })
-
-  it('rejects text that is not UTF-8, naming the byte', async () => {
-    const error = await read(Buffer.from('caf\xe9, cup', 'latin1')).catch((reason: unknown) => reason)
-    expect(error).toBeInstanceOf(DataError)
-    expect((error as DataError).message).toMatch(
-      /x\.caption: the caption is not UTF-8 text \(byte 3 is 0xe9\): save it again as UTF-8/,
-    )
+  it.each(cases.map((each, at) => ({ ...each, at })))('agrees in case $at ($version): $options', (each) => {
+    const given = Object.entries(each.options).map(([name, value]) => [name, value ?? undefined])
+    const options = { ...plain, ...Object.fromEntries(given) } as CaptionOptions
+    const random = new ScriptedDraws(each.draws)
+    const { epoch = 1, step = 0, totalSteps = each.maxTrainSteps ?? 0 } = each
+    expect(processCaption(each.caption, options, { epoch, step, totalSteps }, random)).toBe(each.result)
+    expect(random.left).toBe(0)
   })
 })
 
 describe('processCaption', () => {
-  const stream = (key: number): PhiloxStream => new PhiloxStream(1, 'test', key)
-
-  it('returns the caption byte for byte when shuffling is off, whatever keep_tokens says', () => {
-    expect(processCaption(' a ,b,, c', { shuffleCaption: false, keepTokens: 2 }, stream(0))).toBe(' a ,b,, c')
+  it('returns the caption byte for byte when nothing is asked for, whatever keep_tokens says', () => {
+    expect(processCaption(' a ,b,, c', { ...plain, keepTokens: 2 }, use, stream(0))).toBe(' a ,b,, c')
   })
 
   it('keeps leading tags in place and every tag, empty ones too', () => {
-    const seen = new Set<string>()
-    for (let i = 0; i < 100; i++) {
-      const tags = processCaption(' k1 ,k2, a,,b ,c', { shuffleCaption: true, keepTokens: 2 }, stream(i)).split(', ')
-      expect(tags.slice(0, 2)).toEqual(['k1', 'k2'])
-      expect(tags.slice(2).sort()).toEqual(['', 'a', 'b', 'c'])
-      seen.add(tags.join())
-    }
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.string({ maxLength: 5 }).map((tag) => tag.replaceAll(',', '').trim()),
+          { minLength: 1, maxLength: 9 },
+        ),
+        fc.nat(10),
+        fc.nat(),
+        (tags, keepTokens, key) => {
+          fc.pre(tags.join('').trim() !== '')
+          const caption = `x,${tags.join(',')},y`
+          const all = caption.split(',')
+          const result = processCaption(
+            caption,
+            { ...plain, shuffleCaption: true, keepTokens },
+            use,
+            stream(key),
+          ).split(', ')
+          expect(result.slice(0, keepTokens)).toEqual(all.slice(0, keepTokens))
+          expect(result.toSorted()).toEqual(all.toSorted())
+        },
+      ),
+    )
+  })
+
+  it('shuffles into different orders', () => {
+    const options = { ...plain, shuffleCaption: true }
+    const seen = new Set(Array.from({ length: 100 }, (_, i) => processCaption('a,b,c,d', options, use, stream(i))))
     expect(seen.size).toBeGreaterThan(15)
   })
 
-  it('leaves a caption of kept tags only in order', () => {
-    expect(processCaption('a,b', { shuffleCaption: true, keepTokens: 5 }, stream(0))).toBe('a, b')
+  it('drops captions and tags as often as asked', () => {
+    const dropped = Array.from({ length: 4000 }, (_, i) =>
+      processCaption('a', { ...plain, captionDropoutRate: 0.3 }, use, stream(i)),
+    ).filter((caption) => caption === '').length
+    // Four standard deviations of a binomial count.
+    expect(Math.abs(dropped - 1200)).toBeLessThan(4 * Math.sqrt(4000 * 0.3 * 0.7))
+    const tags = Array.from({ length: 1000 }, (_, i) =>
+      processCaption('k,a,b,c,d', { ...plain, captionTagDropoutRate: 0.25, keepTokens: 1 }, use, stream(i)),
+    )
+    expect(tags.every((caption) => caption.startsWith('k'))).toBe(true)
+    const kept = tags.reduce((sum, caption) => sum + caption.split(', ').length - 1, 0)
+    expect(Math.abs(kept - 3000)).toBeLessThan(4 * Math.sqrt(4000 * 0.25 * 0.75))
   })
+
+  it('drops every n-th epoch whole, before prefix and replacement come to anything', () => {
+    const options = { ...plain, captionDropoutEveryNEpochs: 2, captionPrefix: 'pre' }
+    const captions = [1, 2, 3, 4].map((epoch) => processCaption('a', options, { ...use, epoch }, stream(0)))
+    expect(captions).toEqual(['pre a', '', 'pre a', ''])
+  })
+
+  it.each([
+    [0, 1],
+    [50, 5],
+    [99, 9],
+    [100, 10],
+  ])('at step %i of a warm-up over 100 uses %i of ten tags', (step, count) => {
+    const caption = Array.from({ length: 10 }, (_, i) => `t${i}`).join(',')
+    const whole = { ...plain, tokenWarmupStep: 100 }
+    const share = { ...plain, tokenWarmupStep: 0.5 }
+    expect(processCaption(caption, whole, { ...use, step }, stream(0)).split(', ')).toHaveLength(count)
+    expect(processCaption(caption, share, { ...use, step, totalSteps: 200 }, stream(0)).split(', ')).toHaveLength(count)
+  })
+
+  it('keeps a dollar sign in a separator as it is', () => {
+    const options = { ...plain, secondarySeparator: ';;;', captionSeparator: '$&' }
+    expect(processCaption('sky;;;cloud', options, use, stream(0))).toBe('sky$&cloud')
+  })
+})
+
+it.each([
+  [{}, false],
+  [{ keepTokens: 2, captionPrefix: 'a' }, false],
+  [{ shuffleCaption: true }, true],
+  [{ enableWildcard: true }, true],
+  [{ captionDropoutEveryNEpochs: 3 }, true],
+  [{ tokenWarmupStep: 5 }, true],
+])('knows whether captions vary: %j', (options, expected) => {
+  expect(captionVaries({ ...plain, ...options })).toBe(expected)
 })

@@ -232,7 +232,7 @@ describe('bad data', () => {
     const subsets = [{ image_dir: await makeFolder({ 'a.png': [80, 64], 'b.png': [32, 32], 'c.png': [64, 64] }) }]
     const error = await failure(load({}, subsets))
     expect(error.message).toMatch(
-      /a\.png: the picture is 80x64 but the resolution is 64x64.*Set enable_bucket, or cache latents/,
+      /a\.png: the picture is 80x64, not the resolution, 64x64.*Set enable_bucket, or cache latents/,
     )
     expect(error.message).toContain('b.png: the picture is 32x32')
     const group = await load({}, subsets, { cacheLatents: true })

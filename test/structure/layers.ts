@@ -26,12 +26,12 @@ export const sideways: readonly { readonly from: string; readonly to: string; re
   { from: 'networks', to: 'models', because: 'a LoRA stands beside the layers of a model' },
 ]
 
-/** Folders that must work without the addon: what they may import, whatever stands below them. */
+/** Folders that must work without the addon, but for what loads it when it is called: what they may import, whatever stands below them. */
 export const only: Readonly<Record<string, readonly string[]>> = {
   config: ['util'],
   io: ['util'],
   hub: ['io', 'util'],
-  data: ['config', 'io', 'metadata', 'util'],
+  data: ['config', 'io', 'metadata', 'native', 'util'], // native: to resize pictures
   metadata: ['config', 'io', 'util'],
 }
 

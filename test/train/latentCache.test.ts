@@ -109,10 +109,8 @@ describe('a cache of latents', () => {
     const inMemory = new LatentCache({ vae })
     await fill(inMemory, group)
     const [plain, , mirrored] = group.datasets[0]!.images
-    const batch = { dataset: 0, size: mirrored!.crop.target, items: [] }
     const take = async (image: typeof plain, flip: boolean): Promise<Float32Array> => {
-      const item = { image: image!, flip, caption: '', lossWeight: 1 }
-      for await (const { toTensor } of inMemory.batches([{ ...batch, items: [item] }])) {
+      for await (const { toTensor } of inMemory.batches([{ dataset: 0, items: [{ image: image!, flip }] }])) {
         const latents = toTensor()
         const values = (await latents.read()) as Float32Array
         latents.dispose()
@@ -141,6 +139,13 @@ describe('a cache of latents', () => {
     const moved = dataset!.images.map((image) => ({ ...image, crop: { ...image.crop, top: image.crop.top + 1 } }))
     const shifted = { ...group, datasets: [{ ...dataset!, images: [moved[1]!] }] }
     expect((await fill(await withStore(folder), shifted)).last).toMatchObject({ done: 1, reused: 0 })
+
+    const sharper = dataset!.images.map((image) => ({
+      ...image,
+      subset: { ...image.subset, resizeInterpolation: 'lanczos' as const },
+    }))
+    const resized = { ...group, datasets: [{ ...dataset!, images: [sharper[1]!] }] }
+    expect((await fill(await withStore(folder), resized)).last).toMatchObject({ done: 1, reused: 0 })
 
     const other = new Vae(tinyConfigs.tinySd1.vae, randomWeights(2))
     expect((await fill(await withStore(folder, { vae: other }), group)).last).toMatchObject({ done: 6, reused: 0 })
