@@ -1,6 +1,5 @@
 /** Latents encoded before training, in memory or in files, and given out batch by batch. */
 import { availableParallelism } from 'node:os'
-import type { Batch } from '../data/batches.ts'
 import type { DatasetImage } from '../data/dataset.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
 import { type Latent, type LatentSize, readLatentFile } from '../data/latentFiles.ts'
@@ -57,8 +56,15 @@ export interface LatentUse {
   readonly flip: boolean
 }
 
+/** What of a batch its latents depend on. */
+export interface LatentUses {
+  /** Index of the dataset in the group. */
+  readonly dataset: number
+  readonly items: readonly LatentUse[]
+}
+
 /** A batch with its latents, which become a tensor when they are wanted. */
-export interface LatentBatch<B extends Batch = Batch> {
+export interface LatentBatch<B extends LatentUses = LatentUses> {
   readonly batch: B
   /** Unscaled latents, float32 [n, h, w, c]; each call makes a tensor that the caller disposes. */
   toTensor(): Tensor
@@ -67,7 +73,8 @@ export interface LatentBatch<B extends Batch = Batch> {
 /**
  * The latents of every picture of a group, mirrored ones too where the data asks for them. A latent is a function of the
  * picture's bytes, its crop and the VAE: memory and store give the same values, whatever the run's seed. Pictures that come with
- * latents (`DatasetImage.latents`) are not encoded; theirs are used.
+ * latents (`DatasetImage.latents`, from fine-tuning metadata) are not encoded; theirs are used. Other files of latents beside pictures
+ * are not looked at: nothing in them tells whether they are out of date.
  */
 export class LatentCache {
   readonly #options: Required<LatentCacheOptions>
@@ -126,7 +133,7 @@ export class LatentCache {
   }
 
   /** The batches in their order, each with its latents; up to `prefetch` further ones are read while one is in use. */
-  async *batches<B extends Batch>(batches: Iterable<B>, prefetch = 2): AsyncGenerator<LatentBatch<B>, void, void> {
+  async *batches<B extends LatentUses>(batches: Iterable<B>, prefetch = 2): AsyncGenerator<LatentBatch<B>, void, void> {
     const read = async (batch: B): Promise<LatentBatch<B>> => {
       const latents = await Promise.all(batch.items.map((item) => this.#take(batch.dataset, item)))
       return { batch, toTensor: () => batchTensor(latents) }

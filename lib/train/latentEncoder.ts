@@ -16,6 +16,7 @@ import { encodePictures, pictureTensor } from './latents.ts'
 export interface PictureRequest {
   readonly path: string
   readonly crop: CropPlan
+  /** How it is resized. */
   readonly interpolation: ResizeInterpolation
 }
 
@@ -49,7 +50,8 @@ export async function readPicture<Request extends PictureRequest>(
   const fileHash = await sha256File(path).catch((error: unknown) => {
     throw error instanceof IoError ? new DataError(path, 'cannot be read', { cause: error }) : error
   })
-  const keys = new Map(flips.map((flip) => [flip, pictureKey({ fileHash, ignoreExif, crop, interpolation, flip })]))
+  const method = resizeMethod(interpolation, crop)
+  const keys = new Map(flips.map((flip) => [flip, pictureKey({ fileHash, ignoreExif, crop, method, flip })]))
   const missing: boolean[] = []
   for (const [flip, key] of keys) if (!(await has(key))) missing.push(flip)
   if (missing.length === 0) return { request, keys, pixels: null, missing }

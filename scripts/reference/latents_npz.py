@@ -1,4 +1,4 @@
-"""Writes test/fixtures/latents/: cached latents in the layouts of other trainers, by np.savez, and one with a header of old NumPy.
+"""Writes test/fixtures/latents_npz/: cached latents in the layouts of other trainers, by np.savez, and one with a header of old NumPy.
 
 The values are repeated in test/data/latentFiles.test.ts. Needs: numpy. Run from the repository root: python scripts/reference/latents_npz.py
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-FOLDER = Path("test/fixtures/latents")
+FOLDER = Path("test/fixtures/latents_npz")
 FOLDER.mkdir(parents=True, exist_ok=True)
 
 
@@ -31,5 +31,5 @@ header += b" " * (-(10 + len(header) + 1) % 16) + b"\n"
 member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + latent(0).tobytes()
 assert np.array_equal(np.load(io.BytesIO(member)), latent(0))
 with zipfile.ZipFile(FOLDER / "old.npz", "w") as archive:
-    archive.writestr("arr_0.npy", member)
+    archive.writestr(zipfile.ZipInfo("arr_0.npy"), member)
 print(*sorted(path.name for path in FOLDER.iterdir()))

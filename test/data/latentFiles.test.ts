@@ -15,7 +15,7 @@ import { readNpz } from '../../lib/io/npz.ts'
 import { DataError } from '../../lib/util/errors.ts'
 import { makeFolder } from '../support/pictures.ts'
 
-const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/latents/${name}`, import.meta.url))
+const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/latents_npz/${name}`, import.meta.url))
 const size = { width: 5, height: 3, channels: 4 }
 
 /** [4, 3, 5], as scripts/reference/latents_npz.py makes it. */

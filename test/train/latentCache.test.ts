@@ -1,9 +1,10 @@
 import { readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 import { epochBatches } from '../../lib/data/batches.ts'
-import { cropRecord } from '../../lib/data/cropPlan.ts'
 import { type DatasetGroup, loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
+import { readLatentFile } from '../../lib/data/latentFiles.ts'
 import { Vae } from '../../lib/models/stableDiffusion/vae.ts'
 import { randomWeights } from '../../lib/nn/init.ts'
 import { memory } from '../../lib/tensor/runtime.ts'
@@ -108,18 +109,8 @@ describe('a cache of latents', () => {
     const inMemory = new LatentCache({ vae })
     await fill(inMemory, group)
     const [plain, , mirrored] = group.datasets[0]!.images
-    const batch = { dataset: 0, size: mirrored!.crop.target, items: [] }
     const take = async (image: typeof plain, flip: boolean): Promise<Float32Array> => {
-      const item = {
-        image: image!,
-        flip,
-        caption: '',
-        lossWeight: 1,
-        crop: image!.crop,
-        color: undefined,
-        ...cropRecord(image!.crop, flip),
-      }
-      for await (const { toTensor } of inMemory.batches([{ ...batch, items: [item] }])) {
+      for await (const { toTensor } of inMemory.batches([{ dataset: 0, items: [{ image: image!, flip }] }])) {
         const latents = toTensor()
         const values = (await latents.read()) as Float32Array
         latents.dispose()
@@ -148,6 +139,13 @@ describe('a cache of latents', () => {
     const moved = dataset!.images.map((image) => ({ ...image, crop: { ...image.crop, top: image.crop.top + 1 } }))
     const shifted = { ...group, datasets: [{ ...dataset!, images: [moved[1]!] }] }
     expect((await fill(await withStore(folder), shifted)).last).toMatchObject({ done: 1, reused: 0 })
+
+    const sharper = dataset!.images.map((image) => ({
+      ...image,
+      subset: { ...image.subset, resizeInterpolation: 'lanczos' as const },
+    }))
+    const resized = { ...group, datasets: [{ ...dataset!, images: [sharper[1]!] }] }
+    expect((await fill(await withStore(folder), resized)).last).toMatchObject({ done: 1, reused: 0 })
 
     const other = new Vae(tinyConfigs.tinySd1.vae, randomWeights(2))
     expect((await fill(await withStore(folder, { vae: other }), group)).last).toMatchObject({ done: 6, reused: 0 })
@@ -237,6 +235,37 @@ describe('a cache of latents', () => {
     )
     await addFiles(pictures, { 'plain/b.png': 'text' })
     await expect(fill(new LatentCache({ vae }), group)).rejects.toThrow(DataError)
+  })
+
+  it('uses the latents that pictures come with, read or not before, and never the picture', async () => {
+    const pictures = await makeFolder({ 'x/a.png': [40, 24] })
+    const toml = `[[datasets]]
+resolution = [40, 24]
+
+  [[datasets.subsets]]
+  image_dir = ${JSON.stringify(join(pictures, 'x'))}
+  flip_aug = true
+`
+    const configFile = join(await makeFolder({ 'data.toml': toml }), 'data.toml')
+    const loaded = await loadDatasetGroup({ configFile }, { seed: 1 })
+    const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/latents_npz/${name}`, import.meta.url))
+    const [dataset] = loaded.datasets
+    const withLatents = (file: string, flippedFile: string): DatasetGroup => {
+      const latents = { file: fixture(file), flippedFile: fixture(flippedFile) }
+      return { ...loaded, datasets: [{ ...dataset!, images: [{ ...dataset!.images[0]!, latents }] }] }
+    }
+    await rm(join(pictures, 'x/a.png'))
+    const group = withLatents('plain.npz', 'plain_flip.npz')
+    const size = { width: 5, height: 3, channels: 4 }
+    const { latents } = group.datasets[0]!.images[0]!
+    const both = await Promise.all([false, true].map((flip) => readLatentFile(latents!, flip, size)))
+    for (const cache of [new LatentCache({ vae }), await withStore(await makeFolder())]) {
+      const unfilled = await latentsOf(cache, group)
+      expect((await fill(cache, group)).last).toMatchObject({ done: 2, total: 2, reused: 2 })
+      for (const found of [...unfilled, ...(await latentsOf(cache, group))])
+        expect(both.map(({ values }) => values)).toContainEqual(found)
+    }
+    await expect(fill(new LatentCache({ vae }), withLatents('plain.npz', 'infinite.npz'))).rejects.toThrow(/not finite/)
   })
 
   it('leaves no buffer behind', async () => {
