@@ -160,10 +160,12 @@ function parseObject(text: string): Readonly<Record<string, unknown>> | undefine
 }
 
 function isImageLine(line: unknown): line is ImageLine {
-  if (!Array.isArray(line) || line[0] !== 'image' || typeof line[1] !== 'string') return false
-  return (
-    typeof line[4] === 'string' && line[4] in formatNames && line.slice(5).every((n) => Number.isInteger(n) && n > 0)
-  )
+  if (!Array.isArray(line) || line.length !== 8 || line[0] !== 'image' || typeof line[1] !== 'string') return false
+  return line[4] in formatNames && isSize(line[5]) && isSize(line[6]) && isSize(line[7])
+}
+
+function isSize(value: unknown): boolean {
+  return Number.isInteger(value) && Number(value) > 0
 }
 
 function isCaptionLine(line: unknown): line is CaptionLine {
