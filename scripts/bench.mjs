@@ -1,4 +1,4 @@
-// npm run bench -- event-loop [steps], checkpoints [python], optimizers [filter words]: programs of their own in benchmarks/.
+// npm run bench -- event-loop [steps], checkpoints [python], optimizers [filter words], pictures [python]: programs of their own in benchmarks/.
 // npm run bench -- ops [filter words] [--save]: bundles the benchmarks and runs them; see benchmarks/README.md.
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
@@ -7,7 +7,9 @@ import { bundle, root } from './bundle.mjs'
 
 const [first, ...others] = process.argv.slice(2)
 /** Programs of their own, by the word that asks for them. */
-const alone = { 'event-loop': 'eventLoop', checkpoints: 'checkpoints', optimizers: 'optimizers' }[first]
+const alone = { 'event-loop': 'eventLoop', checkpoints: 'checkpoints', optimizers: 'optimizers', pictures: 'pictures' }[
+  first
+]
 const files = readdirSync(join(root, 'benchmarks'), { recursive: true })
   .map((path) => path.replaceAll('\\', '/'))
   .filter((path) =>

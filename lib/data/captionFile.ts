@@ -46,7 +46,7 @@ export function captionCandidates(imagePath: string, captionExtension: string): 
 export async function readCaption(
   imagePath: string,
   source: CaptionSource,
-  read: (file: string) => Promise<Buffer | undefined> = readIfPresent,
+  read: (file: string) => Buffer | undefined | Promise<Buffer | undefined> = readIfPresent,
 ): Promise<Caption> {
   for (const file of captionCandidates(imagePath, source.captionExtension)) {
     const bytes = await read(file)

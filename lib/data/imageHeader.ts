@@ -129,10 +129,10 @@ export async function parseImageHeader(
 }
 
 /** @throws DataError when a header gives no size, or more than `maxPixels` */
-export function checkSize(
+function checkSize(
   path: string,
   { format, width, height }: Omit<ImageHeader, 'looksComplete'>,
-  maxPixels: number = defaultMaxPixels,
+  maxPixels: number,
 ): void {
   const found = `the ${formatNames[format]} header gives the size ${width}x${height}`
   if (!(width >= 1 && height >= 1)) throw new DataError(path, `${found}: replace the file`)

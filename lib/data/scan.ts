@@ -10,7 +10,7 @@ import { type Caption, readCaption, readIfPresent } from './captionFile.ts'
 import { type Orientation, swapsSides } from './headerReader.ts'
 import { decodeImage } from './image.ts'
 import { explainNoImages, type FolderListing, listFolder } from './imageFolder.ts'
-import { checkSize, type ImageOptions, readImageHeader } from './imageHeader.ts'
+import { defaultMaxPixels, type ImageOptions, readImageHeader } from './imageHeader.ts'
 import type { LatentFiles } from './latentFiles.ts'
 import { type CachedHeader, defaultScanCacheFolder, ScanCache } from './scanCache.ts'
 
@@ -134,36 +134,48 @@ class Scanner {
   }
 
   async look(path: string): Promise<ScannedImage | undefined> {
-    const header = await collect(this.#header(path), this.badImages)
+    const header = this.#knownHeader(path) ?? (await collect(this.#readHeader(path), this.badImages))
     if (header === undefined && this.#options.onBadImage === 'skip') return undefined
-    const read = (file: string): Promise<Buffer | undefined> => this.#readCaption(file)
-    const caption = await collect(readCaption(path, this.#config, read), this.badCaptions)
+    const caption = await collect(readCaption(path, this.#config, this.#readCaption), this.badCaptions)
     if (header === undefined || caption === undefined) return undefined
-    const { width, height, orientation } = header
+    const { ignoreExif = false } = this.#options
+    const { width, height, orientation } = ignoreExif && header.format !== 'avif' ? asStored(header) : header
     return { path, size: { width, height }, orientation, caption }
   }
 
-  async #header(path: string): Promise<CachedHeader> {
+  /** Of a file that has not changed. A picture that is too large is looked at again, to say so. */
+  #knownHeader(path: string): CachedHeader | undefined {
+    if (this.#cache === undefined) return undefined
     const name = basename(path)
     const fingerprint = this.#fingerprints.get(name)
-    const { ignoreExif = false, maxPixels } = this.#options
-    const known = fingerprint && this.#cache?.header(name, fingerprint)
-    if (known !== undefined) checkSize(path, known, maxPixels)
-    const header = known ?? (await readCheckedHeader(path, this.#options))
-    if (known === undefined && fingerprint !== undefined) this.#cache?.setHeader(name, fingerprint, header)
-    return ignoreExif && header.format !== 'avif' ? asStored(header) : header
+    const header = fingerprint && this.#cache.header(name, fingerprint)
+    const { maxPixels = defaultMaxPixels } = this.#options
+    return header !== undefined && header.width * header.height <= maxPixels ? header : undefined
+  }
+
+  async #readHeader(path: string): Promise<CachedHeader> {
+    const { maxPixels = defaultMaxPixels } = this.#options
+    const { looksComplete, ...header } = await readImageHeader(path, { maxPixels })
+    if (!looksComplete) await decodeImage(path, { maxPixels })
+    const name = basename(path)
+    const fingerprint = this.#fingerprints.get(name)
+    if (fingerprint !== undefined) this.#cache?.setHeader(name, fingerprint, header)
+    return header
   }
 
   /** Captions stand beside their pictures, so the listing tells which there are, but for how a system compares names. */
-  async #readCaption(file: string): Promise<Buffer | undefined> {
+  readonly #readCaption = (file: string): Buffer | undefined | Promise<Buffer | undefined> => {
     const name = basename(file)
     if (process.platform === 'linux' && !this.#names.has(name)) return undefined
     const fingerprint = this.#fingerprints.get(name)
-    if (fingerprint === undefined) return readIfPresent(file)
-    const known = this.#cache?.caption(name, fingerprint)
-    if (known !== undefined) return Buffer.from(known)
+    if (this.#cache === undefined || fingerprint === undefined) return readIfPresent(file)
+    const known = this.#cache.caption(name, fingerprint)
+    return known === undefined ? this.#readNewCaption(file, fingerprint) : Buffer.from(known)
+  }
+
+  async #readNewCaption(file: string, fingerprint: Fingerprint): Promise<Buffer | undefined> {
     const bytes = await readIfPresent(file)
-    if (bytes !== undefined) this.#cache?.setCaption(name, fingerprint, bytes)
+    if (bytes !== undefined) this.#cache?.setCaption(basename(file), fingerprint, bytes)
     return bytes
   }
 }
@@ -176,14 +188,6 @@ async function collect<T>(work: Promise<T>, errors: DataError[]): Promise<T | un
     errors.push(error)
     return undefined
   }
-}
-
-/** The header, EXIF orientation included, of a picture that is whole. */
-async function readCheckedHeader(path: string, { maxPixels }: ScanOptions): Promise<CachedHeader> {
-  const limit = maxPixels === undefined ? {} : { maxPixels }
-  const { looksComplete, ...header } = await readImageHeader(path, limit)
-  if (!looksComplete) await decodeImage(path, limit)
-  return header
 }
 
 function asStored(header: CachedHeader): CachedHeader {

@@ -46,23 +46,19 @@ export class ScanCache {
   readonly warning: string | undefined
   readonly #cacheFolder: string
   readonly #imageDir: string
-  readonly #images = new Map<string, ImageLine>()
-  readonly #captions = new Map<string, CaptionLine>()
+  readonly #images: Map<string, ImageLine>
+  readonly #captions: Map<string, CaptionLine>
   readonly #now = Date.now()
   #changed = false
 
-  private constructor(cacheFolder: string, imageDir: string, file: string, lines: readonly unknown[] | string) {
+  private constructor(cacheFolder: string, imageDir: string, file: string, { images, captions, problem }: Entries) {
     this.#cacheFolder = cacheFolder
     this.#imageDir = imageDir
     this.file = file
-    if (typeof lines === 'string') {
-      this.warning = `${file}: the notes of an earlier look at ${imageDir} cannot be used (${lines}): they are made anew`
-      return
-    }
-    for (const line of lines) {
-      if (isImageLine(line)) this.#images.set(line[1], line)
-      else if (isCaptionLine(line)) this.#captions.set(line[1], line)
-    }
+    this.#images = images
+    this.#captions = captions
+    if (problem === undefined) return
+    this.warning = `${file}: the notes of an earlier look at ${imageDir} cannot be used (${problem}): they are made anew`
   }
 
   /** The cache of a folder of pictures; empty when there is none yet, or it is damaged. */
@@ -75,9 +71,10 @@ export class ScanCache {
       bytes = await readFile(file)
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
-      return new ScanCache(cacheFolder, path, file, code === 'ENOENT' || code === 'ENOTDIR' ? [] : message)
+      const isAbsent = code === 'ENOENT' || code === 'ENOTDIR'
+      return new ScanCache(cacheFolder, path, file, isAbsent ? noEntries() : noEntries(message))
     }
-    return new ScanCache(cacheFolder, path, file, await parseLines(bytes, path))
+    return new ScanCache(cacheFolder, path, file, await parseEntries(bytes, path))
   }
 
   header(name: string, { size, mtimeMs }: Fingerprint): CachedHeader | undefined {
@@ -133,21 +130,33 @@ export class ScanCache {
   }
 }
 
-/** The parsed lines after the first, or what is wrong with them. */
-async function parseLines(bytes: Buffer, folder: string): Promise<readonly unknown[] | string> {
+interface Entries {
+  readonly images: Map<string, ImageLine>
+  readonly captions: Map<string, CaptionLine>
+  /** Why there are none. */
+  readonly problem?: string
+}
+
+function noEntries(problem?: string): Entries {
+  return { images: new Map(), captions: new Map(), ...(problem !== undefined && { problem }) }
+}
+
+async function parseEntries(bytes: Buffer, folder: string): Promise<Entries> {
   const end = bytes.indexOf('\n')
   const first = end < 0 ? undefined : parseObject(bytes.toString('utf8', 0, end))
-  if (first === undefined) return 'the file is damaged'
+  if (first === undefined) return noEntries('the file is damaged')
   // Of another release, or of another folder whose name has the same hash: no damage, just of no use.
-  if (first.layout !== layout || first.folder !== folder) return []
+  if (first.layout !== layout || first.folder !== folder) return noEntries()
   const body = bytes.subarray(end + 1)
-  if (first.crc32 !== crc32(body)) return 'the file is damaged'
+  if (first.crc32 !== crc32(body)) return noEntries('the file is damaged')
   const lines = body.toString('utf8').split('\n')
-  const parsed: unknown[] = []
+  const { images, captions } = noEntries()
   await inSlices(lines.length - 1, (i) => {
-    parsed.push(JSON.parse(lines[i]!))
+    const line: unknown = JSON.parse(lines[i]!)
+    if (isImageLine(line)) images.set(line[1], line)
+    else if (isCaptionLine(line)) captions.set(line[1], line)
   })
-  return parsed
+  return { images, captions }
 }
 
 function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
@@ -160,10 +169,12 @@ function parseObject(text: string): Readonly<Record<string, unknown>> | undefine
 }
 
 function isImageLine(line: unknown): line is ImageLine {
-  if (!Array.isArray(line) || line[0] !== 'image' || typeof line[1] !== 'string') return false
-  return (
-    typeof line[4] === 'string' && line[4] in formatNames && line.slice(5).every((n) => Number.isInteger(n) && n > 0)
-  )
+  if (!Array.isArray(line) || line.length !== 8 || line[0] !== 'image' || typeof line[1] !== 'string') return false
+  return line[4] in formatNames && isSize(line[5]) && isSize(line[6]) && isSize(line[7])
+}
+
+function isSize(value: unknown): boolean {
+  return Number.isInteger(value) && Number(value) > 0
 }
 
 function isCaptionLine(line: unknown): line is CaptionLine {
