@@ -1,4 +1,5 @@
-// npm run bench -- event-loop [steps], checkpoints [python], metadata [python], optimizers [filter words]: programs of their own in benchmarks/.
+// npm run bench -- event-loop [steps], checkpoints [python], metadata [python], optimizers [filter words], pictures [python]: programs of
+// their own in benchmarks/.
 // npm run bench -- ops [filter words] [--save]: bundles the benchmarks and runs them; see benchmarks/README.md.
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
@@ -12,6 +13,7 @@ const alone = {
   checkpoints: 'checkpoints',
   metadata: 'metadata',
   optimizers: 'optimizers',
+  pictures: 'pictures',
 }[first]
 const files = readdirSync(join(root, 'benchmarks'), { recursive: true })
   .map((path) => path.replaceAll('\\', '/'))

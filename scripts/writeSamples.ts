@@ -1,9 +1,11 @@
 /**
  * Writes files of every format this library writes into a folder, from the values of the fixtures.
- * scripts/reference/check_written.py then opens them in Python. `node scripts/writeSamples.mjs FOLDER` compiles and runs it.
+ * scripts/reference/check_written.py and check_latents.py then open them in Python. `node scripts/writeSamples.mjs FOLDER` compiles and runs it.
  */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { readLatentFile, writeLatentFile } from '../lib/data/latentFiles.ts'
+import { ArrayStore } from '../lib/io/arrayStore.ts'
 import { readNpz, writeNpz } from '../lib/io/npz.ts'
 import type { PickleWritable } from '../lib/io/pickleWriter.ts'
 import { openSafetensors, type SafetensorsTensor, writeSafetensors } from '../lib/io/safetensors.ts'
@@ -47,5 +49,12 @@ await writeNpz(
   join(folder, 'arrays.npz'),
   arrays.map(([name, { dtype, shape, bytes }]) => ({ name, dtype, shape, data: bytes })),
 )
+const latents = 'test/fixtures/latents_npz/plain.npz'
+const latent = await readLatentFile({ file: latents }, false, { width: 5, height: 3, channels: 4 })
+await writeLatentFile(join(folder, 'latents.npz'), latent)
+const values = (await readNpz(latents)).get('arr_0')
+if (values === undefined) throw new Error(`${latents} has no arr_0`)
+const store = new ArrayStore(join(folder, 'store'))
+await store.write('5a'.repeat(32), new Map([['latents', values]]))
 await source.close()
-console.log(`wrote 7 files to ${folder}`)
+console.log(`wrote 9 files to ${folder}`)

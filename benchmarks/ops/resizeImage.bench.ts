@@ -1,4 +1,4 @@
-import { type ResizeImageOptions, resizeImage } from '../../lib/ops/resizeImage.ts'
+import { type ResizeImageOptions, type ResizeMethod, resizeImage } from '../../lib/ops/resizeImage.ts'
 import { tensor } from '../../lib/tensor/create.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
@@ -9,12 +9,13 @@ const cases: readonly (readonly [number, number, ResizeImageOptions])[] = [
   [1024, 1536, { width: 768, height: 512 }],
   [400, 500, { width: 640, height: 512 }],
   [1024, 1536, { width: 448, height: 448, method: 'lanczos' }],
+  [1024, 1536, { width: 768, height: 512, method: 'lanczos3' }],
 ]
 
 type Taps = readonly (readonly [position: number, weight: number])[]
 
 /** Where one target position takes its value from along an axis, before any rounding. */
-function tapsAt(target: number, from: number, to: number, method: 'area' | 'linear' | 'lanczos'): Taps {
+function tapsAt(target: number, from: number, to: number, method: ResizeMethod | 'linear'): Taps {
   const ratio = from / to
   const held = (position: number): number => Math.min(from - 1, Math.max(0, position))
   if (method === 'area') {
@@ -34,11 +35,17 @@ function tapsAt(target: number, from: number, to: number, method: 'area' | 'line
     ]
   }
   const place = (target + 0.5) * ratio - 0.5
-  const first = Math.floor(place) - 3
   const sinc = (x: number): number => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x))
-  const weights = Array.from({ length: 8 }, (_, k) => sinc(first + k - place) * sinc((first + k - place) / 4))
-  const sum = weights.reduce((a, b) => a + b)
-  return weights.map((weight, k) => [held(first + k), weight / sum])
+  const [lobes, widening] = method === 'lanczos3' ? [3, Math.max(1, ratio)] : [4, 1]
+  const reach = Math.ceil(lobes * widening)
+  const taps = Array.from({ length: 2 * reach }, (_, k): readonly [number, number] => {
+    const position = Math.floor(place) - reach + 1 + k
+    const x = (position - place) / widening
+    const isOutside = Math.abs(x) >= lobes || (method === 'lanczos3' && held(position) !== position)
+    return [held(position), isOutside ? 0 : sinc(x) * sinc(x / lobes)]
+  })
+  const sum = taps.reduce((total, [, weight]) => total + weight, 0)
+  return taps.map(([position, weight]) => [position, weight / sum])
 }
 
 export const benches: readonly Bench[] = cases.map(([h, w, options]) => ({

@@ -1,10 +1,11 @@
 /** The commands that prepare training data. Each also has the name of the script that other trainers have for it. */
-import { type Command, Option } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { CliHost } from './host.ts'
+import type { PrepareLatentsCommandOptions } from './prepareBucketsLatents.ts'
 import type { MergeTextsCommandOptions } from './prepareTexts.ts'
 import type { ResizeImagesCommandOptions } from './resizeImages.ts'
 
-/** Adds `merge-captions-to-metadata`, `merge-dd-tags-to-metadata`, `clean-captions-and-tags` and `resize-images`. */
+/** Adds the commands on captions, tags, metadata, sizes and latents. */
 export function addPrepareCommands(program: Command, host: CliHost, setExitCode: (code: number) => void): void {
   const merge = (name: string, field: 'caption' | 'tags', extension: string): Command =>
     program
@@ -62,4 +63,60 @@ export function addPrepareCommands(program: Command, host: CliHost, setExitCode:
       const { resizeImagesCommand } = await import('./resizeImages.ts')
       setExitCode(await resizeImagesCommand(source, target, options, host))
     })
+  addPrepareLatents(program, host, setExitCode)
+}
+
+function addPrepareLatents(program: Command, host: CliHost, setExitCode: (code: number) => void): void {
+  const choice = (flags: string, help: string, choices: readonly string[], first: string): Option =>
+    new Option(flags, help).choices(choices).default(first)
+  program
+    .command('prepare-buckets-latents')
+    .alias('prepare_buckets_latents')
+    .description('Encode pictures beforehand: latents beside them, training sizes in the metadata.')
+    .argument('<train_data_dir>', 'a folder of pictures')
+    .argument('<in_json>', 'the metadata file to be read')
+    .argument('<out_json>', 'the metadata file to be written')
+    .argument('<model_name_or_path>', 'a model or a VAE: a file, a folder or a hub id')
+    .option('--v2', 'accepted; the files tell')
+    .option('--batch_size <number>', 'pictures encoded at once', positive, 1)
+    .option(
+      '--max_data_loader_n_workers <number>',
+      'pictures read at a time; default: 8, at most the processors',
+      whole,
+    )
+    .option('--max_resolution <width,height>', 'area of the training sizes', '512,512')
+    .option('--min_bucket_reso <pixels>', 'shortest side of a training size', positive, 256)
+    .option('--max_bucket_reso <pixels>', 'longest side of a training size', positive, 1024)
+    .option('--bucket_reso_steps <pixels>', 'sides are multiples of this, and of 8', positive, 64)
+    .option('--bucket_no_upscale', 'never enlarge pictures')
+    .addOption(choice('--mixed_precision <type>', 'of the VAE; files are float32', ['no', 'fp16', 'bf16'], 'no'))
+    .option('--full_path', 'keys are paths, as train_data_dir was given; default: names without extension')
+    .option('--flip_aug', 'mirrored pictures too; without it their files are removed where pictures are encoded')
+    .option('--skip_existing', 'keep latents of the right size; whether picture and VAE are the same is not checked')
+    .option('--recursive', 'look into subfolders')
+    .addOption(choice('--on_bad_image <what>', 'what to do about an unreadable picture', ['error', 'skip'], 'error'))
+    .option('--ignore_exif', 'take pictures as they lie in the file, whatever orientation EXIF tells')
+    .option('--shard <part/parts>', 'encode a part of the pictures, such as 0/2; part 0 writes the metadata')
+    .action(
+      async (
+        trainDataDir: string,
+        inJson: string,
+        outJson: string,
+        model: string,
+        options: PrepareLatentsCommandOptions,
+      ) => {
+        const { prepareLatentsCommand } = await import('./prepareBucketsLatents.ts')
+        setExitCode(await prepareLatentsCommand({ trainDataDir, inJson, outJson, model }, options, host))
+      },
+    )
+}
+
+function whole(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a whole number.')
+  return Number(text)
+}
+
+function positive(text: string): number {
+  if (whole(text) < 1) throw new InvalidArgumentError('Expected a whole number of at least 1.')
+  return whole(text)
 }

@@ -44,8 +44,8 @@ function lineProgress(
   }
 }
 
-function cacheLine({ done, total, reused }: CacheEvent): string {
-  return `encoding pictures: ${done}/${total}${reused > 0 ? ` (${reused} found in the cache)` : ''}`
+function cacheLine({ what, done, total, reused }: CacheEvent): string {
+  return `encoding ${what}: ${done}/${total}${reused > 0 ? ` (${reused} found in the cache)` : ''}`
 }
 
 function stepLine(event: StepEvent): string {
@@ -90,7 +90,8 @@ async function barProgress(stream: TextStream): Promise<Progress> {
   return {
     update: (event) => {
       if (event.type === 'cache') {
-        show('cache', 'encoding pictures {bar} {value}/{total}', event.done, event.total, {})
+        const values = { what: event.what, speed: event.perSecond.toFixed(1) }
+        show('cache', 'encoding {what} {bar} {value}/{total}  {speed}/s', event.done, event.total, values)
       } else if (event.type === 'step') {
         const values = {
           average: formatLoss(event.averageLoss),

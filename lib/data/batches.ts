@@ -1,21 +1,36 @@
 /** Batches of an epoch: captions as they are used, mirroring, and pixels decoded ahead of need. */
-import { ArgumentError, DataError } from '../util/errors.ts'
 import { PhiloxStream } from '../util/philox.ts'
 import type { Size } from './buckets.ts'
-import { processCaption } from './captions.ts'
+import { type CaptionUse, processCaption } from './captions.ts'
+import { type ColorChange, drawColorChange } from './colorChange.ts'
+import {
+  type CropPlan,
+  type CropRandom,
+  type CropRecord,
+  cropRecord,
+  planRandomCrop,
+  planRandomWindow,
+} from './cropPlan.ts'
 import type { DatasetImage } from './dataset.ts'
 import type { DatasetGroup } from './datasetGroup.ts'
 import { type PlannedBatch, type PlannedItem, planEpoch } from './epochPlan.ts'
-import { type DecodedImage, decodeImage } from './image.ts'
+import { planFaceCrop } from './faceCrop.ts'
+import type { DecodedImage } from './image.ts'
+import { type LoaderOptions, loadBatches } from './loader.ts'
+import { loadPicture, resizeMethod } from './loadPicture.ts'
 
 /** One use of a picture. Everything but the pixels. */
-export interface BatchItem {
+export interface BatchItem extends CropRecord {
   readonly image: DatasetImage
-  /** The caption for this use, tags shuffled where the subset asks for it. */
+  /** The caption for this use, changed as the subset asks for. */
   readonly caption: string
   /** Whether to mirror left to right, after cropping. */
   readonly flip: boolean
   readonly lossWeight: number
+  /** How the picture is resized and cropped in this use. */
+  readonly crop: CropPlan
+  /** Undefined: colours stay. */
+  readonly color: ColorChange | undefined
 }
 
 export interface Batch {
@@ -26,7 +41,7 @@ export interface Batch {
   readonly items: readonly BatchItem[]
 }
 
-/** An item with its decoded picture, of `image.crop.source` size: still to be resized, cropped and mirrored. */
+/** An item with its picture, resized and cropped to `crop.target`: still to be changed in colour and mirrored. */
 export interface PixelItem extends BatchItem {
   readonly pixels: DecodedImage
 }
@@ -35,81 +50,112 @@ export interface PixelBatch extends Batch {
   readonly items: readonly PixelItem[]
 }
 
+/** Where in the training an epoch stands, for captions that grow with it. */
+export interface EpochProgress {
+  /** Optimizer steps before this epoch. */
+  readonly firstStep: number
+  /** Batches that add up to one optimizer step. */
+  readonly batchesPerStep: number
+  /** Optimizer steps of the whole training. */
+  readonly totalSteps: number
+}
+
 export interface EpochOptions {
   /** Batches to pass over, to resume within an epoch. Default 0. */
   readonly from?: number
+  /**
+   * Default: epochs are counted from 1, and each batch is a step of a training whose length is not known: warm-ups given as a
+   * share of it have no effect.
+   */
+  readonly progress?: EpochProgress | undefined
 }
 
-export interface ReadOptions extends EpochOptions {
-  /** Batches decoded ahead of the one in use. Default 2. */
-  readonly prefetch?: number
-  /** How a picture is decoded. Default `decodeImage`. */
-  readonly decode?: (path: string) => Promise<DecodedImage>
+export interface PictureOptions {
+  /** How a picture is read. Default `loadPicture`. */
+  readonly read?: typeof loadPicture
+  /** Whether the orientation that EXIF data tell is passed over, as it was when the data were loaded. Default false. */
+  readonly ignoreExif?: boolean | undefined
 }
+
+export interface ReadOptions extends EpochOptions, LoaderOptions, PictureOptions {}
 
 /**
- * The batches of an epoch without pixels, for training from cached latents. Captions and flips depend on the seed, the epoch
- * and the use alone, so skipping or prefetching changes nothing.
+ * The batches of an epoch without pixels, for training from cached latents. Captions, crops, colours and flips depend on the
+ * seed, the epoch and the use alone, and captions on the step where tags come in one by one; so skipping or prefetching changes nothing.
  */
-export function* epochBatches(group: DatasetGroup, epoch: number, { from = 0 }: EpochOptions = {}): Generator<Batch> {
-  for (const planned of planEpoch(group, epoch).slice(from)) yield drawBatch(group, epoch, planned)
+export function* epochBatches(
+  group: DatasetGroup,
+  epoch: number,
+  { from = 0, progress }: EpochOptions = {},
+): Generator<Batch, void, void> {
+  const { firstStep, batchesPerStep, totalSteps } = progress ?? {
+    firstStep: (epoch - 1) * group.batchesPerEpoch,
+    batchesPerStep: 1,
+    totalSteps: 0,
+  }
+  const plan = planEpoch(group, epoch)
+  for (let at = from; at < plan.length; at++) {
+    const step = firstStep + Math.floor(at / batchesPerStep)
+    yield drawBatch(group, plan[at]!, { epoch, step, totalSteps })
+  }
 }
 
-function drawBatch(group: DatasetGroup, epoch: number, { dataset: index, bucket, items }: PlannedBatch): Batch {
+function drawBatch(group: DatasetGroup, { dataset: index, bucket, items }: PlannedBatch, moment: CaptionUse): Batch {
   const dataset = group.datasets[index]!
   const draw = ({ image: imageIndex, position }: PlannedItem): BatchItem => {
     const image = dataset.images[imageIndex]!
     const { subset, lossWeight } = image
-    const key = [epoch, index, position] as const
-    const use = { epoch, step: 0, totalSteps: 0 }
-    const caption = processCaption(image.caption, subset, use, new PhiloxStream(group.seed, 'caption', ...key))
-    const flip = subset.flipAug && new PhiloxStream(group.seed, 'flip', ...key).float() < 0.5
-    return { image, caption, flip, lossWeight }
+    const random = (purpose: string): PhiloxStream =>
+      new PhiloxStream(group.seed, purpose, moment.epoch, index, position)
+    const flip = subset.flipAug && random('flip').float() < 0.5
+    return {
+      image,
+      caption: processCaption(image.caption, subset, moment, random('caption')),
+      crop: drawCrop(image, dataset.config.enableBucket, random('crop')),
+      color: subset.colorAug ? drawColorChange(random('color')) : undefined,
+      flip,
+      lossWeight,
+      ...cropRecord(image.crop, flip),
+    }
   }
   return { dataset: index, size: dataset.buckets[bucket]!.size, items: items.map(draw) }
 }
 
+/** The crop of one use: around the face, or anywhere where the subset asks for it, or that of all uses. */
+function drawCrop(image: DatasetImage, enableBucket: boolean, random: CropRandom): CropPlan {
+  const { crop, face, subset, aspectError } = image
+  const { randomCrop, faceCropAugRange: range } = subset
+  const { source, resized, target } = crop
+  if (face !== undefined && range !== undefined)
+    return planFaceCrop(source, target, face, { range, randomCrop }, random) ?? crop
+  if (!randomCrop) return crop
+  return enableBucket
+    ? planRandomCrop(source, { bucket: target, resized, aspectError }, random)
+    : planRandomWindow(source, target, random)
+}
+
 /**
- * The batches of an epoch with decoded pictures, in plan order. Up to `prefetch` further batches are decoded while one is in
- * use; leaving the loop starts no more.
+ * The batches of an epoch with their pictures, in plan order; those of subsets with `alpha_mask` with their opacity. Up to
+ * `prefetch` further batches are read while one is in use; leaving the loop starts no more.
  *
  * @throws DataError when a picture cannot be decoded, or is no longer of the size it had when the data were loaded
  */
 export async function* readBatches(
   group: DatasetGroup,
   epoch: number,
-  { from = 0, prefetch = 2, decode = decodeImage }: ReadOptions = {},
+  options: ReadOptions = {},
 ): AsyncGenerator<PixelBatch, void, void> {
-  if (!Number.isInteger(prefetch) || prefetch < 0) {
-    throw new ArgumentError('readBatches', 'prefetch', 'a whole number of at least 0', String(prefetch))
-  }
-  const waiting: Promise<PixelBatch>[] = []
-  const source = epochBatches(group, epoch, { from })
-  for (;;) {
-    while (waiting.length <= prefetch) {
-      const { value: batch } = source.next() as IteratorResult<Batch, undefined>
-      if (batch === undefined) break
-      const read = readPixels(batch, decode)
-      // A failure is raised when its turn comes; should the loop be left before, it must not count as unhandled.
-      read.catch(() => undefined)
-      waiting.push(read)
-    }
-    const next = waiting.shift()
-    if (next === undefined) return
-    yield await next
+  const read = (item: BatchItem): Promise<DecodedImage> => readPicture(item, options)
+  for await (const { batch, loaded } of loadBatches(epochBatches(group, epoch, options), read, options)) {
+    yield { ...batch, items: batch.items.map((item, at) => ({ ...item, pixels: loaded[at]! })) }
   }
 }
 
-async function readPixels(batch: Batch, decode: (path: string) => Promise<DecodedImage>): Promise<PixelBatch> {
-  const items = batch.items.map(async (item): Promise<PixelItem> => {
-    const { path, crop } = item.image
-    const pixels = await decode(path)
-    const { width, height } = crop.source
-    if (pixels.width !== width || pixels.height !== height) {
-      const message = `the picture is now ${pixels.width}x${pixels.height} but was ${width}x${height} at the start: do not change pictures during training`
-      throw new DataError(path, message)
-    }
-    return { ...item, pixels }
-  })
-  return { ...batch, items: await Promise.all(items) }
+/** The picture of one use in its training size, not yet mirrored nor changed in colour. Errors as for `loadPicture`. */
+export async function readPicture(
+  { image: { path, subset }, crop }: BatchItem,
+  { read = loadPicture, ignoreExif = false }: PictureOptions,
+): Promise<DecodedImage> {
+  const { alphaMask: alpha, resizeInterpolation } = subset
+  return read(path, crop, { method: resizeMethod(resizeInterpolation, crop), ignoreExif, alpha })
 }

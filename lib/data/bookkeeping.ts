@@ -14,14 +14,18 @@ export interface BucketInfo {
   readonly mean_img_ar_error: number
 }
 
-/** How often each tag occurs in the captions of each folder, lower case, repeats not counted. Regularization included. */
+/**
+ * How often each tag occurs in the captions of each folder, lower case, repeats not counted. Regularization included. Of metadata
+ * the tags alone are counted, under the name of the file.
+ */
 export function tagFrequency({ subsets }: Pick<Dataset, 'subsets'>): TagFrequency {
   const folders: Record<string, Record<string, number>> = {}
   for (const { config, images } of subsets) {
     const name = basename(subsetPlace(config))
     const counts = new Map(Object.entries(folders[name] ?? {}))
-    for (const { caption } of images) {
-      for (const piece of caption.text.split(',')) {
+    for (const { caption, tags = '' } of images) {
+      const text = config.kind === 'fineTuning' ? tags : caption.text
+      for (const piece of text.split(',')) {
         const tag = piece.trim().toLowerCase()
         if (tag !== '') counts.set(tag, (counts.get(tag) ?? 0) + 1)
       }

@@ -40,11 +40,16 @@ export function captionCandidates(imagePath: string, captionExtension: string): 
  * The caption of a picture: the first line of its caption file, trimmed, or with wildcards all lines that are not blank; without a
  * file, `classTokens` or the empty text.
  *
+ * @param read gives the bytes of a caption file, undefined when there is none. Default: from the disk
  * @throws DataError when a caption file exists but is empty, unreadable or not UTF-8
  */
-export async function readCaption(imagePath: string, source: CaptionSource): Promise<Caption> {
+export async function readCaption(
+  imagePath: string,
+  source: CaptionSource,
+  read: (file: string) => Buffer | undefined | Promise<Buffer | undefined> = readIfPresent,
+): Promise<Caption> {
   for (const file of captionCandidates(imagePath, source.captionExtension)) {
-    const bytes = await readIfPresent(file)
+    const bytes = await read(file)
     if (bytes === undefined) continue
     const text = decodeUtf8(file, bytes)
     if (text === '') {
@@ -59,7 +64,8 @@ export async function readCaption(imagePath: string, source: CaptionSource): Pro
   return { text: source.classTokens ?? '', file: undefined }
 }
 
-async function readIfPresent(file: string): Promise<Buffer | undefined> {
+/** The bytes of a caption file; undefined when there is none. @throws DataError when it cannot be read */
+export async function readIfPresent(file: string): Promise<Buffer | undefined> {
   try {
     return await readFile(file)
   } catch (error) {

@@ -1,6 +1,8 @@
 /** Datasets as loaded: every picture with its caption, bucket and repeats, checked before training starts. */
+import { resolve } from 'node:path'
 import type { DatasetConfig, SubsetConfig } from '../config/datasetConfig.ts'
 import { ArgumentError, DataError } from '../util/errors.ts'
+import { listed } from '../util/listed.ts'
 import {
   type BucketChoice,
   bucketResolutions,
@@ -10,13 +12,14 @@ import {
   type Size,
 } from './buckets.ts'
 import { type CropPlan, planCrop, uncachedSizeProblem } from './cropPlan.ts'
+import { type Face, faceInName } from './faceCrop.ts'
 import type { LatentFiles } from './latentFiles.ts'
 import { balanceRegularization } from './regularization.ts'
 import type { ScannedImage, ScannedSubset } from './scan.ts'
 
 /** One picture of a dataset. */
 export interface DatasetImage {
-  /** Unique within its dataset; the path as enumerated. */
+  /** Unique within its dataset: the path as enumerated, or the key of the metadata. */
   readonly key: string
   readonly path: string
   /** Index in `Dataset.images`. */
@@ -30,7 +33,10 @@ export interface DatasetImage {
   readonly lossWeight: number
   /** Index in `Dataset.buckets`. */
   readonly bucket: number
+  /** The crop of every use, unless it is drawn anew. */
   readonly crop: CropPlan
+  /** Set where each use is cropped around the face. */
+  readonly face?: Face
   /** Aspect ratio of the bucket less that of the picture. */
   readonly aspectError: number
   /** Latents made beforehand, which are used in place of the picture. */
@@ -64,6 +70,8 @@ export interface BuildOptions {
   readonly priorLossWeight: number
   /** Whether pictures become cached latents, which are resized even without buckets. */
   readonly cacheLatents: boolean
+  /** The training sizes to choose from, in the order of `compareSizes`. Default: those that the options ask for. */
+  readonly resolutions?: readonly Size[] | undefined
 }
 
 /** A picture with its repeats, before its bucket is known. */
@@ -102,20 +110,18 @@ export function buildDataset(
     reg.map(({ repeats }) => repeats),
     trainImageCount,
   )
-  const registered = new Map<string, Registered>()
-  for (const entry of [...train, ...reg.map((entry, at) => ({ ...entry, repeats: balanced[at]! }))]) {
-    const { path } = entry.image
-    if (registered.has(path))
-      warnings.push(`${path}: belongs to two subsets of datasets[${index}]: the later one counts`)
-    if (entry.repeats > 0) registered.set(path, entry)
-  }
+  const registered = registerPictures(
+    [...train, ...reg.map((entry, at) => ({ ...entry, repeats: balanced[at]! }))],
+    `datasets[${index}]`,
+    warnings,
+  )
 
   const errors: DataError[] = []
-  const choose = bucketChooser(config)
+  const choose = bucketChooser(config, options.resolutions)
   const chosen: { readonly entry: Registered; readonly choice: BucketChoice }[] = []
-  for (const entry of registered.values()) {
+  for (const entry of registered) {
     const choice = choose(entry.image.size)
-    const problem = sizeProblem(entry.image.size, choice, config, options)
+    const problem = sizeProblem(entry, choice, config, options)
     if (problem === undefined) chosen.push({ entry, choice })
     else errors.push(new DataError(entry.image.path, problem))
   }
@@ -123,8 +129,9 @@ export function buildDataset(
   const sizes = uniqueSizes(chosen.map(({ choice }) => choice.bucket))
   const images = chosen.map(({ entry, choice }, at): DatasetImage => {
     const { subset, image, repeats } = entry
+    const face = faceOf(entry, config, options)
     return {
-      key: image.path,
+      key: image.key ?? image.path,
       path: image.path,
       index: at,
       subset,
@@ -132,8 +139,13 @@ export function buildDataset(
       repeats,
       lossWeight: subset.isReg ? options.priorLossWeight : 1,
       bucket: sizes.findIndex((size) => compareSizes(size, choice.bucket) === 0),
-      crop: planCrop(image.size, choice),
+      crop:
+        resizes(config, options) || image.latents
+          ? planCrop(image.size, choice)
+          : planCrop(image.size, { ...choice, resized: image.size }),
       aspectError: choice.aspectError,
+      ...(face === undefined ? {} : { face }),
+      ...(image.latents === undefined ? {} : { latents: image.latents }),
     }
   })
   const entries = sizes.map((): number[] => [])
@@ -142,6 +154,29 @@ export function buildDataset(
   const batchCount = buckets.reduce((sum, bucket) => sum + Math.ceil(bucket.entries.length / config.batchSize), 0)
   const dataset = { index, config, subsets, images, buckets, trainImageCount, regImageCount, batchCount }
   return { dataset, errors, warnings }
+}
+
+/** Pictures by key, a later one in place of an earlier one, without those of no repeats. Warns of what occurs twice. */
+function registerPictures(entries: readonly Registered[], place: string, warnings: string[]): Iterable<Registered> {
+  const byKey = new Map<string, Registered>()
+  const paths = new Map<string, string>()
+  const replaced: string[] = []
+  const doubled: string[] = []
+  for (const entry of entries) {
+    const { path, key = path } = entry.image
+    const isReplaced = byKey.has(key)
+    if (isReplaced) replaced.push(key)
+    const real = resolve(path)
+    const other = paths.get(real)
+    if (other !== undefined && !isReplaced && entry.image.key === undefined) doubled.push(`${other} and ${path}`)
+    paths.set(real, path)
+    if (entry.repeats > 0) byKey.set(key, entry)
+  }
+  if (replaced.length > 0)
+    warnings.push(`${place}: pictures that two subsets name, of which the later counts: ${listed(replaced)}`)
+  if (doubled.length > 0)
+    warnings.push(`${place}: pictures that are used twice, under different paths: ${listed(doubled)}`)
+  return byKey.values()
 }
 
 function sumRepeats(entries: readonly Registered[]): number {
@@ -158,7 +193,8 @@ function resolutionOf({ resolution }: DatasetConfig): Size {
 }
 
 /** How this dataset chooses buckets. Without bucketing there is one, the resolution. */
-function bucketChooser(config: DatasetConfig): (image: Size) => BucketChoice {
+function bucketChooser(config: DatasetConfig, resolutions?: readonly Size[]): (image: Size) => BucketChoice {
+  if (resolutions !== undefined) return (image) => chooseBucket(image, resolutions)
   const resolution = resolutionOf(config)
   if (!config.enableBucket) return (image) => chooseBucket(image, [resolution])
   if (config.bucketNoUpscale) return (image) => chooseBucketNoUpscale(image, resolution, config.bucketResoSteps)
@@ -171,16 +207,29 @@ function bucketChooser(config: DatasetConfig): (image: Size) => BucketChoice {
   return (image) => chooseBucket(image, buckets)
 }
 
+/** Whether pictures are resized to cover their training size; else only a window of them can be cut out. */
+function resizes({ enableBucket }: DatasetConfig, { cacheLatents }: BuildOptions): boolean {
+  return enableBucket || cacheLatents
+}
+
+/** The face to crop around: only where pictures are not resized to cover, and latents are not given. */
+function faceOf({ subset, image }: Registered, config: DatasetConfig, options: BuildOptions): Face | undefined {
+  const applies = subset.faceCropAugRange !== undefined && image.latents === undefined && !resizes(config, options)
+  return applies ? faceInName(image.path) : undefined
+}
+
 function sizeProblem(
-  image: Size,
+  entry: Registered,
   { bucket }: BucketChoice,
   config: DatasetConfig,
-  { cacheLatents }: BuildOptions,
+  options: BuildOptions,
 ): string | undefined {
+  const { image, subset } = entry
   if (bucket.width < 1 || bucket.height < 1) {
-    const found = `${image.width}x${image.height}`
+    const found = `${image.size.width}x${image.size.height}`
     return `the picture (${found}) is too small or too narrow for bucket_no_upscale: scaled down, each side must be at least bucket_reso_steps (${config.bucketResoSteps}). Remove or enlarge it, or unset bucket_no_upscale`
   }
-  if (config.enableBucket || cacheLatents) return undefined
-  return uncachedSizeProblem(image, resolutionOf(config))
+  if (resizes(config, options) || image.latents !== undefined) return undefined
+  const randomCrop = subset.randomCrop || faceOf(entry, config, options) !== undefined
+  return uncachedSizeProblem(image.size, resolutionOf(config), { randomCrop })
 }

@@ -5,6 +5,7 @@
  *   for await (const batch of readBatches(group, epoch)) ...
  */
 import {
+  type DatasetConfig,
   type DatasetGroupConfig,
   loadDatasetConfig,
   type ResolveOptions,
@@ -15,7 +16,8 @@ import { ConfigError, DataError } from '../util/errors.ts'
 import { throwCollected } from './dataErrors.ts'
 import { buildDataset, type Dataset } from './dataset.ts'
 import { datasetConfigFromFolders } from './repeatFolders.ts'
-import { type ScannedSubset, scanSubset } from './scan.ts'
+import type { ScanOptions } from './scan.ts'
+import { scanDataset } from './scanDataset.ts'
 
 /** Where the description of the data comes from: a file, numbered folders, one file of metadata, or a program. */
 export type DatasetSource =
@@ -30,6 +32,10 @@ export interface LoadDatasetOptions extends ResolveOptions {
   readonly seed: bigint | number
   /** Loss weight of regularization pictures. Default 1. */
   readonly priorLossWeight?: number
+  /** Whether keys of metadata may lead out of their `image_dir`. Default false. */
+  readonly allowOutside?: boolean | undefined
+  /** How pictures are looked at: what becomes of unreadable ones, their orientation, notes for the next start. */
+  readonly scan?: ScanOptions
 }
 
 export interface DatasetGroup {
@@ -41,6 +47,8 @@ export interface DatasetGroup {
   /** Regularization pictures found, repeats included. */
   readonly regImageCount: number
   readonly batchesPerEpoch: number
+  /** Paths of the pictures for which no caption was found. */
+  readonly missingCaptions: readonly string[]
   /** What the user should know but need not mend: subsets left out, pictures without captions. */
   readonly warnings: readonly string[]
 }
@@ -56,41 +64,23 @@ export async function loadDatasetGroup(source: DatasetSource, options: LoadDatas
   const { config, warnings: configWarnings } = await resolveSource(source, options)
   const warnings = [...configWarnings]
   const errors: DataError[] = []
-  const emptyFolders: DataError[] = []
+  const empty: DataError[] = []
   const datasets: Dataset[] = []
   for (const [index, dataset] of config.datasets.entries()) {
-    const subsets: ScannedSubset[] = []
-    const seen = new Set<string>()
-    for (const subset of dataset.subsets) {
-      const { numRepeats } = subset
-      const place = subsetPlace(subset)
-      if (numRepeats < 1) {
-        warnings.push(`${place}: num_repeats is ${numRepeats}, so the subset is left out`)
-        continue
-      }
-      if (seen.has(place)) {
-        warnings.push(`${place}: named twice in datasets[${index}]: the second subset is left out`)
-        continue
-      }
-      seen.add(place)
-      if (subset.kind === 'fineTuning')
-        throw new ConfigError('fine-tuning metadata cannot be read yet', { file: place, option: 'metadata_file' })
-      const scan = await scanSubset(subset)
-      errors.push(...scan.errors)
-      warnings.push(...scan.warnings)
-      if (scan.emptyFolder !== undefined) emptyFolders.push(scan.emptyFolder)
-      if (scan.subset !== undefined) subsets.push(scan.subset)
-    }
-    const built = buildDataset(index, dataset, subsets, { priorLossWeight, cacheLatents })
-    errors.push(...built.errors)
-    warnings.push(...built.warnings)
+    if (cacheLatents) refuseChangingPictures(dataset, config.file)
+    const scan = await scanDataset(index, dataset, config.file, options)
+    const { config: scanned, subsets, resolutions } = scan
+    const built = buildDataset(index, scanned, subsets, { priorLossWeight, cacheLatents, resolutions })
+    errors.push(...scan.errors, ...built.errors)
+    warnings.push(...scan.warnings, ...built.warnings)
+    empty.push(...scan.empty)
     datasets.push(built.dataset)
   }
   throwCollected(errors)
   const sum = (count: (dataset: Dataset) => number): number => datasets.reduce((total, each) => total + count(each), 0)
   const batchesPerEpoch = sum((dataset) => dataset.batchCount)
   if (batchesPerEpoch === 0) {
-    throwCollected(emptyFolders)
+    throwCollected(empty)
     const place = config.file ?? 'datasets'
     throw new DataError(
       place,
@@ -104,7 +94,26 @@ export async function loadDatasetGroup(source: DatasetSource, options: LoadDatas
     trainImageCount: sum((dataset) => dataset.trainImageCount),
     regImageCount: sum((dataset) => dataset.regImageCount),
     batchesPerEpoch,
+    missingCaptions: datasets.flatMap(({ subsets }) =>
+      subsets.flatMap(({ images }) =>
+        images.filter(({ caption }) => caption.file === undefined).map(({ path }) => path),
+      ),
+    ),
     warnings,
+  }
+}
+
+/** @throws ConfigError when a subset asks for what cached latents cannot give */
+function refuseChangingPictures({ subsets }: DatasetConfig, file: string | undefined): void {
+  for (const subset of subsets) {
+    for (const [option, asked] of [
+      ['color_aug', subset.colorAug],
+      ['random_crop', subset.randomCrop],
+    ] as const) {
+      if (!asked) continue
+      const message = `${option} of ${subsetPlace(subset)} contradicts caching latents, which are of pictures that do not change: leave out one of the two`
+      throw new ConfigError(message, { file, option })
+    }
   }
 }
 

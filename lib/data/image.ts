@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Sharp, SharpOptions } from 'sharp'
 import { DataError } from '../util/errors.ts'
-import { inSlices } from '../util/inSlices.ts'
+import { inSlices } from '../util/pace.ts'
 import type { Orientation } from './headerReader.ts'
 import { defaultMaxPixels, formatNames, type ImageHeader, type ImageOptions, parseImageHeader } from './imageHeader.ts'
 

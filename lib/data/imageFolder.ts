@@ -1,6 +1,6 @@
 /** Which files of a folder are pictures. */
 import type { Dirent } from 'node:fs'
-import { readdir, stat } from 'node:fs/promises'
+import { opendir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DataError } from '../util/errors.ts'
 
@@ -35,7 +35,9 @@ export async function readFolder(folder: string): Promise<Dirent[]> {
 /** The entries of a folder, in no particular order. */
 async function readEntries(folder: string): Promise<Dirent[]> {
   try {
-    return await readdir(folder, { withFileTypes: true })
+    const entries: Dirent[] = []
+    for await (const entry of await opendir(folder, { bufferSize: 1024 })) entries.push(entry)
+    return entries
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     const reasons: Record<string, string> = {
@@ -69,14 +71,15 @@ export async function listFolder(folder: string): Promise<FolderListing> {
   const prefix = /[\\/]$/.test(folder) ? folder : `${folder}/`
   const images: string[] = []
   for (const entry of entries) {
-    if (isImageName(entry.name) && (await isFile(folder, entry))) images.push(prefix + entry.name)
+    if (isImageName(entry.name) && (entry.isFile() || (await isFile(folder, entry)))) images.push(entry.name)
   }
-  return { images: sortedByCodePoint(images), names: new Set(entries.map((entry) => entry.name)) }
+  const sorted = sortedByCodePoint(images)
+  return { images: sorted.map((name) => prefix + name), names: new Set(entries.map((entry) => entry.name)) }
 }
 
 /** Without halves of code points, the order of UTF-16 units is the same, and the engine sorts by it faster. */
-function sortedByCodePoint(paths: string[]): string[] {
-  return paths.some((path) => /[\ud800-\udfff]/.test(path)) ? paths.sort(compareCodePoints) : paths.sort()
+function sortedByCodePoint(names: string[]): string[] {
+  return names.some((name) => /[\ud800-\udfff]/.test(name)) ? names.sort(compareCodePoints) : names.sort()
 }
 
 /** The pictures of a folder, as `listFolder` gives them. @throws DataError when the folder is missing */

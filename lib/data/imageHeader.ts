@@ -123,12 +123,22 @@ export async function parseImageHeader(
   const isTurned = swapsSides(orientation)
   const width = isTurned ? stored.height : stored.width
   const height = isTurned ? stored.width : stored.height
+  const header = { format, width, height, orientation, looksComplete: stored.looksComplete }
+  checkSize(source.path, header, maxPixels)
+  return { header, stored }
+}
+
+/** @throws DataError when a header gives no size, or more than `maxPixels` */
+function checkSize(
+  path: string,
+  { format, width, height }: Omit<ImageHeader, 'looksComplete'>,
+  maxPixels: number,
+): void {
   const found = `the ${formatNames[format]} header gives the size ${width}x${height}`
-  if (!(width >= 1 && height >= 1)) throw new DataError(source.path, `${found}: replace the file`)
+  if (!(width >= 1 && height >= 1)) throw new DataError(path, `${found}: replace the file`)
   if (width * height > maxPixels)
     throw new DataError(
-      source.path,
+      path,
       `${found}, more than ${maxPixels} pixels: shrink or remove the picture, or raise maxPixels`,
     )
-  return { header: { format, width, height, orientation, looksComplete: stored.looksComplete }, stored }
 }

@@ -81,6 +81,12 @@ export async function readAlphaMask(path: string): Promise<AlphaMask | null> {
   })
 }
 
+/** Whether there is a latent of the mirrored picture, in a file of its own or in the newer layout. */
+export async function hasFlippedLatent({ file, flippedFile }: LatentFiles): Promise<boolean> {
+  if (flippedFile !== undefined) return true
+  return withNpz(file, async (npz) => npz.has(NAMES.true))
+}
+
 /** Whether a file of the older layout is there and has this size; its values are not looked at. */
 export async function hasLatentFile(path: string, { width, height }: Size): Promise<boolean> {
   const isThere = await stat(path).then(

@@ -12,20 +12,20 @@ export interface PictureUse {
   /** Whether the orientation that EXIF tells is passed over. */
   readonly ignoreExif: boolean
   readonly crop: CropPlan
-  /** How it is resized: the name of the method. */
-  readonly interpolation: string
+  /** The name of the method that it is resized with; without a meaning where it is not resized. */
+  readonly method: string
   /** Mirrored left to right after cropping. */
   readonly flip: boolean
 }
 
 /** The key of a picture's pixels, 64 hexadecimal digits: which random numbers draw its latent. Free of the model, the seed and the path. */
-export function pictureKey({ fileHash, ignoreExif, crop, interpolation, flip }: PictureUse): string {
+export function pictureKey({ fileHash, ignoreExif, crop, method, flip }: PictureUse): string {
   const { source, resized, left, top, target, ...rest } = crop
   // A new part of the plan must become a part of the key: then this line no longer compiles.
   rest satisfies Record<string, never>
   const size = ({ width, height }: CropPlan['source']): readonly number[] => [width, height]
   const isResized = resized.width !== source.width || resized.height !== source.height
-  const plan = [size(source), size(resized), left, top, size(target), isResized ? interpolation : 'none']
+  const plan = [size(source), size(resized), left, top, size(target), isResized ? method : 'none']
   return hashOf([LATENT_VERSION, fileHash, ignoreExif ? 'stored' : 'upright', plan, flip])
 }
 

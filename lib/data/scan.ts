@@ -1,20 +1,35 @@
 /** The first pass over the files of a subset: which pictures, how large, with which captions. */
+import { basename } from 'node:path'
 import type { DreamBoothSubset, SubsetConfig } from '../config/datasetConfig.ts'
 import { DataError } from '../util/errors.ts'
 import { mapLimited } from '../util/mapLimited.ts'
+import { Pace } from '../util/pace.ts'
+import { type Fingerprint, statFiles } from '../util/statFiles.ts'
 import type { Size } from './buckets.ts'
-import { type Caption, readCaption } from './captionFile.ts'
+import { type Caption, readCaption, readIfPresent } from './captionFile.ts'
+import { type Orientation, swapsSides } from './headerReader.ts'
 import { decodeImage } from './image.ts'
-import { explainNoImages, listImages } from './imageFolder.ts'
-import { readImageHeader } from './imageHeader.ts'
+import { explainNoImages, type FolderListing, listFolder } from './imageFolder.ts'
+import { defaultMaxPixels, type ImageOptions, readImageHeader } from './imageHeader.ts'
+import type { LatentFiles } from './latentFiles.ts'
+import { type CachedHeader, defaultScanCacheFolder, ScanCache } from './scanCache.ts'
 
 export interface ScannedImage {
+  /** The key in the metadata of fine-tuning. Default: the path. */
+  readonly key?: string
   readonly path: string
+  /** Of the picture as it is used, turned by its orientation; of a picture that comes with latents, that of its training. */
   readonly size: Size
+  /** How the stored picture is turned; 1: not at all. */
+  readonly orientation: Orientation
   readonly caption: Caption
+  /** The tags among the caption, where metadata tell them apart. */
+  readonly tags?: string | undefined
+  /** Used in place of the picture. */
+  readonly latents?: LatentFiles
 }
 
-/** A subset and its pictures in path order. */
+/** A subset and its pictures, in path order or in that of the metadata. */
 export interface ScannedSubset {
   readonly config: SubsetConfig
   readonly images: readonly ScannedImage[]
@@ -29,67 +44,170 @@ export interface SubsetScan {
   readonly emptyFolder?: DataError
 }
 
+export interface ScanOptions extends ImageOptions {
+  /** Whether a picture that cannot be read is an error, or is left out with a warning. Default error. */
+  readonly onBadImage?: 'error' | 'skip'
+  /**
+   * The folder for notes about large folders of pictures, so that looking at them again opens no file that has not changed;
+   * false: no notes. Default: `noisewright/scan` in the system's folder for caches.
+   */
+  readonly scanCache?: string | false
+}
+
 /** Files opened at a time. */
 const concurrency = 8
-const missingShown = 5
+const pathsShown = 5
+/** Folders with fewer pictures are read as quickly without notes. */
+const leastCached = 200
 
 /**
  * Looks at every picture and caption of a subset. Problems are collected, not thrown. Only headers are read, except of a file
  * whose end looks wrong: it is decoded to be sure.
  */
-export async function scanSubset(config: DreamBoothSubset): Promise<SubsetScan> {
+export async function scanSubset(config: DreamBoothSubset, options: ScanOptions = {}): Promise<SubsetScan> {
   const { imageDir } = config
-  let paths: readonly string[]
+  let listing: FolderListing
   try {
-    paths = await listImages(imageDir)
-    if (paths.length === 0) {
-      const emptyFolder = new DataError(
-        imageDir,
-        `there are no pictures in this folder.${await explainNoImages(imageDir)}`,
-      )
-      return {
-        subset: undefined,
-        errors: [],
-        warnings: [`${emptyFolder.message} The subset is left out.`],
-        emptyFolder,
-      }
+    listing = await listFolder(imageDir)
+    if (listing.images.length === 0) {
+      return leftOut(new DataError(imageDir, `there are no pictures in this folder.${await explainNoImages(imageDir)}`))
     }
   } catch (error) {
     if (!(error instanceof DataError)) throw error
     return { subset: undefined, errors: [error], warnings: [] }
   }
 
-  const errors: DataError[] = []
-  const collect = async <T>(work: Promise<T>): Promise<T | undefined> => {
-    try {
-      return await work
-    } catch (error) {
-      if (!(error instanceof DataError)) throw error
-      errors.push(error)
-      return undefined
-    }
-  }
-  const found = await mapLimited(paths, concurrency, async (path): Promise<ScannedImage | undefined> => {
-    const size = await collect(readCheckedSize(path))
-    const caption = await collect(readCaption(path, config))
-    return size && caption && { path, size, caption }
+  const { onBadImage = 'error', scanCache = defaultScanCacheFolder() } = options
+  const isCached = scanCache !== false && listing.images.length >= leastCached
+  const [cache, fingerprints] = isCached
+    ? await Promise.all([ScanCache.open(scanCache, imageDir), statFiles(imageDir, [...listing.names])])
+    : [undefined, new Map<string, Fingerprint>()]
+  const scanner = new Scanner(config, listing.names, options, fingerprints, cache)
+  const pace = new Pace()
+  const found = await mapLimited(listing.images, concurrency, async (path) => {
+    if (pace.due) await pace.pause()
+    return scanner.look(path)
   })
   const images = found.filter((image) => image !== undefined)
-  errors.sort((a, b) => (a.path < b.path ? -1 : 1))
-  return { subset: { config, images }, errors, warnings: missingCaptions(config, images) }
+  const { badImages, badCaptions } = scanner
+  const warnings = [cache?.warning, await cache?.save(listing.names)].filter((warning) => warning !== undefined)
+  if (onBadImage === 'skip' && images.length === 0 && badCaptions.length === 0) {
+    const [first] = badImages.sort(byPath)
+    return leftOut(new DataError(imageDir, `none of the pictures in this folder can be read: ${first?.message}`))
+  }
+  if (onBadImage === 'skip') warnings.push(...skippedImages(imageDir, badImages.sort(byPath), listing.images.length))
+  const errors = [...(onBadImage === 'skip' ? [] : badImages), ...badCaptions].sort(byPath)
+  return { subset: { config, images }, errors, warnings: [...warnings, ...missingCaptions(config, images)] }
 }
 
-async function readCheckedSize(path: string): Promise<Size> {
-  const { width, height, looksComplete } = await readImageHeader(path)
-  if (!looksComplete) await decodeImage(path)
-  return { width, height }
+function leftOut(emptyFolder: DataError): SubsetScan {
+  return { subset: undefined, errors: [], warnings: [`${emptyFolder.message} The subset is left out.`], emptyFolder }
+}
+
+function byPath(a: DataError, b: DataError): number {
+  return a.path < b.path ? -1 : 1
+}
+
+/** Looks at one picture after the other, remembers what it finds, and collects what is wrong. */
+class Scanner {
+  readonly badImages: DataError[] = []
+  readonly badCaptions: DataError[] = []
+  readonly #config: DreamBoothSubset
+  readonly #names: ReadonlySet<string>
+  readonly #options: ScanOptions
+  /** Of every file in the folder, if there is a cache. */
+  readonly #fingerprints: ReadonlyMap<string, Fingerprint>
+  readonly #cache: ScanCache | undefined
+
+  constructor(
+    config: DreamBoothSubset,
+    names: ReadonlySet<string>,
+    options: ScanOptions,
+    fingerprints: ReadonlyMap<string, Fingerprint>,
+    cache: ScanCache | undefined,
+  ) {
+    this.#config = config
+    this.#names = names
+    this.#options = options
+    this.#fingerprints = fingerprints
+    this.#cache = cache
+  }
+
+  async look(path: string): Promise<ScannedImage | undefined> {
+    const header = this.#knownHeader(path) ?? (await collect(this.#readHeader(path), this.badImages))
+    if (header === undefined && this.#options.onBadImage === 'skip') return undefined
+    const caption = await collect(readCaption(path, this.#config, this.#readCaption), this.badCaptions)
+    if (header === undefined || caption === undefined) return undefined
+    const { ignoreExif = false } = this.#options
+    const { width, height, orientation } = ignoreExif && header.format !== 'avif' ? asStored(header) : header
+    return { path, size: { width, height }, orientation, caption }
+  }
+
+  /** Of a file that has not changed. A picture that is too large is looked at again, to say so. */
+  #knownHeader(path: string): CachedHeader | undefined {
+    if (this.#cache === undefined) return undefined
+    const name = basename(path)
+    const fingerprint = this.#fingerprints.get(name)
+    const header = fingerprint && this.#cache.header(name, fingerprint)
+    const { maxPixels = defaultMaxPixels } = this.#options
+    return header !== undefined && header.width * header.height <= maxPixels ? header : undefined
+  }
+
+  async #readHeader(path: string): Promise<CachedHeader> {
+    const { maxPixels = defaultMaxPixels } = this.#options
+    const { looksComplete, ...header } = await readImageHeader(path, { maxPixels })
+    if (!looksComplete) await decodeImage(path, { maxPixels })
+    const name = basename(path)
+    const fingerprint = this.#fingerprints.get(name)
+    if (fingerprint !== undefined) this.#cache?.setHeader(name, fingerprint, header)
+    return header
+  }
+
+  /** Captions stand beside their pictures, so the listing tells which there are, but for how a system compares names. */
+  readonly #readCaption = (file: string): Buffer | undefined | Promise<Buffer | undefined> => {
+    const name = basename(file)
+    if (process.platform === 'linux' && !this.#names.has(name)) return undefined
+    const fingerprint = this.#fingerprints.get(name)
+    if (this.#cache === undefined || fingerprint === undefined) return readIfPresent(file)
+    const known = this.#cache.caption(name, fingerprint)
+    return known === undefined ? this.#readNewCaption(file, fingerprint) : Buffer.from(known)
+  }
+
+  async #readNewCaption(file: string, fingerprint: Fingerprint): Promise<Buffer | undefined> {
+    const bytes = await readIfPresent(file)
+    if (bytes !== undefined) this.#cache?.setCaption(basename(file), fingerprint, bytes)
+    return bytes
+  }
+}
+
+async function collect<T>(work: Promise<T>, errors: DataError[]): Promise<T | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error
+    errors.push(error)
+    return undefined
+  }
+}
+
+function asStored(header: CachedHeader): CachedHeader {
+  const { format, width, height, orientation } = header
+  if (!swapsSides(orientation)) return { format, width, height, orientation: 1 }
+  return { format, width: height, height: width, orientation: 1 }
+}
+
+function skippedImages(imageDir: string, errors: readonly DataError[], count: number): string[] {
+  if (errors.length === 0) return []
+  const shown = errors.slice(0, pathsShown).map((error) => `\n  ${error.message}`)
+  const more = errors.length > pathsShown ? `\n  and ${errors.length - pathsShown} more` : ''
+  return [`${imageDir}: ${errors.length} of ${count} pictures cannot be read and are left out:${shown.join('')}${more}`]
 }
 
 function missingCaptions({ classTokens, imageDir }: DreamBoothSubset, images: readonly ScannedImage[]): string[] {
   const missing = images.filter((image) => image.caption.file === undefined).map((image) => image.path)
   if (missing.length === 0) return []
-  const shown = missing.slice(0, missingShown).join(', ')
-  const more = missing.length > missingShown ? `, and ${missing.length - missingShown} more` : ''
+  const shown = missing.slice(0, pathsShown).join(', ')
+  const more = missing.length > pathsShown ? `, and ${missing.length - pathsShown} more` : ''
   const instead = classTokens === undefined ? 'the empty caption' : `class_tokens ${JSON.stringify(classTokens)}`
   return [
     `${imageDir}: ${missing.length} of ${images.length} pictures have no caption file and use ${instead}: ${shown}${more}`,

@@ -51,6 +51,13 @@ export interface Addon {
   /** Elements read from byte `offset` of an open file when the op runs; the descriptor may be closed after the call. */
   fileTensor(descriptor: number, offset: number, shape: readonly number[], dtype: DType): Handle
 
+  // ---- pictures
+  /**
+   * A window of a picture resized, on a thread of libuv's pool. `numbers`: height, width and channels of the picture, height and
+   * width it is resized to, then top, left, height and width of the window. `pixels` must not change before the promise settles.
+   */
+  resizePicture(pixels: Uint8Array, numbers: readonly number[], method: string): Promise<ArrayBuffer>
+
   // ---- ops
   fill(shape: readonly number[], dtype: DType, value: number): Handle
   /** Zeros in a file without a name in `folder`, whose pages the system may write out and read again. */

@@ -3,13 +3,14 @@ import { addon } from '../native/load.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
-import { expectDType, expectOption, expectRank, expectShape } from './check.ts'
+import { expectDType, expectOption, expectRank } from './check.ts'
 
-const methods = ['area', 'lanczos'] as const
+const methods = ['area', 'lanczos', 'lanczos3'] as const
 
 /**
  * `area`: the mean of the source under each pixel when shrinking; when either side grows, two taps with soft edges between pixels.
  * `lanczos`: eight taps of sinc(t) sinc(t/4), sharper when enlarging; not widened when shrinking.
+ * `lanczos3`: six taps of sinc(t) sinc(t/3), widened when shrinking so that no pixel of the source is passed over.
  */
 export type ResizeMethod = (typeof methods)[number]
 
@@ -22,23 +23,26 @@ export interface ResizeImageOptions {
 }
 
 /**
- * A picture at another size, with the rounding of OpenCV's `INTER_AREA` and `INTER_LANCZOS4`. Not differentiable.
- * @param image uint8 [h, w, 3]
- * @returns uint8 [height, width, 3]
+ * A picture at another size: within one level of OpenCV's `INTER_AREA`, with the bits of its `INTER_LANCZOS4` and of Pillow's
+ * `LANCZOS` (which takes the axes in the other order where one grows and the other shrinks). Not differentiable.
+ * @param image uint8 [h, w, c], three channels, or one: a mask, an opacity
+ * @returns uint8 [height, width, c]
  */
 export const resizeImage = defineOp<readonly [image: Tensor], readonly [], ResizeImageOptions>('resizeImage', {
   inputs: ['image'],
   check([image], { width, height, method = 'area' }) {
     expectDType('resizeImage', 'image', image, 'uint8')
     expectRank('resizeImage', 'image', image, 3)
-    expectShape('resizeImage', 'image', image, [image.dim(0), image.dim(1), 3])
+    const channels = image.dim(2)
+    if (channels !== 1 && channels !== 3)
+      throw new ArgumentError('resizeImage', 'image', 'of 1 or 3 channels', `${channels} channels`)
     for (const [name, size] of [['width', width] as const, ['height', height] as const])
       expectOption('resizeImage', name, Number.isInteger(size) && size > 0, 'a positive whole number', size)
     if (!methods.includes(method))
       throw new ArgumentError(
         'resizeImage',
         'method',
-        methods.join(' or '),
+        'area, lanczos or lanczos3',
         `"${method}".${didYouMean(method, methods)}`,
       )
   },

@@ -22,14 +22,15 @@ export interface WarningEvent {
   readonly message: string
 }
 
-/** How far the cache of latents is filled; a mirrored picture is a latent of its own. */
+/** How far a cache is filled, in latents (a mirrored picture has one of its own) or in different captions. */
 export interface CacheEvent {
   readonly type: 'cache'
+  readonly what: 'pictures' | 'captions'
   readonly done: number
   readonly total: number
   /** How many of those done had been made before. */
   readonly reused: number
-  readonly latentsPerSecond: number
+  readonly perSecond: number
 }
 
 export interface EpochEvent {

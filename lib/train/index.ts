@@ -1,7 +1,8 @@
 /** Training runs as async iterators of events, and the parts they are made of. */
 export { CaptionEncoder, type CaptionEncoderOptions } from './conditioning.ts'
 export type * from './events.ts'
-export { LatentCache } from './latentCache.ts'
+export { type FillOptions, type LatentBatch, LatentCache, type LatentCacheOptions } from './latentCache.ts'
+export { cachesFolder, LatentStore } from './latentStore.ts'
 export { encodePictures, pictureTensor } from './latents.ts'
 export { logEvents } from './logEvents.ts'
 export { LoraMethod, type LoraMethodOptions } from './methods/lora.ts'
@@ -10,6 +11,7 @@ export { type OptimizerConfig, type OptimizerPlan, planOptimizer } from './optim
 export { type GroupRates, type LoraPlusRatios, loraParameterGroups } from './parameterGroups.ts'
 export { type ScheduleCurves, scheduleCurves } from './scheduleCurves.ts'
 export { type EventWriter, openEventWriter } from './tensorboard.ts'
+export { type EncodesCaptions, TextCache } from './textCache.ts'
 export { type TrainBatch, Trainer, type TrainerOptions, type TrainingMethod } from './trainer.ts'
 export { type TrainNetworkOptions, trainNetwork } from './trainNetwork.ts'
 export type { TrainNetworkConfig } from './trainNetworkConfig.ts'

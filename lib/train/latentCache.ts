@@ -1,9 +1,7 @@
 /** Latents encoded before training, in memory or in files, and given out batch by batch. */
 import { availableParallelism } from 'node:os'
-import type { Batch } from '../data/batches.ts'
 import type { DatasetImage } from '../data/dataset.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
-import { decodeImage } from '../data/image.ts'
 import { type Latent, type LatentSize, readLatentFile } from '../data/latentFiles.ts'
 import type { Vae } from '../models/stableDiffusion/vae.ts'
 import { tensor } from '../tensor/create.ts'
@@ -12,16 +10,22 @@ import { ArgumentError, DataError } from '../util/errors.ts'
 import { mapAhead } from '../util/mapAhead.ts'
 import type { CacheEvent, WarningEvent } from './events.ts'
 import {
+  compareTargets,
+  type EncodedPicture,
+  EncodingQueue,
   encodeMissing,
-  type PictureDecoder,
   type PictureRequest,
   type ReadPicture,
   readPicture,
+  type Shard,
+  shardOf,
 } from './latentEncoder.ts'
 import type { LatentStore } from './latentStore.ts'
 
-export interface LatentCacheOptions extends Partial<PictureDecoder> {
+export interface LatentCacheOptions {
   readonly vae: Vae
+  /** Whether the orientation that EXIF tells is passed over. Default false. */
+  readonly ignoreExif?: boolean
   /** Where latents are kept between runs; they are read again for each batch. Default null: all stay in memory. */
   readonly store?: LatentStore | null
   /** Pictures encoded at once. Default 1. */
@@ -34,10 +38,10 @@ export interface FillOptions {
   /** Aborting it ends the filling after the batch in hand. What is in the store by then is found by the next run. */
   readonly signal?: AbortSignal | undefined
   /**
-   * Which part of the pictures to encode, of `count` parts of about the same work that have none in common. For a cache with a
-   * store, which other processes fill as well. Default: all.
+   * Which part of the pictures to look after, all parts being about the same work. For a cache with a store, which other processes
+   * fill as well. Default: all.
    */
-  readonly shard?: { readonly index: number; readonly count: number } | undefined
+  readonly shard?: Shard | undefined
 }
 
 /** A picture of a group with all that decides its pixels. */
@@ -52,8 +56,15 @@ export interface LatentUse {
   readonly flip: boolean
 }
 
+/** What of a batch its latents depend on. */
+export interface LatentUses {
+  /** Index of the dataset in the group. */
+  readonly dataset: number
+  readonly items: readonly LatentUse[]
+}
+
 /** A batch with its latents, which become a tensor when they are wanted. */
-export interface LatentBatch<B extends Batch = Batch> {
+export interface LatentBatch<B extends LatentUses = LatentUses> {
   readonly batch: B
   /** Unscaled latents, float32 [n, h, w, c]; each call makes a tensor that the caller disposes. */
   toTensor(): Tensor
@@ -62,7 +73,8 @@ export interface LatentBatch<B extends Batch = Batch> {
 /**
  * The latents of every picture of a group, mirrored ones too where the data asks for them. A latent is a function of the
  * picture's bytes, its crop and the VAE: memory and store give the same values, whatever the run's seed. Pictures that come with
- * latents (`DatasetImage.latents`) are not encoded; theirs are used.
+ * latents (`DatasetImage.latents`, from fine-tuning metadata) are not encoded; theirs are used. Other files of latents beside pictures
+ * are not looked at: nothing in them tells whether they are out of date.
  */
 export class LatentCache {
   readonly #options: Required<LatentCacheOptions>
@@ -75,7 +87,6 @@ export class LatentCache {
       store: null,
       batchSize: 1,
       workers: Math.min(8, availableParallelism()),
-      decode: decodeImage,
       ignoreExif: false,
       ...options,
     }
@@ -90,41 +101,39 @@ export class LatentCache {
   async *fill(group: DatasetGroup, options: FillOptions = {}): AsyncGenerator<CacheEvent | WarningEvent, void, void> {
     const { signal, shard } = options
     const { batchSize, workers, store } = this.#options
-    const pictures = partOf(picturesOf(group), shard)
     if (shard !== undefined && store === null)
       throw new ArgumentError('LatentCache', 'shard', 'given with a store, which other processes fill too', 'no store')
+    const pictures = shard === undefined ? picturesOf(group) : shardOf(picturesOf(group), shard)
     const progress = new Progress(pictures.reduce((sum, { image }) => sum + flipsOf(image).length, 0))
-    const waiting: ReadPicture<CachedPicture>[] = []
+    const queue = new EncodingQueue<CachedPicture>(this.#options.vae, batchSize)
     let writing = Promise.resolve()
+    const keep = async (encoded: readonly EncodedPicture[]): Promise<CacheEvent> => {
+      // Entries are flushed to the disk while the next batch is encoded.
+      await writing
+      writing = Promise.all(encoded.map(({ key, latent }) => this.#keep(key, latent))).then(() => undefined)
+      writing.catch(() => undefined)
+      return progress.add(encoded.length, 0)
+    }
     try {
-      const encode = async (): Promise<CacheEvent> => {
-        const encoded = await encodeMissing(this.#options.vae, waiting)
-        waiting.length = 0
-        // Entries are flushed to the disk while the next batch is encoded.
-        await writing
-        writing = Promise.all(encoded.map(({ key, latent }) => this.#keep(key, latent))).then(() => undefined)
-        writing.catch(() => undefined)
-        return progress.add(encoded.length, 0)
-      }
       for await (const { picture, warnings } of mapAhead(pictures, workers - 1, (each) => this.#find(each))) {
         if (signal?.aborted) return
         for (const message of warnings) yield { type: 'warning', message }
         const found = flipsOf(picture.request.image).length - picture.missing.length
         if (found > 0) yield progress.add(found, found)
         if (picture.missing.length === 0) continue
-        if (waiting[0] !== undefined && compareTargets(waiting[0].request, picture.request) !== 0) yield await encode()
-        waiting.push(picture)
-        if (waiting.length >= batchSize) yield await encode()
+        const encoded = await queue.add(picture)
+        if (encoded.length > 0) yield await keep(encoded)
         if (signal?.aborted) return
       }
-      if (waiting.length > 0) yield await encode()
+      const rest = await queue.finish()
+      if (rest.length > 0) yield await keep(rest)
     } finally {
       await writing
     }
   }
 
   /** The batches in their order, each with its latents; up to `prefetch` further ones are read while one is in use. */
-  async *batches<B extends Batch>(batches: Iterable<B>, prefetch = 2): AsyncGenerator<LatentBatch<B>, void, void> {
+  async *batches<B extends LatentUses>(batches: Iterable<B>, prefetch = 2): AsyncGenerator<LatentBatch<B>, void, void> {
     const read = async (batch: B): Promise<LatentBatch<B>> => {
       const latents = await Promise.all(batch.items.map((item) => this.#take(batch.dataset, item)))
       return { batch, toTensor: () => batchTensor(latents) }
@@ -223,20 +232,6 @@ function picturesOf(group: DatasetGroup): CachedPicture[] {
     .sort(compareTargets)
 }
 
-function compareTargets({ crop: { target: a } }: PictureRequest, { crop: { target: b } }: PictureRequest): number {
-  return a.width * a.height - b.width * b.height || a.width - b.width
-}
-
-function partOf(pictures: readonly CachedPicture[], shard: FillOptions['shard']): readonly CachedPicture[] {
-  if (shard === undefined) return pictures
-  const { index, count } = shard
-  if (!Number.isInteger(count) || !Number.isInteger(index) || index < 0 || index >= count) {
-    const expected = 'an index from 0 to below its count, whole numbers'
-    throw new ArgumentError('LatentCache', 'shard', expected, `${index} of ${count}`)
-  }
-  return pictures.filter((_, at) => at % count === index)
-}
-
 function batchTensor(latents: readonly Latent[]): Tensor {
   const [first] = latents
   if (first === undefined) throw new ArgumentError('LatentCache', 'a batch', 'of one picture or more', 'none')
@@ -258,7 +253,7 @@ class Progress {
   add(done: number, reused: number): CacheEvent {
     this.#done += done
     this.#reused += reused
-    const latentsPerSecond = (1000 * this.#done) / Math.max(1, performance.now() - this.#started)
-    return { type: 'cache', done: this.#done, total: this.total, reused: this.#reused, latentsPerSecond }
+    const perSecond = (1000 * this.#done) / Math.max(1, performance.now() - this.#started)
+    return { type: 'cache', what: 'pictures', done: this.#done, total: this.total, reused: this.#reused, perSecond }
   }
 }

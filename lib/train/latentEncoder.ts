@@ -1,29 +1,24 @@
 /** From picture files to latents: reading that notices changes, and encoding whose random numbers come from the picture alone. */
 import { stat } from 'node:fs/promises'
+import type { ResizeInterpolation } from '../config/datasetConfig.ts'
 import type { CropPlan } from '../data/cropPlan.ts'
-import type { DecodedImage } from '../data/image.ts'
+import { type DecodedImage, decodeImage } from '../data/image.ts'
 import type { Latent } from '../data/latentFiles.ts'
 import { pictureKey, streamOfKey } from '../data/latentKey.ts'
+import { resizeMethod } from '../data/loadPicture.ts'
 import { sha256File } from '../io/fileHash.ts'
 import type { Vae } from '../models/stableDiffusion/vae.ts'
 import { concatBatch } from '../ops/concatBatch.ts'
 import { scope } from '../tensor/scope.ts'
-import { DataError, IoError } from '../util/errors.ts'
+import { ArgumentError, DataError, IoError } from '../util/errors.ts'
 import { encodePictures, pictureTensor } from './latents.ts'
 
 /** How a picture is to be used. */
 export interface PictureRequest {
   readonly path: string
   readonly crop: CropPlan
-  /** Name of the method it is resized with. */
-  readonly interpolation: string
-}
-
-/** How picture files become pixels. */
-export interface PictureDecoder {
-  readonly decode: (path: string) => Promise<DecodedImage>
-  /** Whether `decode` passes over the orientation that EXIF tells. */
-  readonly ignoreExif: boolean
+  /** How it is resized. */
+  readonly interpolation: ResizeInterpolation
 }
 
 /** A picture as far as it has been read. */
@@ -40,14 +35,15 @@ export interface ReadPicture<Request extends PictureRequest = PictureRequest> {
 /**
  * Hashes a picture file and decodes it if a latent of it is missing.
  *
- * @param flips the orientations asked for
+ * @param flips the orientations asked for, as stored and mirrored
+ * @param options `ignoreExif`: whether the orientation that EXIF tells is passed over
  * @param has whether there is a latent for a key
  * @throws DataError when the file cannot be read or decoded, changes meanwhile, or has another size than the plan was made for
  */
 export async function readPicture<Request extends PictureRequest>(
   request: Request,
   flips: readonly boolean[],
-  { decode, ignoreExif }: PictureDecoder,
+  { ignoreExif }: { readonly ignoreExif: boolean },
   has: (key: string) => Promise<boolean>,
 ): Promise<ReadPicture<Request>> {
   const { path, crop, interpolation } = request
@@ -55,11 +51,12 @@ export async function readPicture<Request extends PictureRequest>(
   const fileHash = await sha256File(path).catch((error: unknown) => {
     throw error instanceof IoError ? new DataError(path, 'cannot be read', { cause: error }) : error
   })
-  const keys = new Map(flips.map((flip) => [flip, pictureKey({ fileHash, ignoreExif, crop, interpolation, flip })]))
+  const method = resizeMethod(interpolation, crop)
+  const keys = new Map(flips.map((flip) => [flip, pictureKey({ fileHash, ignoreExif, crop, method, flip })]))
   const missing: boolean[] = []
   for (const [flip, key] of keys) if (!(await has(key))) missing.push(flip)
   if (missing.length === 0) return { request, keys, pixels: null, missing }
-  const pixels = await decode(path)
+  const pixels = await decodeImage(path, { ignoreExif })
   const { width, height } = crop.source
   if (pixels.width !== width || pixels.height !== height) {
     const found = `the picture is now ${pixels.width}x${pixels.height} but was ${width}x${height} at the start`
@@ -103,7 +100,9 @@ export async function encodeMissing<Request extends PictureRequest>(
     const batch = pictures.filter(({ missing }) => missing.includes(flip))
     if (batch.length === 0) continue
     const latents = scope(() => {
-      const pixels = batch.map(({ request, pixels }) => pictureTensor(pixels!, request.crop, flip))
+      const pixels = batch.map(({ request, pixels }) =>
+        pictureTensor(pixels!, request.crop, flip, request.interpolation),
+      )
       return encodePictures(
         vae,
         concatBatch(pixels),
@@ -122,4 +121,58 @@ export async function encodeMissing<Request extends PictureRequest>(
     })
   }
   return encoded
+}
+
+/** Gathers pictures of one training size until there are enough to encode at once. Give it those of a size one after another. */
+export class EncodingQueue<Request extends PictureRequest> {
+  readonly #vae: Vae
+  readonly #batchSize: number
+  #waiting: ReadPicture<Request>[] = []
+
+  /** @param batchSize pictures encoded at once, at least 1 */
+  constructor(vae: Vae, batchSize: number) {
+    this.#vae = vae
+    this.#batchSize = batchSize
+  }
+
+  /** @returns what could not wait longer, often nothing */
+  async add(picture: ReadPicture<Request>): Promise<EncodedPicture<Request>[]> {
+    const { target } = picture.request.crop
+    const before = this.#waiting[0]?.request.crop.target
+    const isOther = before !== undefined && (before.width !== target.width || before.height !== target.height)
+    const encoded = isOther ? await this.finish() : []
+    this.#waiting.push(picture)
+    return this.#waiting.length < this.#batchSize ? encoded : [...encoded, ...(await this.finish())]
+  }
+
+  /** Encodes what is left. */
+  async finish(): Promise<EncodedPicture<Request>[]> {
+    const batch = this.#waiting
+    this.#waiting = []
+    return encodeMissing(this.#vae, batch)
+  }
+}
+
+/** Order of pictures to be encoded: by area, those of one size together. */
+export function compareTargets(
+  { crop: { target: a } }: PictureRequest,
+  { crop: { target: b } }: PictureRequest,
+): number {
+  return a.width * a.height - b.width * b.height || a.width - b.width
+}
+
+/** One of `count` parts of a work, which have nothing in common and are together all of it. */
+export interface Shard {
+  /** From 0. */
+  readonly index: number
+  readonly count: number
+}
+
+/** The part of a list that a process works on: every `count`-th. @throws ArgumentError when there is no such part */
+export function shardOf<T>(values: readonly T[], { index, count }: Shard): T[] {
+  if (!Number.isInteger(count) || !Number.isInteger(index) || index < 0 || index >= count) {
+    const expected = 'an index from 0 to below its count, whole numbers'
+    throw new ArgumentError('shardOf', 'shard', expected, `${index} of ${count}`)
+  }
+  return values.filter((_, at) => at % count === index)
 }

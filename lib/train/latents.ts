@@ -1,26 +1,50 @@
 /** From decoded pictures to latents: resized, cropped, mirrored and encoded. */
+import type { ResizeInterpolation } from '../config/datasetConfig.ts'
+import { type ColorChange, gammaTable } from '../data/colorChange.ts'
 import type { CropPlan } from '../data/cropPlan.ts'
 import type { DecodedImage } from '../data/image.ts'
+import { resizeMethod } from '../data/loadPicture.ts'
 import type { Vae } from '../models/stableDiffusion/vae.ts'
 import { concatBatch } from '../ops/concatBatch.ts'
 import { imageToTensor } from '../ops/imageToTensor.ts'
+import { lookupTable } from '../ops/lookupTable.ts'
 import { posteriorSample } from '../ops/posteriorSample.ts'
 import { resizeImage } from '../ops/resizeImage.ts'
+import { shiftHue } from '../ops/shiftHue.ts'
 import { randomNormal, tensor } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
 /** A decoded picture as the VAE takes it: resized, cropped, mirrored if asked, [1, h, w, 3] in [-1, 1]. */
-export function pictureTensor({ width, height, pixels }: DecodedImage, crop: CropPlan, flip: boolean): Tensor {
+export function pictureTensor(
+  { width, height, pixels }: DecodedImage,
+  crop: CropPlan,
+  flip: boolean,
+  interpolation: ResizeInterpolation = 'area',
+): Tensor {
   return scope(() => {
     const picture = tensor(pixels, [height, width, 3])
     const { resized, left, top, target } = crop
     const fitted =
       resized.width === width && resized.height === height
         ? picture
-        : resizeImage(picture, { ...resized, method: 'area' })
+        : resizeImage(picture, { ...resized, method: resizeMethod(interpolation, crop) })
     return imageToTensor(fitted, { left, top, width: target.width, height: target.height, flip })
   })
+}
+
+/** A picture in its training size as the VAE takes it: with its colours changed, mirrored if asked, [1, h, w, 3] in [-1, 1]. */
+export function loadedTensor(
+  { width, height, pixels }: DecodedImage,
+  { flip, color }: { readonly flip: boolean; readonly color: ColorChange | undefined },
+): Tensor {
+  return scope(() => imageToTensor(recolor(tensor(pixels, [height, width, 3]), color), { flip }))
+}
+
+function recolor(picture: Tensor, color: ColorChange | undefined): Tensor {
+  if (color === undefined) return picture
+  if (color.kind === 'hue') return shiftHue(picture, { shift: color.shift })
+  return lookupTable(picture, tensor(gammaTable(color.exponent), [256]))
 }
 
 /**

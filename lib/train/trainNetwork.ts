@@ -1,7 +1,8 @@
 /** A LoRA training from configuration to files, as an async iterator of events. */
 import { mkdir } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { loadStableDiffusion } from '../checkpoints/loadStableDiffusion.ts'
-import { epochBatches, readBatches } from '../data/batches.ts'
+import type { EpochProgress } from '../data/batches.ts'
 import { type DatasetGroup, loadDatasetGroup } from '../data/datasetGroup.ts'
 import { describeDatasetGroup } from '../data/report.ts'
 import { noiseSchedule } from '../diffusion/noiseSchedule.ts'
@@ -10,21 +11,15 @@ import type { WritableFileSystem } from '../io/atomicWrite.ts'
 import { toIoError } from '../io/systemError.ts'
 import { type ClipTokenizer, loadClipTokenizer } from '../models/clip/tokenizer.ts'
 import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
-import { streamOf } from '../nn/init.ts'
-import { concatBatch } from '../ops/concatBatch.ts'
-import { scale } from '../ops/scale.ts'
 import type { OptimizerGroup } from '../optim/customOptimizer.ts'
 import type { Optimizer } from '../optim/optimizer.ts'
 import type { RateFunction } from '../optim/schedules/schedule.ts'
 import { type PromptSpec, readPromptFile } from '../preview/promptFile.ts'
-import { scope } from '../tensor/scope.ts'
-import type { Tensor } from '../tensor/tensor.ts'
 import { DataError } from '../util/errors.ts'
 import { conditioningWarnings } from './conditioning.ts'
 import type { TrainEvent } from './events.ts'
 import { LatentCache } from './latentCache.ts'
 import { cachesFolder, LatentStore } from './latentStore.ts'
-import { encodePictures, pictureTensor } from './latents.ts'
 import { type DescribedModels, LoraOutput } from './loraOutput.ts'
 import { LoraMethod } from './methods/lora.ts'
 import { modelFacts } from './modelFacts.ts'
@@ -39,7 +34,8 @@ import {
 import { loraParameterGroups } from './parameterGroups.ts'
 import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
 import { SkippedSteps } from './skippedSteps.ts'
-import { type TrainBatch, Trainer } from './trainer.ts'
+import { TrainBatches } from './trainBatches.ts'
+import { Trainer } from './trainer.ts'
 import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
 
 export interface TrainNetworkOptions {
@@ -84,6 +80,9 @@ async function openSession(config: TrainNetworkConfig, options: TrainNetworkOpti
     fallbacks: data.fallbacks,
     priorLossWeight: data.priorLossWeight,
     cacheLatents: data.cacheLatents || data.cacheLatentsToDisk === true,
+    cacheTextEncoderOutputs: data.cacheTextEncoderOutputs ?? false,
+    allowOutside: data.allowOutside,
+    scan: { onBadImage: data.onBadImage ?? 'error', ignoreExif: data.ignoreExif ?? false },
   })
   if (group.batchesPerEpoch === 0)
     throw new DataError(output.folder, 'there is nothing to train on: the data set has no images')
@@ -132,14 +131,19 @@ async function openSession(config: TrainNetworkConfig, options: TrainNetworkOpti
 }
 
 async function openLatentCache(
-  { data }: TrainNetworkConfig,
+  config: TrainNetworkConfig,
   { vae }: StableDiffusion,
   { fileSystem }: TrainNetworkOptions,
 ): Promise<LatentCache | null> {
-  const { cacheLatents, cacheLatentsToDisk = false, cacheFolder, vaeBatchSize, workers } = data
+  const { cacheLatents, cacheLatentsToDisk = false, cacheFolder, vaeBatchSize, ignoreExif = false } = config.data
   if (!cacheLatents && !cacheLatentsToDisk) return null
   const store = cacheLatentsToDisk ? await LatentStore.open(cachesFolder(cacheFolder), vae, { fileSystem }) : null
-  return new LatentCache({ vae, store, batchSize: vaeBatchSize, ...(workers === undefined ? {} : { workers }) })
+  return new LatentCache({ vae, store, batchSize: vaeBatchSize, ignoreExif, ...workersOf(config) })
+}
+
+/** Pictures decoded at a time. */
+function workersOf({ data: { workers } }: TrainNetworkConfig): { readonly workers?: number } {
+  return workers === undefined ? {} : { workers: Math.min(workers, availableParallelism()) }
 }
 
 async function describeModels({ model }: TrainNetworkConfig): Promise<DescribedModels> {
@@ -175,7 +179,6 @@ class TrainNetworkSession {
   readonly #seed: number
   readonly #group: DatasetGroup
   readonly #warnings: string[]
-  readonly #models: StableDiffusion
   readonly #method: LoraMethod
   readonly #trainer: Trainer
   readonly #groups: readonly OptimizerGroup[]
@@ -183,6 +186,7 @@ class TrainNetworkSession {
   readonly #output: LoraOutput
   readonly #plan: StepPlan
   readonly #cache: LatentCache | null
+  readonly #batches: TrainBatches
   readonly #average = new LossAverage()
   readonly #skipped = new SkippedSteps()
   readonly #disposers: (() => void)[] = []
@@ -195,7 +199,6 @@ class TrainNetworkSession {
     this.#seed = seed
     this.#group = group
     this.#warnings = [...warnings]
-    this.#models = models
     this.#plan = planSteps(group.batchesPerEpoch, training)
     models.unet.gradientCheckpointing = training.gradientCheckpointing
     models.textEncoder.gradientCheckpointing = training.gradientCheckpointing
@@ -207,6 +210,7 @@ class TrainNetworkSession {
       seed,
       trainUnet: network.trainUnet,
       trainTextEncoder: network.trainTextEncoder,
+      cacheCaptions: config.data.cacheTextEncoderOutputs === true,
       captions: {
         clipSkip: model.clipSkip ?? 1,
         sequenceLength: model.maxTokenLength === null ? 77 : model.maxTokenLength === 150 ? 152 : 227,
@@ -240,6 +244,12 @@ class TrainNetworkSession {
       maxGradNorm: optimizer.maxGradNorm,
     })
     this.#cache = parts.latentCache
+    this.#batches = new TrainBatches(group, {
+      vae: models.vae,
+      cache: this.#cache,
+      ignoreExif: config.data.ignoreExif ?? false,
+      ...workersOf(config),
+    })
     this.#output = new LoraOutput({
       config,
       seed,
@@ -287,7 +297,7 @@ class TrainNetworkSession {
       yield { type: 'epoch', epoch, epochCount }
       let batchNumber = 0
       let position = 0
-      for await (const batch of this.#batches(epoch)) {
+      for await (const batch of this.#batches.epoch(epoch, this.#progress(step))) {
         batchNumber++
         await this.#trainer.accumulate(batch)
         batch.latents.dispose()
@@ -344,35 +354,21 @@ class TrainNetworkSession {
       moduleCount: network.modules.length,
       report: describeDatasetGroup(group),
     }
-    if (!this.#cache) return
-    yield* this.#cache.fill(group, { signal })
+    if (this.#cache !== null) yield* this.#cache.fill(group, { signal })
+    const { textCache } = this.#method
+    if (textCache !== null) yield* textCache.fill(group, signal)
+  }
+
+  /** @param step optimizer steps done */
+  #progress(step: number): EpochProgress {
+    return {
+      firstStep: step,
+      batchesPerStep: this.#config.training.gradientAccumulationSteps,
+      totalSteps: this.#plan.totalSteps,
+    }
   }
 
   #byGroup(rates: readonly number[]): Record<string, number> {
     return Object.fromEntries(this.#groups.map(({ name }, group) => [name, rates[group]!]))
-  }
-
-  /** The epoch's batches with scaled latents, which the caller disposes. */
-  async *#batches(epoch: number): AsyncGenerator<TrainBatch> {
-    const factor = this.#models.config.vae.scalingFactor
-    const cache = this.#cache
-    let batch = 0
-    const make = (items: readonly { caption: string; lossWeight: number }[], unscaled: () => Tensor): TrainBatch => ({
-      key: { epoch, batch: batch++ },
-      latents: scope(() => scale(unscaled(), { factor })),
-      captions: items.map((item) => item.caption),
-      lossWeights: items.map((item) => item.lossWeight),
-    })
-    if (cache) {
-      for await (const { batch, toTensor } of cache.batches(epochBatches(this.#group, epoch)))
-        yield make(batch.items, toTensor)
-      return
-    }
-    for await (const { items } of readBatches(this.#group, epoch))
-      yield make(items, () => {
-        const pixels = concatBatch(items.map(({ pixels, image, flip }) => pictureTensor(pixels, image.crop, flip)))
-        const streams = items.map((_, slot) => streamOf(`posterior/${epoch}/${batch}/${slot}`))
-        return encodePictures(this.#models.vae, pixels, this.#group.seed, streams)
-      })
   }
 }

@@ -41,6 +41,8 @@ export interface TrainNetworkConfig {
     readonly onBadImage?: 'error' | 'skip'
     /** Take pictures as their pixels lie in the file, whatever orientation EXIF tells. Default false. */
     readonly ignoreExif?: boolean
+    /** Whether keys of metadata may lead out of their `image_dir`. Default false. */
+    readonly allowOutside?: boolean
     /** Pictures decoded at a time. Default 8, at most the number of processors. */
     readonly workers?: number
   }

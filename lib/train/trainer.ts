@@ -10,6 +10,7 @@ import { clipGradients, type Optimizer } from '../optim/optimizer.ts'
 import { tensor } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import { maskedLoss } from './maskedLoss.ts'
 import { type BatchKey, makeNoisy, type NoiseOptions } from './noise.ts'
 
 /** One batch, ready for the U-Net's side of the step. */
@@ -20,6 +21,8 @@ export interface TrainBatch {
   readonly captions: readonly string[]
   /** 1 for pictures of the subject, the prior loss weight for regularisation pictures. */
   readonly lossWeights: readonly number[]
+  /** Weights of the loss over the latents' area, [n, h, w], each 0 to 1. Default: 1. */
+  readonly mask?: Float32Array | undefined
 }
 
 /** What differs between kinds of training. The loop is the same for all. */
@@ -66,12 +69,12 @@ export class Trainer {
    * Forward and backward for one batch; gradients add up until `update`. Enqueueing a step takes some twenty milliseconds of the
    * calling thread, so others get a turn between its parts.
    */
-  async accumulate({ key, latents, captions, lossWeights }: TrainBatch): Promise<void> {
+  async accumulate(batch: TrainBatch): Promise<void> {
     const { method } = this.#options
     method.beginPass?.(this.#passes++)
-    const context = method.condition(captions)
+    const context = method.condition(batch.captions)
     await turn()
-    const { loss, share } = await this.#forward(latents, context, key, lossWeights)
+    const { loss, share } = await this.#forward(batch, context)
     this.#losses.push(readNumber(loss, 0))
     await turn()
     await backwardInTurns(share, { turn })
@@ -81,10 +84,8 @@ export class Trainer {
 
   /** The loss and its share of the update's; `context` is used up. */
   async #forward(
-    latents: Tensor,
+    { latents, key, lossWeights, mask }: TrainBatch,
     context: Tensor,
-    key: BatchKey,
-    lossWeights: readonly number[],
   ): Promise<{ loss: Tensor; share: Tensor }> {
     const { unet, noise, gradientAccumulationSteps } = this.#options
     const inputs = scope(() => {
@@ -97,7 +98,8 @@ export class Trainer {
       prediction = await unet.forwardInTurns(noisy, times, context, { turn })
       const predicted = prediction
       return scope(() => {
-        const loss = mseLoss(predicted, target, this.#weights(lossWeights, timesteps))
+        const weights = this.#weights(lossWeights, timesteps)
+        const loss = mask ? maskedLoss(predicted, target, mask, weights) : mseLoss(predicted, target, weights)
         return { loss, share: scale(loss, { factor: 1 / gradientAccumulationSteps }) }
       })
     } finally {

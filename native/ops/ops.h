@@ -172,7 +172,7 @@ void muon_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::v
                const std::vector<double>& numbers, int64_t steps, bool half, const std::optional<Tensor>& clip,
                bool stochastic_rounding, uint64_t seed);
 
-// resize_image: uint8 [h, w, 3] at another size; method is area or lanczos
+// resize_image: uint8 [h, w, c], c = 1 or 3, at another size; method is area, lanczos or lanczos3
 Tensor resize_image(const Tensor& image, int64_t height, int64_t width, const std::string& method);
 
 // image_to_tensor: a window of a uint8 image as float32 [1, height, width, 3] in [-1, 1]

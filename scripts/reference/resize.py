@@ -1,18 +1,20 @@
-"""Writes test/fixtures/resize/images.json: pictures resized by OpenCV, from a source given by a formula.
+"""Writes test/fixtures/resize/images.json: pictures resized by OpenCV and Pillow, from a source given by a formula.
 
-    pip install opencv-python-headless==5.0.0.93
+    pip install opencv-python-headless==5.0.0.93 pillow==13.0.0
 """
 
 import base64
 
 import cv2
 import numpy as np
+import PIL
+from PIL import Image
 
 from formula import FIXTURES, write_json
 
 SCRIPT = "scripts/reference/resize.py"
 
-# (name, height and width of the source, height and width of the result, method)
+# (name, height and width of the source, height and width of the result, method); those called grey have one channel
 CASES = [
     ("area: the same size", (13, 17), (13, 17), "area"),
     ("area: halves", (48, 64), (24, 32), "area"),
@@ -32,6 +34,18 @@ CASES = [
     ("lanczos: larger", (30, 41), (51, 60), "lanczos"),
     ("lanczos: smaller than its taps", (5, 3), (20, 21), "lanczos"),
     ("lanczos: much smaller", (100, 90), (16, 14), "lanczos"),
+    ("lanczos3: the same size", (13, 17), (13, 17), "lanczos3"),
+    ("lanczos3: smaller", (61, 83), (40, 53), "lanczos3"),
+    ("lanczos3: a tenth", (150, 101), (15, 10), "lanczos3"),
+    ("lanczos3: larger", (30, 41), (51, 60), "lanczos3"),
+    ("lanczos3: smaller than its taps", (3, 2), (20, 21), "lanczos3"),
+    ("lanczos3: one axis only", (48, 64), (48, 37), "lanczos3"),
+    ("lanczos3: to one pixel", (19, 23), (1, 1), "lanczos3"),
+    ("grey area: halves", (48, 64), (24, 32), "area"),
+    ("grey area: no whole ratio", (61, 83), (40, 53), "area"),
+    ("grey area: larger", (30, 41), (37, 44), "area"),
+    ("grey lanczos: larger", (30, 41), (51, 60), "lanczos"),
+    ("grey lanczos3: smaller", (61, 83), (40, 53), "lanczos3"),
 ]
 
 
@@ -43,11 +57,18 @@ def source(height, width):
 def main():
     cases = []
     for name, (h, w), (to_h, to_w), method in CASES:
-        flag = cv2.INTER_AREA if method == "area" else cv2.INTER_LANCZOS4
-        y = cv2.resize(source(h, w), (to_w, to_h), interpolation=flag)
+        x = source(h, w)[..., 0] if name.startswith("grey") else source(h, w)
+        if method == "lanczos3":
+            y = np.array(Image.fromarray(x).resize((to_w, to_h), Image.Resampling.LANCZOS))
+        else:
+            flag = cv2.INTER_AREA if method == "area" else cv2.INTER_LANCZOS4
+            y = cv2.resize(x, (to_w, to_h), interpolation=flag)
         pixels = base64.b64encode(np.ascontiguousarray(y).tobytes()).decode()
-        cases.append({"name": name, "from": [h, w], "to": [to_h, to_w], "method": method, "pixels": pixels})
-    write_json(FIXTURES / "resize" / "images.json", {"script": SCRIPT, "opencv": cv2.__version__, "cases": cases})
+        channels = 1 if x.ndim == 2 else 3
+        case = {"name": name, "from": [h, w], "to": [to_h, to_w], "channels": channels, "method": method}
+        cases.append({**case, "pixels": pixels})
+    versions = {"opencv": cv2.__version__, "pillow": PIL.__version__}
+    write_json(FIXTURES / "resize" / "images.json", {"script": SCRIPT, **versions, "cases": cases})
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ export async function* fakeEvents(signal?: AbortSignal): AsyncGenerator<TrainEve
     moduleCount: 264,
     report: ['dataset 0'],
   }
-  for (const done of [1, 2]) yield { type: 'cache', done, total: 2, reused: 0, latentsPerSecond: 4 }
+  for (const done of [1, 2]) yield { type: 'cache', what: 'pictures', done, total: 2, reused: 0, perSecond: 4 }
   let step = 0
   let epoch = 0
   while (step < 4 && !signal?.aborted) {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { resolveDatasetConfig } from '../../lib/config/datasetConfig.ts'
 import type { DreamBoothDatasetTable, DreamBoothTable } from '../../lib/config/datasetFile.ts'
 import { type DatasetGroup, type LoadDatasetOptions, loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
+import { describeBuckets } from '../../lib/data/describeBuckets.ts'
 import { describeDatasetGroup } from '../../lib/data/report.ts'
 import { ConfigError, DataError } from '../../lib/util/errors.ts'
 import { addFiles, encodePicture, makeFolder } from '../support/pictures.ts'
@@ -161,11 +162,47 @@ describe('a loaded dataset', () => {
   it('is described line by line', async () => {
     const folder = await makeFolder({ 'a.png': [128, 128], 'b.png': [128, 128] })
     const lines = describeDatasetGroup(await load(buckets, [{ image_dir: folder, num_repeats: 3 }]))
-    expect(lines).toContain('  bucket 0: 128x128, 6 pictures with repeats')
+    expect(lines).toContain('  bucket 0: 128x128, 6 pictures with repeats, 2 files')
     expect(lines).toContain(`    image_dir: ${folder} ([[datasets.subsets]])`)
     expect(lines).toContain('  batch_size: 1 (default)')
     expect(lines).toContain('  mean aspect ratio error: 0.0000')
+    expect(lines).toContain('    caption_separator: "," (default)')
+    expect(lines).toContain('2 pictures without a caption of their own')
+    for (const option of [
+      'caption_dropout_rate',
+      'token_warmup_step',
+      'color_aug',
+      'random_crop',
+      'face_crop_aug_range',
+    ])
+      expect(lines.some((line) => line.startsWith(`    ${option}: `))).toBe(true)
     expect(lines.at(-1)).toBe('6 training pictures with repeats, no regularization pictures, 6 batches per epoch')
+  })
+})
+
+describe('describeBuckets', () => {
+  it('tells for each bucket how many pictures are enlarged and how much of them is cut off', async () => {
+    const folder = await makeFolder({ 'a.png': [128, 128], 'b.png': [64, 64], 'c.png': [160, 128] })
+    const { datasets } = await load({ ...smallBuckets, max_bucket_reso: 128 }, [{ image_dir: folder, num_repeats: 2 }])
+    const [square] = describeBuckets(datasets[0]!).filter(({ size }) => size.width === size.height)
+    expect(square).toEqual({
+      size: { width: 128, height: 128 },
+      count: 6,
+      images: 3,
+      upscaled: 1,
+      croppedShare: expect.closeTo((1 - 128 / 160) / 3, 6),
+    })
+  })
+})
+
+describe('pictures that occur twice', () => {
+  it('are listed in one warning, by the same path and by another', async () => {
+    const folder = await makeFolder({ 'in/a.png': [64, 64], 'in/b.png': [64, 64] })
+    const group = await load({}, [{ image_dir: join(folder, 'in') }, { image_dir: `${folder}/in/../in` }])
+    expect(group.datasets[0]!.images).toHaveLength(4)
+    expect(group.warnings.filter((warning) => warning.includes('used twice'))).toEqual([
+      expect.stringMatching(/a\.png and .*in\/\.\.\/in\/a\.png, .*b\.png/),
+    ])
   })
 })
 
@@ -186,7 +223,7 @@ describe('bad data', () => {
     const lines = error.message.split('\n')
     expect(lines).toEqual([
       expect.stringMatching(/a\.png: the PNG image is damaged or cut short/),
-      expect.stringMatching(/b\.png: not a PNG, JPEG, WebP or BMP image/),
+      expect.stringMatching(/b\.png: not a PNG, JPEG, WebP, BMP or AVIF image/),
       expect.stringMatching(/c\.png: the file is empty \(0 bytes\)/),
       expect.stringMatching(/d\.caption: the caption is not UTF-8/),
       expect.stringMatching(/e\.caption: the caption file is empty/),
@@ -215,8 +252,8 @@ describe('bad data', () => {
     expect(nested.message).toBe(
       `${folder}: there are no pictures in this folder. Its subfolder "sub" has 1: pictures must be directly inside the folder given.`,
     )
-    const mixed = await failure(load({}, [{ image_dir: await makeFolder({ 'a.Jpg': [8, 8] }) }]))
-    expect(mixed.message).toContain('"a.Jpg" is passed over')
+    const hidden = await failure(load({}, [{ image_dir: await makeFolder({ '._a.jpg': [8, 8] }) }]))
+    expect(hidden.message).toContain('"._a.jpg" is passed over: names must not begin with a dot.')
     expect((await failure(load({}, [{ image_dir: await makeFolder() }]))).message).toContain(
       'Known extensions are .png',
     )
@@ -232,7 +269,7 @@ describe('bad data', () => {
     const subsets = [{ image_dir: await makeFolder({ 'a.png': [80, 64], 'b.png': [32, 32], 'c.png': [64, 64] }) }]
     const error = await failure(load({}, subsets))
     expect(error.message).toMatch(
-      /a\.png: the picture is 80x64 but the resolution is 64x64.*Set enable_bucket, or cache latents/,
+      /a\.png: the picture is 80x64, not the resolution, 64x64.*Set enable_bucket, or cache latents/,
     )
     expect(error.message).toContain('b.png: the picture is 32x32')
     const group = await load({}, subsets, { cacheLatents: true })

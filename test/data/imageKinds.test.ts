@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { exifOrientation } from '../../lib/data/exifOrientation.ts'
 import { decodeImage } from '../../lib/data/image.ts'
-import { readImageHeader } from '../../lib/data/imageHeader.ts'
+import { parseImageHeader, readImageHeader } from '../../lib/data/imageHeader.ts'
 import { DataError } from '../../lib/util/errors.ts'
 import { loadFixture } from '../support/fixtureCases.ts'
 import { makeFolder } from '../support/pictures.ts'
+import { uniform } from '../support/seededNumbers.ts'
 
 interface Case {
   readonly name: string
@@ -106,5 +107,28 @@ describe('EXIF data', () => {
     await writeFile(path, bytes)
     expect(await readImageHeader(path)).toMatchObject({ orientation: 6 })
     await expect(decodeImage(path)).rejects.toBeInstanceOf(DataError)
+  })
+})
+
+describe('damaged headers', () => {
+  it.each(cases)('$name gives a size or a DataError, whatever byte is changed', async ({ file }) => {
+    const whole = Buffer.from(file, 'base64')
+    const random = uniform(whole.length)
+    let refused = 0
+    for (let i = 0; i < 60; i++) {
+      const bytes = Buffer.from(whole.subarray(0, i % 3 === 0 ? Math.ceil(random() * whole.length) : whole.length))
+      for (let k = 0; k <= i % 4; k++) bytes[Math.floor(random() * Math.min(bytes.length, 400))] = random() * 256
+      const read = async (offset: number, length: number): Promise<Buffer> => bytes.subarray(offset, offset + length)
+      try {
+        const { header } = await parseImageHeader({ path: 'a', size: bytes.length, read }, {})
+        expect(header.width * header.height).toBeLessThanOrEqual(2 ** 26)
+        expect(header.width * header.height).toBeGreaterThanOrEqual(1)
+      } catch (error) {
+        expect(error).toBeInstanceOf(DataError)
+        refused++
+      }
+    }
+    expect(refused).toBeGreaterThan(0)
+    expect(refused).toBeLessThan(60)
   })
 })

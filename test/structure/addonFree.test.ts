@@ -38,3 +38,9 @@ describe('preparing captions and tags', () => {
     expect([...files].filter((file) => file === 'lib/native/load.ts')).toEqual([])
   })
 })
+
+it('finding pictures, captions and buckets needs no addon', () => {
+  const files = loadedBy('lib/data/datasetGroup.ts')
+  expect(files).toContain('lib/data/scan.ts')
+  expect(files).not.toContain('lib/native/load.ts')
+})

@@ -20,18 +20,19 @@ export const layers: readonly (readonly string[])[] = [
 /** Imports inside a row, each with its reason. */
 export const sideways: readonly { readonly from: string; readonly to: string; readonly because: string }[] = [
   { from: 'demo', to: 'train', because: 'the demo is one training' },
+  { from: 'prepare', to: 'train', because: 'latents are made beforehand as a training makes them' },
   { from: 'preview', to: 'checkpoints', because: 'previews are drawn from the file that was just written' },
   { from: 'models', to: 'diffusion', because: 'a model states what its U-Net predicts' },
   { from: 'hub', to: 'io', because: 'a download ends as a file' },
   { from: 'networks', to: 'models', because: 'a LoRA stands beside the layers of a model' },
 ]
 
-/** Folders that must work without the addon: what they may import, whatever stands below them. */
+/** Folders that must work without the addon, but for what loads it when it is called: what they may import, whatever stands below them. */
 export const only: Readonly<Record<string, readonly string[]>> = {
   config: ['util'],
   io: ['util'],
   hub: ['io', 'util'],
-  data: ['config', 'io', 'metadata', 'util'],
+  data: ['config', 'io', 'metadata', 'native', 'util'], // native: to resize pictures
   metadata: ['config', 'io', 'util'],
 }
 

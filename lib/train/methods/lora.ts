@@ -5,25 +5,34 @@ import { LoraNetwork, type LoraOptions } from '../../networks/lora.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { ArgumentError } from '../../util/errors.ts'
 import { CaptionEncoder, type CaptionEncoderOptions } from '../conditioning.ts'
+import { type EncodesCaptions, TextCache } from '../textCache.ts'
 import type { TrainingMethod } from '../trainer.ts'
 
 export interface LoraMethodOptions extends LoraOptions {
   readonly trainUnet: boolean
   readonly trainTextEncoder: boolean
   readonly captions: CaptionEncoderOptions
+  /** Encode each caption once. Needs a text encoder that does not train. Default false. */
+  readonly cacheCaptions?: boolean
 }
 
 /** Trains low-rank branches beside the frozen projections of U-Net and text encoder. */
 export class LoraMethod implements TrainingMethod {
   readonly network: LoraNetwork
-  readonly #captions: CaptionEncoder
+  /** Null without `cacheCaptions`. */
+  readonly textCache: TextCache | null
+  readonly #captions: EncodesCaptions
   readonly #trainTextEncoder: boolean
 
-  /** @throws ArgumentError when neither part is trained */
+  /** @throws ArgumentError when neither part is trained, or captions shall be cached of a text encoder that learns */
   constructor(models: StableDiffusion, tokenizer: ClipTokenizer, options: LoraMethodOptions) {
-    const { trainUnet, trainTextEncoder } = options
+    const { trainUnet, trainTextEncoder, cacheCaptions = false } = options
     if (!trainUnet && !trainTextEncoder)
       throw new ArgumentError('LoraMethod', 'trainUnet', 'on, or trainTextEncoder', 'neither: nothing would be trained')
+    if (cacheCaptions && trainTextEncoder) {
+      const received = 'on: what was encoded before would be out of date after a step'
+      throw new ArgumentError('LoraMethod', 'trainTextEncoder', 'off where captions are cached', received)
+    }
     this.#trainTextEncoder = trainTextEncoder
     this.network = new LoraNetwork(
       {
@@ -32,7 +41,9 @@ export class LoraMethod implements TrainingMethod {
       },
       options,
     )
-    this.#captions = new CaptionEncoder(tokenizer, models.textEncoder, options.captions)
+    const encoder = new CaptionEncoder(tokenizer, models.textEncoder, options.captions)
+    this.textCache = cacheCaptions ? new TextCache(encoder) : null
+    this.#captions = this.textCache ?? encoder
   }
 
   condition(captions: readonly string[]): Tensor {
@@ -44,6 +55,7 @@ export class LoraMethod implements TrainingMethod {
   }
 
   dispose(): void {
+    this.textCache?.dispose()
     this.network.dispose()
   }
 }

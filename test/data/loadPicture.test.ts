@@ -1,0 +1,88 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import sharp from 'sharp'
+import { describe, expect, it } from 'vitest'
+import { chooseBucket } from '../../lib/data/buckets.ts'
+import { type CropPlan, planCrop } from '../../lib/data/cropPlan.ts'
+import { decodeImage } from '../../lib/data/image.ts'
+import { loadPicture, type PictureResize } from '../../lib/data/loadPicture.ts'
+import { resizeImage } from '../../lib/ops/resizeImage.ts'
+import { tensor } from '../../lib/tensor/create.ts'
+import { DataError } from '../../lib/util/errors.ts'
+import { makeFolder, noisePixels } from '../support/pictures.ts'
+
+const plan: CropPlan = {
+  source: { width: 150, height: 101 },
+  resized: { width: 72, height: 48 },
+  left: 4,
+  top: 0,
+  target: { width: 64, height: 48 },
+}
+
+/** Rows and columns of a picture, [h, w, c]. */
+function cut(pixels: Uint8Array, channels: number, { resized, left, top, target }: CropPlan): Uint8Array {
+  const result = new Uint8Array(target.width * target.height * channels)
+  for (let y = 0; y < target.height; y++) {
+    const start = ((top + y) * resized.width + left) * channels
+    result.set(pixels.subarray(start, start + target.width * channels), y * target.width * channels)
+  }
+  return result
+}
+
+describe('loadPicture', () => {
+  it.each<PictureResize>(['area', 'lanczos', 'lanczos3'])('resizes by %s and cuts out the window', async (method) => {
+    const path = join(await makeFolder({ 'a.jpg': [150, 101] }), 'a.jpg')
+    const { pixels } = await decodeImage(path)
+    const resized = resizeImage(tensor(pixels, [101, 150, 3]), { ...plan.resized, method })
+    const loaded = await loadPicture(path, plan, { method })
+    expect(loaded).toEqual({ width: 64, height: 48, pixels: cut((await resized.read()) as Uint8Array, 3, plan) })
+  })
+
+  it('resizes opacity beside the colours', async () => {
+    const rgba = sharp(noisePixels(150, 101), { raw: { width: 150, height: 101, channels: 3 } }).joinChannel(
+      Buffer.from(noisePixels(150, 101).subarray(0, 150 * 101)),
+      { raw: { width: 150, height: 101, channels: 1 } },
+    )
+    const path = join(await makeFolder({ 'a.png': await rgba.png().toBuffer() }), 'a.png')
+    const { alpha } = await decodeImage(path, { alpha: true })
+    const resized = resizeImage(tensor(alpha!, [101, 150, 1]), plan.resized)
+    expect((await loadPicture(path, plan, { alpha: true })).alpha).toEqual(
+      cut((await resized.read()) as Uint8Array, 1, plan),
+    )
+    expect(await loadPicture(path, plan)).not.toHaveProperty('alpha')
+  })
+
+  it('turns a photograph before it is cut', async () => {
+    const noise = sharp(noisePixels(40, 24), { raw: { width: 40, height: 24, channels: 3 } })
+    const folder = await makeFolder({ 'a.jpg': await noise.withMetadata({ orientation: 6 }).jpeg().toBuffer() })
+    const upright = { width: 24, height: 40 }
+    const crop = planCrop(upright, chooseBucket(upright, [{ width: 16, height: 24 }]))
+    expect(await loadPicture(join(folder, 'a.jpg'), crop)).toMatchObject({ width: 16, height: 24 })
+    await expect(loadPicture(join(folder, 'a.jpg'), crop, { ignoreExif: true })).rejects.toThrow('is now 40x24')
+  })
+
+  it('gives a picture of the training size as it is', async () => {
+    const path = join(await makeFolder({ 'a.png': [64, 48] }), 'a.png')
+    const same = { source: plan.target, resized: plan.target, left: 0, top: 0, target: plan.target }
+    expect(await loadPicture(path, same)).toEqual(await decodeImage(path))
+  })
+
+  it('loads many at a time, each as it would alone', async () => {
+    const folder = await makeFolder({ 'a.png': [150, 101] })
+    const alone = await loadPicture(join(folder, 'a.png'), plan)
+    const together = await Promise.all(Array.from({ length: 12 }, () => loadPicture(join(folder, 'a.png'), plan)))
+    for (const picture of together) expect(picture).toEqual(alone)
+  })
+
+  it('reports a picture that changed, is damaged, or a plan that is none', async () => {
+    const folder = await makeFolder({ 'a.png': [150, 100], 'b.png': 'text' })
+    await expect(loadPicture(join(folder, 'a.png'), plan)).rejects.toThrow(
+      'the picture is now 150x100 but was 150x101 at the start: do not change pictures during training',
+    )
+    await expect(loadPicture(join(folder, 'b.png'), plan)).rejects.toBeInstanceOf(DataError)
+    await writeFile(join(folder, 'c.png'), '')
+    await expect(loadPicture(join(folder, 'c.png'), { ...plan, left: 9 })).rejects.toThrow(
+      'loadPicture: plan must be a window inside the resized picture (72x48), received 64x48 at 9,0',
+    )
+  })
+})
