@@ -166,8 +166,8 @@ class Scanner {
   /** Captions stand beside their pictures, so the listing tells which there are, but for how a system compares names. */
   readonly #readCaption = (file: string): Buffer | undefined | Promise<Buffer | undefined> => {
     const name = basename(file)
-    if (process.platform === 'linux' && !this.#names.has(name)) return undefined
     const fingerprint = this.#fingerprints.get(name)
+    if (fingerprint === undefined && process.platform === 'linux' && !this.#names.has(name)) return undefined
     if (this.#cache === undefined || fingerprint === undefined) return readIfPresent(file)
     const known = this.#cache.caption(name, fingerprint)
     return known === undefined ? this.#readNewCaption(file, fingerprint) : Buffer.from(known)
