@@ -38,10 +38,14 @@ export type { Suspicion } from './checkpoints/suspicion.ts'
 export type { SaveModelAs } from './checkpoints/writeModel.ts'
 export {
   type DatasetConfig,
+  type DatasetFile,
   type DatasetGroupConfig,
   loadDatasetConfig,
+  resolveDatasetConfig,
   type SubsetConfig,
 } from './config/datasetConfig.ts'
+export { datasetJsonSchema, type JsonSchema } from './config/datasetJsonSchema.ts'
+export { explainOption } from './config/explain.ts'
 export type { ArgumentValues } from './config/namedArguments.ts'
 export type { PythonLiteral } from './config/pythonLiteral.ts'
 export { epochBatches, readBatches } from './data/batches.ts'

@@ -106,6 +106,24 @@ function buildProgram(
       setExitCode(await demoCommand(options, host))
     })
 
+  program
+    .command('explain')
+    .description('Say what an option of a dataset file or of train-network means, and which rules mention it.')
+    .argument('[option]', 'its name, with dashes or without; all names when left out')
+    .allowUnknownOption()
+    .action(async (name: string | undefined) => {
+      const { explainCommand } = await import('./explain.ts')
+      setExitCode(explainCommand(name, host))
+    })
+
+  program
+    .command('schema')
+    .description('Print the JSON Schema of dataset files, for editors.')
+    .action(async () => {
+      const { schemaCommand } = await import('./explain.ts')
+      setExitCode(schemaCommand(host))
+    })
+
   addFileCommands(program, host, setExitCode)
   addPrepareCommands(program, host, setExitCode)
   return program

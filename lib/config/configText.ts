@@ -1,6 +1,6 @@
 import { ConfigError } from '../util/errors.ts'
 import { FloatLiteral } from './datasetSchema.ts'
-import { positionAt } from './locate.ts'
+import { positionAt, walkJson } from './locate.ts'
 
 /** Parses TOML; integers become numbers, floats with whole values `FloatLiteral`s. @throws ConfigError with the place */
 export async function parseToml(source: string, file: string): Promise<unknown> {
@@ -10,7 +10,8 @@ export async function parseToml(source: string, file: string): Promise<unknown> 
   } catch (error) {
     if (!(error instanceof TomlError)) throw error
     const reason = error.message.split('\n')[0]!.replace(/^Invalid TOML document: /, '')
-    throw new ConfigError(`not valid TOML: ${reason}\n${error.codeblock}`, {
+    const hint = reason.includes('escape') ? ' (write paths with backslashes in single quotes)' : ''
+    throw new ConfigError(`not valid TOML: ${reason}${hint}\n${error.codeblock}`, {
       file,
       line: error.line,
       column: error.column,
@@ -27,15 +28,34 @@ function markFloats(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, markFloats(inner)]))
 }
 
-/** Parses JSON. @throws ConfigError with the place */
+/** More than any configuration has; deeper ones would exhaust the stack of whoever walks them. */
+const mostLevels = 100
+
+/**
+ * Parses JSON, in which a key may stand once in its object, as in TOML.
+ *
+ * @throws ConfigError with the place
+ */
 export function parseJson(source: string, file: string): unknown {
+  const fail = (message: string, offset: number | undefined, options?: ErrorOptions): never => {
+    const position = offset === undefined ? {} : positionAt(source, offset)
+    throw new ConfigError(`not valid JSON: ${message}`, { file, ...position }, options)
+  }
+  let value: unknown
   try {
-    return JSON.parse(source)
+    value = JSON.parse(source)
   } catch (error) {
     const { message } = error as SyntaxError
     // Some of the engine's messages give the position, some quote the text around it, one means the end.
     const offset = message.includes('end of JSON input') ? source.length : /position (\d+)/.exec(message)?.[1]
-    const position = offset === undefined ? {} : positionAt(source, Number(offset))
-    throw new ConfigError(`not valid JSON: ${message}`, { file, ...position }, { cause: error })
+    fail(message, offset === undefined ? undefined : Number(offset), { cause: error })
   }
+  const seen = new Set<string>()
+  walkJson(source, (path, offset) => {
+    if (path.length > mostLevels) fail(`nested more than ${mostLevels} levels deep`, offset)
+    const key = JSON.stringify(path)
+    if (seen.has(key)) fail(`"${path.at(-1)}" is given twice; remove one`, offset)
+    seen.add(key)
+  })
+  return value
 }

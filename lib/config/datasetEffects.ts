@@ -10,6 +10,12 @@ export interface CacheUse {
   readonly cacheTextEncoderOutputs?: boolean
 }
 
+/** What rules look at beside the values of a dataset or subset. */
+export interface EffectContext extends CacheUse {
+  /** Of the dataset. */
+  readonly enableBucket: boolean
+}
+
 /** Without its subsets. */
 export type DatasetValues = Omit<DatasetConfig, 'subsets'>
 
@@ -27,7 +33,7 @@ export interface EffectRule<Values> {
   readonly because: string
   /** Whether a value that says what the default says breaks the rule too. Default false. */
   readonly evenDefault?: true
-  readonly breaks: (values: Values, caches: CacheUse) => boolean
+  readonly breaks: (values: Values, context: EffectContext) => boolean
 }
 
 const leastSide = datasetOption('min_bucket_reso').default as number
@@ -81,7 +87,8 @@ const changingCaption = {
   because: 'a caption that is encoded once must not change; leave out one of the two',
 } as const
 
-const textCached = (_: SubsetConfig, { cacheTextEncoderOutputs = false }: CacheUse): boolean => cacheTextEncoderOutputs
+const textCached = (_: SubsetConfig, { cacheTextEncoderOutputs = false }: EffectContext): boolean =>
+  cacheTextEncoderOutputs
 
 export const subsetEffects: readonly EffectRule<SubsetConfig>[] = [
   { ...noEffect, severity: 'note', option: 'keep_tokens', because: tagsStay, breaks: (subset) => !tagsChange(subset) },
@@ -111,6 +118,12 @@ export const subsetEffects: readonly EffectRule<SubsetConfig>[] = [
     option: 'face_crop_aug_range',
     because: 'latents are cached, of pictures cropped at their centre',
     breaks: (_, { cacheLatents = false }) => cacheLatents,
+  },
+  {
+    ...noEffect,
+    option: 'face_crop_aug_range',
+    because: 'with enable_bucket pictures are cropped to their buckets, not around faces',
+    breaks: (_, { enableBucket }) => enableBucket,
   },
   { ...changingCaption, option: 'shuffle_caption', breaks: textCached },
   { ...changingCaption, option: 'enable_wildcard', breaks: textCached },

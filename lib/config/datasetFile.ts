@@ -32,22 +32,27 @@ type NameOf<Key> = Key extends DatasetOptionName
 
 type Table<R> = { readonly [Key in KeysOf<R>]?: DatasetOptionValue<NameOf<Key>> | undefined }
 
+/** The options of a level for data of a kind; those of the other kind alone are none. */
+type KindTable<Level extends OptionLevel, Kind extends DatasetKind> = Table<RowAt<Level, Kind>> & {
+  readonly [Key in Exclude<KeysOf<RowAt<Level, DatasetKind>>, KeysOf<RowAt<Level, Kind>>>]?: undefined
+}
+
 /** `[general]`: what holds for all data that say nothing else. */
 export type GeneralTable = Table<RowAt<'general', DatasetKind>>
 
 /** `[[datasets.subsets]]` of DreamBooth: a folder of pictures. */
-export type DreamBoothTable = Table<RowAt<'subset', 'dreambooth'>> & { readonly image_dir: string }
+export type DreamBoothTable = KindTable<'subset', 'dreambooth'> & { readonly image_dir: string }
 
 /** `[[datasets.subsets]]` of fine-tuning: a metadata file. */
-export type FineTuningTable = Table<RowAt<'subset', 'fineTuning'>> & { readonly metadata_file: string }
+export type FineTuningTable = KindTable<'subset', 'fineTuning'> & { readonly metadata_file: string }
 
 /** `[[datasets]]` whose subsets are folders of pictures. */
-export type DreamBoothDatasetTable = Table<RowAt<'dataset', 'dreambooth'>> & {
+export type DreamBoothDatasetTable = KindTable<'dataset', 'dreambooth'> & {
   readonly subsets: readonly DreamBoothTable[]
 }
 
 /** `[[datasets]]` whose subsets are metadata files. */
-export type FineTuningDatasetTable = Table<RowAt<'dataset', 'fineTuning'>> & {
+export type FineTuningDatasetTable = KindTable<'dataset', 'fineTuning'> & {
   readonly subsets: readonly FineTuningTable[]
 }
 

@@ -64,7 +64,7 @@ export class Lookup {
     for (const scope of this.scopes) {
       if (!levels.includes(scope.origin)) continue
       for (const key of alias === undefined ? [name] : [alias, name]) {
-        if (scope.table[key] !== undefined) return { scope, key }
+        if (Object.hasOwn(scope.table, key) && scope.table[key] !== undefined) return { scope, key }
       }
     }
     return undefined

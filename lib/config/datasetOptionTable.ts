@@ -296,7 +296,7 @@ export const datasetOptions = [
     default: undefined,
     levels: everywhere,
     commandLine: 'face_crop_aug_range',
-    doc: 'Crop around the face that the file name tells (..._x_y_width_height), so that the shorter side is between [least, most] times its size.',
+    doc: 'Crop around the face that the file name tells (..._x_y_width_height), so that the shorter side is between [least, most] times its size. Without buckets and cached latents only.',
   },
   {
     name: 'alpha_mask',

@@ -16,6 +16,19 @@ export interface BrokenRule {
   readonly message: string
 }
 
+/** What the functions here check, and what else no single value shows, in words. */
+export const datasetRulesInWords: readonly string[] = [
+  'Without enable_bucket both sides of the resolution must be multiples of 8.',
+  'bucket_reso_steps must be a multiple of 8, and at most the shorter side of the resolution.',
+  'min_bucket_reso must be a multiple of 8, from bucket_reso_steps to the shorter side of the resolution.',
+  'max_bucket_reso must be a multiple of 8, from the longer side of the resolution to its area divided by bucket_reso_steps.',
+  'bucket_no_upscale contradicts metadata that gives every picture a train_resolution.',
+  'resolution may be missing only where metadata gives every picture a train_resolution.',
+  'face_crop_aug_range has the smaller number first.',
+  'In one dataset either all subsets have a metadata_file or none has.',
+  'image_dir may be missing only beside metadata_file.',
+]
+
 /**
  * Checks the sizes of a dataset against each other.
  *

@@ -36,6 +36,22 @@ export interface RawDatasetConfig {
  * range. An empty list means `raw` is a `RawDatasetConfig`.
  */
 export async function validateDatasetConfig(raw: unknown): Promise<ConfigProblem[]> {
+  schema ??= makeSchema()
+  const { error } = (await schema).safeParse(raw)
+  if (error === undefined) return []
+  return error.issues.flatMap((issue): ConfigProblem[] => {
+    const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => ({ path: [...path, key], message: unknownKey(path, key) }))
+    }
+    return [{ path, message: wrongValue(path, valueAt(raw, path)) }]
+  })
+}
+
+/** Made once, when it is first needed. */
+let schema: Promise<ZodType> | undefined
+
+async function makeSchema(): Promise<ZodType> {
   const z = await import('zod')
   const numberSchema = ({ minimum = Number.NEGATIVE_INFINITY, maximum = Number.POSITIVE_INFINITY }: DatasetOption) =>
     z.preprocess(plainNumber, z.number().min(minimum).max(maximum))
@@ -58,19 +74,9 @@ export async function validateDatasetConfig(raw: unknown): Promise<ConfigProblem
     return z.strictObject(shape)
   }
   const datasetSchema = tableSchema('dataset', { subsets: z.array(tableSchema('subset')).optional() })
-  const schema = z.strictObject({
+  return z.strictObject({
     general: tableSchema('general').optional(),
     datasets: z.array(datasetSchema).optional(),
-  })
-
-  const { error } = schema.safeParse(raw)
-  if (error === undefined) return []
-  return error.issues.flatMap((issue): ConfigProblem[] => {
-    const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))
-    if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((key) => ({ path: [...path, key], message: unknownKey(path, key) }))
-    }
-    return [{ path, message: wrongValue(path, valueAt(raw, path)) }]
   })
 }
 
@@ -111,7 +117,9 @@ function wrongValue(path: ConfigPath, value: unknown): string {
     if (path.length === 0) return `the configuration must be a table, found ${showValue(value)}`
     const kind =
       typeof path.at(-1) === 'number' || name === 'general' ? 'a table' : `a list of tables ([[${keysOnly(path)}]])`
-    return `${pathInWords(path)} must be ${kind}, found ${showValue(value)}`
+    const isNamedOnTheWay = path.length === 1 && typeof value === 'object' && value !== null && 'subsets' in value
+    const hint = isNamedOnTheWay ? '. Put a line [[datasets]] before the first [[datasets.subsets]]' : ''
+    return `${pathInWords(path)} must be ${kind}, found ${showValue(value)}${hint}`
   }
   const index = path.at(-1)
   const found = typeof index === 'number' ? `${showValue(value)} at index ${index}` : showValue(value)

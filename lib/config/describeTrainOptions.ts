@@ -1,7 +1,8 @@
 import { laterTrainOptions } from './laterTrainOptions.ts'
 import { type TrainOption, type TrainOptionGroup, trainOptions } from './trainOptionTable.ts'
 
-const groupTitles: Readonly<Record<TrainOptionGroup, string>> = {
+/** Of the groups of options, in the order in which they are shown. */
+export const groupTitles: Readonly<Record<TrainOptionGroup, string>> = {
   model: 'Model',
   data: 'Data (options of a dataset configuration win over these)',
   network: 'Network',
@@ -34,12 +35,14 @@ function describe(option: TrainOption, width: number): string[] {
   return [`  --${option.name}${valueName(option)}`, ...wrap(facts.join(' '), width, '        ')]
 }
 
-function valueName({ type }: TrainOption): string {
+/** What follows the option's name on a command line. */
+export function valueName({ type }: TrainOption): string {
   if (type === 'flag') return ''
   return type === 'list' ? ' <key=value...>' : ` <${type}>`
 }
 
-function wrap(text: string, width: number, indent: string): string[] {
+/** Words in lines of at most `width` characters. */
+export function wrap(text: string, width: number, indent: string): string[] {
   const lines: string[] = []
   for (const word of text.split(' ')) {
     const last = lines.at(-1)

@@ -27,7 +27,9 @@ export class EffectReport {
     rules: readonly EffectRule<Values>[],
     values: Values,
     lookup: Lookup,
+    enableBucket: boolean,
   ): void {
+    const context = { ...this.caches, enableBucket }
     for (const name of new Set(rules.map(({ option }) => option))) {
       const origin = lookup.origins[name]
       if (origin === undefined || origin === 'default') continue
@@ -37,7 +39,7 @@ export class EffectReport {
         ({ option, evenDefault, breaks }) =>
           option === name &&
           (!saysDefault || (evenDefault === true && origin !== 'command line')) &&
-          breaks(values, this.caches),
+          breaks(values, context),
       )
       if (broken?.contradicts !== undefined) {
         const place = 'batchSize' in values ? '' : ` for ${subsetPlace(values)}`

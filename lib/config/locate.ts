@@ -24,7 +24,7 @@ function locateIn(places: Places): Locate {
 
 /** Positions of every table and key of a TOML document that is known to parse. */
 export async function locateToml(source: string): Promise<Locate> {
-  const { parseTOML } = await import('toml-eslint-parser')
+  const { ParseError, parseTOML } = await import('toml-eslint-parser')
   const places: Places = new Map()
   const note = (path: ConfigPath, node: AST.TOMLNode): void => {
     const { line, column } = node.loc.start
@@ -48,12 +48,21 @@ export async function locateToml(source: string): Promise<Locate> {
     }
     visitValue(full, entry.value)
   }
-  for (const node of parseTOML(source).body[0].body) {
+  let nodes: AST.TOMLTopLevelTable['body']
+  try {
+    nodes = parseTOML(source).body[0].body
+  } catch (error) {
+    // The two parsers may differ at the edges of the language; then messages have no place.
+    if (!(error instanceof ParseError)) throw error
+    return () => undefined
+  }
+  for (const node of nodes) {
     if (node.type === 'TOMLKeyValue') {
       visitEntry([], node)
       continue
     }
-    note(node.resolvedKey, node)
+    // Tables that are only named on the way to this one begin here too.
+    for (let length = 1; length <= node.resolvedKey.length; length++) note(node.resolvedKey.slice(0, length), node)
     for (const entry of node.body) visitEntry(node.resolvedKey, entry)
   }
   return locateIn(places)
@@ -62,23 +71,32 @@ export async function locateToml(source: string): Promise<Locate> {
 /** Positions of every key of a JSON document that is known to parse. */
 export function locateJson(source: string): Locate {
   const places: Places = new Map()
-  const tokens = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g
   const lineStarts = [0]
   for (let at = source.indexOf('\n'); at >= 0; at = source.indexOf('\n', at + 1)) lineStarts.push(at + 1)
-  const note = (path: ConfigPath, offset: number): void => {
+  walkJson(source, (path, offset) => {
     const line = lineStarts.findLastIndex((start) => start <= offset)
     places.set(keyOf(path), { line: line + 1, column: offset - lineStarts[line]! + 1 })
-  }
+  })
+  return locateIn(places)
+}
+
+/**
+ * Visits every key and element of a JSON document that is known to parse, in file order.
+ *
+ * @param visit gets the path and the offset of its first character
+ */
+export function walkJson(source: string, visit: (path: ConfigPath, offset: number) => void): void {
+  const tokens = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g
+  const next = (): RegExpExecArray => tokens.exec(source)!
   const readValue = (path: ConfigPath, token: RegExpExecArray): void => {
     if (token[0] === '{') readObject(path)
     else if (token[0] === '[') readArray(path)
   }
-  const next = (): RegExpExecArray => tokens.exec(source)!
   const readObject = (path: ConfigPath): void => {
     for (let token = next(); token[0] !== '}'; token = next()) {
       if (token[0] === ',') continue
       const inner = [...path, JSON.parse(token[0]) as string]
-      note(inner, token.index)
+      visit(inner, token.index)
       next()
       readValue(inner, next())
     }
@@ -88,12 +106,11 @@ export function locateJson(source: string): Locate {
     for (let token = next(); token[0] !== ']'; token = next()) {
       if (token[0] === ',') continue
       const inner = [...path, index++]
-      note(inner, token.index)
+      visit(inner, token.index)
       readValue(inner, token)
     }
   }
   readValue([], next())
-  return locateIn(places)
 }
 
 /** The 1-based position of a character offset. */

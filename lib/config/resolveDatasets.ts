@@ -56,13 +56,13 @@ export async function resolveDatasets(raw: unknown, context: ResolveContext): Pr
       const message = `option "resolution" is missing for datasets[${index}]: set it in [[datasets]] or [general], or give --resolution`
       problems.push({ path, message })
     }
-    effects.look(datasetEffects, dataset, values)
+    effects.look(datasetEffects, dataset, values, dataset.enableBucket)
     const resolved = subsets.map((subset, at) => {
       const scope: Scope = { origin: 'subset', path: [...path, 'subsets', at], table: subset }
       const lookup = new Lookup([scope, ...outer], fallbacks)
       const config = subsetConfig(lookup)
       problems.push(...checkFaceRange(config, lookup))
-      effects.look(subsetEffects, config, lookup)
+      effects.look(subsetEffects, config, lookup, dataset.enableBucket)
       return config
     })
     return { ...dataset, subsets: resolved }

@@ -6,9 +6,9 @@
  */
 import {
   type DatasetConfig,
-  type DatasetFallbacks,
   type DatasetGroupConfig,
   loadDatasetConfig,
+  type ResolveOptions,
   resolveDatasetConfig,
   subsetPlace,
 } from '../config/datasetConfig.ts'
@@ -26,21 +26,14 @@ export type DatasetSource =
   | { readonly metadataFile: string; readonly imageDir?: string | undefined }
   | { readonly config: DatasetGroupConfig }
 
-export interface LoadDatasetOptions {
+/** How to load the data. What concerns the description of the data is not used with `config`, which is resolved already. */
+export interface LoadDatasetOptions extends ResolveOptions {
   /** Seed of epoch plans, caption shuffles and flips. */
   readonly seed: bigint | number
-  /** Values of command-line options, by table name. Not used with `config`, which is resolved already. */
-  readonly fallbacks?: DatasetFallbacks
   /** Loss weight of regularization pictures. Default 1. */
   readonly priorLossWeight?: number
-  /** Whether pictures become cached latents; then they may differ from the resolution without buckets. Default false. */
-  readonly cacheLatents?: boolean
-  /** Whether captions are encoded once; then they must not change. Default false. */
-  readonly cacheTextEncoderOutputs?: boolean
   /** Whether keys of metadata may lead out of their `image_dir`. Default false. */
   readonly allowOutside?: boolean | undefined
-  /** Training sizes must be multiples of this many pixels. Default 8. */
-  readonly sizeMultiple?: number
   /** How pictures are looked at: what becomes of unreadable ones, their orientation, notes for the next start. */
   readonly scan?: ScanOptions
 }
@@ -126,10 +119,9 @@ function refuseChangingPictures({ subsets }: DatasetConfig, file: string | undef
 
 async function resolveSource(
   source: DatasetSource,
-  { fallbacks = {}, sizeMultiple = 8, cacheLatents = false, cacheTextEncoderOutputs = false }: LoadDatasetOptions,
+  options: ResolveOptions,
 ): Promise<{ readonly config: DatasetGroupConfig; readonly warnings: readonly string[] }> {
   if ('config' in source) return { config: source.config, warnings: source.config.notes }
-  const options = { fallbacks, sizeMultiple, cacheLatents, cacheTextEncoderOutputs }
   if ('trainDataDir' in source) {
     const { config, warnings } = await datasetConfigFromFolders(source, options)
     return { config, warnings: [...warnings, ...config.notes] }

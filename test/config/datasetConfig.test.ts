@@ -292,6 +292,17 @@ flip_aug = 1
     expect(strange.message).toContain('cannot be given as a fallback')
   })
 
+  it('say what to do about paths in double quotes and subsets without their dataset', async () => {
+    const path = await tomlFailure('[[datasets]]\n[[datasets.subsets]]\nimage_dir = "C:\\pictures"\n')
+    expect(path.message).toMatch(
+      /^data\.toml:3:17: not valid TOML: .*\(write paths with backslashes in single quotes\)/,
+    )
+    const orphan = await tomlFailure("\n[[datasets.subsets]]\nimage_dir = 'a'\n")
+    expect(orphan.message).toBe(
+      'data.toml:2:1: datasets must be a list of tables ([[datasets]]), found {"subsets":[{"image_dir":"a"}]}. Put a line [[datasets]] before the first [[datasets.subsets]]',
+    )
+  })
+
   it('places syntax errors', async () => {
     const broken = await tomlFailure('[general]\nresolution = \n')
     expect(broken.message).toMatch(/^data\.toml:2:14: not valid TOML: invalid value/)

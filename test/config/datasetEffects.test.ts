@@ -66,6 +66,10 @@ describe('options without effect', () => {
     [{ dataset: 'bucket_no_upscale = true' }, 'enable_bucket is not set'],
     [{ dataset: 'min_bucket_reso = 128\nenable_bucket = true\nbucket_no_upscale = true' }, 'makes buckets from'],
     [{ dataset: 'max_bucket_reso = 2048\nenable_bucket = true\nbucket_no_upscale = true' }, 'makes buckets from'],
+    [
+      { dataset: 'enable_bucket = true', subset: 'face_crop_aug_range = [1.0, 3.0]' },
+      'with enable_bucket pictures are cropped to their buckets',
+    ],
     [{ subset: 'token_warmup_min = 2' }, 'there is no warm-up of tags without token_warmup_step'],
     [{ subset: "caption_separator = ';'" }, 'there is no secondary_separator to become it'],
   ])('are errors: %j', async (levels, because) => {

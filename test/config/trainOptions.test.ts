@@ -349,6 +349,13 @@ describe('the configuration file', () => {
     ])
   })
 
+  it('takes names of the language itself for unknown options', async () => {
+    const file = await fileWith('"__proto__" = { seed = 1 }\n[constructor]\ntoString = 1\n')
+    const problems = await problemsOf(...needed, '--config_file', file)
+    expect(problems).toEqual([`${file}:3:1: unknown option "toString".`])
+    expect(({} as Record<string, unknown>).seed).toBeUndefined()
+  })
+
   it('that is missing or not TOML is an error that names it', async () => {
     expect(await problemsOf('--config_file', join(folder, 'none'))).toEqual([
       `${join(folder, 'none')}.toml: cannot read the configuration file: no such file: check --config_file`,

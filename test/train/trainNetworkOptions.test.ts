@@ -2,8 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { datasetOptions } from '../../lib/config/datasetOptions.ts'
-import { trainOptionsByName } from '../../lib/config/trainOptions.ts'
+import { type DatasetOption, datasetOptions } from '../../lib/config/datasetOptions.ts'
+import { type TrainOption, trainOptionsByName } from '../../lib/config/trainOptions.ts'
 import { parseTrainNetwork } from '../../lib/train/trainNetworkOptions.ts'
 
 const model = ['--pretrained_model_name_or_path', 'model', '--output_dir', 'out']
@@ -24,6 +24,8 @@ describe('options of the data', () => {
       const isSameType = twin!.type === option.type || (twin!.type === 'flag' && option.type === 'boolean')
       expect(isSameType, option.name).toBe(true)
       expect(twin!.default, option.name).toBe(option.default)
+      const limits = (row: TrainOption | DatasetOption): unknown[] => [row.minimum, row.maximum, row.choices]
+      if (option.type !== 'resolution') expect(limits(twin!), option.name).toEqual(limits(option))
     }
   })
 
