@@ -17,7 +17,10 @@ import {
 import { makeFolder } from '../support/pictures.ts'
 
 const { configs, folders } = loadOracle<DatasetFixture>('datasets')
-const folderConfigs = Object.keys(configs).filter((name) => !name.startsWith('fineTuning') && name !== 'bothKinds')
+/** Of which we make something else: extensions count in any letter case, and limits that have no effect are refused. */
+const different = ['names', 'noUpscaleLimits']
+const elsewhere = (name: string): boolean => name.startsWith('fineTuning') || name === 'bothKinds'
+const folderConfigs = Object.keys(configs).filter((name) => !elsewhere(name) && !different.includes(name))
 
 /** The configuration with paths that do not depend on the working directory. */
 async function load(name: string): Promise<DatasetGroup> {

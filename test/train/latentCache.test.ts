@@ -275,7 +275,9 @@ resolution = [40, 24]
     for (const cache of [new LatentCache({ vae }), await withStore(folder)]) {
       await fill(cache, group)
       for await (const { toTensor } of cache.batches(epochBatches(group, 1))) {
-        toTensor().dispose()
+        const latents = toTensor()
+        await latents.read()
+        latents.dispose()
         break
       }
       cache.clear()
