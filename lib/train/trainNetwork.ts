@@ -211,6 +211,7 @@ class TrainNetworkSession {
       trainUnet: network.trainUnet,
       trainTextEncoder: network.trainTextEncoder,
       cacheCaptions: config.data.cacheTextEncoderOutputs === true,
+      weightedCaptions: config.data.weightedCaptions === true,
       captions: {
         clipSkip: model.clipSkip ?? 1,
         sequenceLength: model.maxTokenLength === null ? 77 : model.maxTokenLength === 150 ? 152 : 227,

@@ -285,6 +285,12 @@ OPS = {
     "add": binary(torch.add),
     "sub": binary(torch.sub),
     "mul": binary(torch.mul),
+    "div": (lambda a, b: a / b, [
+        ("sameShape", {"a": normal(1, 32, 32, 640), "b": uniform(1, 32, 32, 640, offset=3)}, {}),
+        ("channel", {"a": normal(2, 9, 7, 20), "b": uniform(20, offset=3)}, {}),
+        ("perImage", {"a": normal(3, 8, 5, 36), "b": uniform(3, 1, 1, 36, offset=-3)}, {}),
+        ("scalarAxis", {"a": normal(3, 63), "b": uniform(3, 1, offset=3)}, {}),
+    ]),
     "scale": (lambda x, *, factor: x * factor, [
         ("level0", {"x": normal(1, 64, 64, 320)}, {"factor": 0.18215}),
         ("oddTail", {"x": normal(3, 7, 5, 3)}, {"factor": -2.5}),

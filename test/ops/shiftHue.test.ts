@@ -26,8 +26,8 @@ it('turns every colour and back within the steps of 8 bits', async () => {
   })
   const x = tensor(colours, [64, 64, 3])
   const whole = (await shiftHue(x, { shift: 180 }).read()) as Uint8Array
-  // Hue has 180 steps and saturation 256: a colour comes back within three.
-  expect(Math.max(...whole.map((value, i) => Math.abs(value - colours[i]!)))).toBeLessThanOrEqual(3)
+  // Half of one of the 180 steps of hue moves a channel by up to 255 / 60, and the others are rounded too.
+  expect(Math.max(...whole.map((value, i) => Math.abs(value - colours[i]!)))).toBeLessThanOrEqual(5)
   const turned = (await shiftHue(x, { shift: 60 }).read()) as Uint8Array
   expect(Array.from(turned.subarray(15 * 3, 15 * 3 + 3))).toEqual([0, 255, 0])
 })

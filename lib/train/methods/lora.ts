@@ -7,6 +7,7 @@ import { ArgumentError } from '../../util/errors.ts'
 import { CaptionEncoder, type CaptionEncoderOptions } from '../conditioning.ts'
 import { type EncodesCaptions, TextCache } from '../textCache.ts'
 import type { TrainingMethod } from '../trainer.ts'
+import { WeightedCaptionEncoder } from '../weightedCaptions.ts'
 
 export interface LoraMethodOptions extends LoraOptions {
   readonly trainUnet: boolean
@@ -14,6 +15,8 @@ export interface LoraMethodOptions extends LoraOptions {
   readonly captions: CaptionEncoderOptions
   /** Encode each caption once. Needs a text encoder that does not train. Default false. */
   readonly cacheCaptions?: boolean
+  /** Brackets in captions weigh words. Default false. */
+  readonly weightedCaptions?: boolean
 }
 
 /** Trains low-rank branches beside the frozen projections of U-Net and text encoder. */
@@ -26,7 +29,7 @@ export class LoraMethod implements TrainingMethod {
 
   /** @throws ArgumentError when neither part is trained, or captions shall be cached of a text encoder that learns */
   constructor(models: StableDiffusion, tokenizer: ClipTokenizer, options: LoraMethodOptions) {
-    const { trainUnet, trainTextEncoder, cacheCaptions = false } = options
+    const { trainUnet, trainTextEncoder, cacheCaptions = false, weightedCaptions = false } = options
     if (!trainUnet && !trainTextEncoder)
       throw new ArgumentError('LoraMethod', 'trainUnet', 'on, or trainTextEncoder', 'neither: nothing would be trained')
     if (cacheCaptions && trainTextEncoder) {
@@ -41,7 +44,8 @@ export class LoraMethod implements TrainingMethod {
       },
       options,
     )
-    const encoder = new CaptionEncoder(tokenizer, models.textEncoder, options.captions)
+    const Encoder = weightedCaptions ? WeightedCaptionEncoder : CaptionEncoder
+    const encoder = new Encoder(tokenizer, models.textEncoder, options.captions)
     this.textCache = cacheCaptions ? new TextCache(encoder) : null
     this.#captions = this.textCache ?? encoder
   }

@@ -5,7 +5,7 @@
 
 namespace noisewright {
 
-enum class BinaryOp : int32_t { kAdd, kSub, kMul };
+enum class BinaryOp : int32_t { kAdd, kSub, kMul, kDiv };
 
 // The shapes are reduced to five axes: a and y are [d0, d1, d2, d3, d4] packed, b has the given strides (0 =
 // broadcast).

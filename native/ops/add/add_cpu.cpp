@@ -15,6 +15,7 @@ template <BinaryOp op>
 NW_INLINE Vec combine(Vec a, Vec b) {
   if constexpr (op == BinaryOp::kAdd) return a + b;
   if constexpr (op == BinaryOp::kSub) return a - b;
+  if constexpr (op == BinaryOp::kDiv) return a / b;
   return a * b;
 }
 
@@ -68,6 +69,8 @@ void add_forward(const AddParams& p) {
           return add_typed<BinaryOp::kSub, T, B>(p);
         case BinaryOp::kMul:
           return add_typed<BinaryOp::kMul, T, B>(p);
+        case BinaryOp::kDiv:
+          return add_typed<BinaryOp::kDiv, T, B>(p);
       }
     });
   });

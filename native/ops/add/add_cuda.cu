@@ -11,7 +11,16 @@ namespace noisewright::cuda {
 namespace {
 
 __device__ inline float combine(BinaryOp op, float a, float b) {
-  return op == BinaryOp::kAdd ? a + b : op == BinaryOp::kSub ? a - b : a * b;
+  switch (op) {
+    case BinaryOp::kAdd:
+      return a + b;
+    case BinaryOp::kSub:
+      return a - b;
+    case BinaryOp::kMul:
+      return a * b;
+    default:
+      return a / b;
+  }
 }
 
 template <class T, class B>

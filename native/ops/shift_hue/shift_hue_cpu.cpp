@@ -40,6 +40,7 @@ Hsv to_hsv(int r, int g, int b, const Quotients& q) {
   return {hue < 0 ? hue + kHues : hue, (range * q.saturation[value] + rounding) >> kFractionBits, value};
 }
 
+// Rounded, as OpenCV does in narrow pictures; its vector code for wide ones cuts, up to one level darker.
 uint8_t to_byte(float x) { return static_cast<uint8_t>(nearbyintf(x * 255.0f)); }
 
 void from_hsv(const Hsv& color, uint8_t* rgb) {
@@ -48,9 +49,9 @@ void from_hsv(const Hsv& color, uint8_t* rgb) {
   const float turn = static_cast<float>(color.hue) * (6.0f / static_cast<float>(kHues));
   const int sector = static_cast<int>(turn);
   const float part = turn - static_cast<float>(sector);
-  const float low = value - value * saturation;
-  const float falling = value - value * saturation * part;
-  const float rising = low + value * saturation * part;
+  const float low = value * (1.0f - saturation);
+  const float falling = value * (1.0f - saturation * part);
+  const float rising = value * (1.0f - saturation * (1.0f - part));
   const float table[4] = {value, low, falling, rising};
   static constexpr int kOrder[6][3] = {{0, 3, 1}, {2, 0, 1}, {1, 0, 3}, {1, 2, 0}, {3, 1, 0}, {0, 1, 2}};
   for (int c = 0; c < 3; c++) rgb[c] = to_byte(table[kOrder[sector % 6][c]]);
