@@ -49,23 +49,26 @@ async function show(epoch, from) {
 }
 
 function card(batch, item) {
-  const { trained, source } = batch.pictures[item.slot]
+  const pictures = batch.pictures[item.slot]
   const box = element('div', { className: 'box' })
   for (const side of ['left', 'top', 'width', 'height']) box.style[side] = `${item.cropBox[side] * 100}%`
   const facts = [
     `bucket ${batch.width}x${batch.height}`, `picture ${item.source.width}x${item.source.height}`,
     item.flip ? 'mirrored' : 'not mirrored', `repeats ${item.repeats}`, `loss weight ${item.lossWeight}`,
+    ...(item.color === null ? [] : [`${item.color} changed`]),
     ...(item.isReg ? ['regularization'] : []),
   ]
   const over = item.droppedTokens === 0 ? '' : `, ${item.droppedTokens} more do not fit`
   return element('article', {},
-    element('div', { className: 'pictures' },
+    pictures === null
+      ? element('p', { className: 'count', textContent: `trained from the latents in ${item.latents}` })
+      : element('div', { className: 'pictures' },
       element('figure', {},
-        element('img', { src: trained, className: 'trained', width: batch.width, height: batch.height, alt: `what is trained on: ${item.caption}` }),
+        element('img', { src: pictures.trained, className: 'trained', width: batch.width, height: batch.height, alt: `what is trained on: ${item.caption}` }),
         element('figcaption', { textContent: 'as trained' })),
       element('figure', {},
         element('div', { className: 'source' },
-          element('img', { src: source, alt: 'the whole picture', width: item.source.width, height: item.source.height }), box),
+          element('img', { src: pictures.source, alt: 'the whole picture', width: item.source.width, height: item.source.height }), box),
         element('figcaption', { textContent: 'the file, and what is cut out' }))),
     element('p', { className: 'path', textContent: item.path }),
     element('ul', { className: 'facts' }, ...facts.map((textContent) => element('li', { textContent }))),

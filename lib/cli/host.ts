@@ -1,3 +1,5 @@
+import type { KeySource } from './keys.ts'
+
 /** A stream that text is shown on. */
 export type TextStream = NodeJS.WritableStream & {
   readonly isTTY?: boolean | undefined
@@ -10,6 +12,8 @@ export interface CliHost {
   readonly stdout: TextStream
   /** Everything about how it goes: progress, notes, warnings, errors. */
   readonly stderr: TextStream
+  /** The keyboard, where there is one. */
+  readonly keys?: KeySource | undefined
   /** Where `SIGINT` and `SIGTERM` arrive. */
   readonly signals: {
     on(signal: InterruptSignal, listener: () => void): unknown
@@ -25,6 +29,7 @@ export type InterruptSignal = 'SIGINT' | 'SIGTERM'
 export const processHost: CliHost = {
   stdout: process.stdout,
   stderr: process.stderr,
+  keys: process.stdin,
   signals: process,
   exit: (code) => process.exit(code),
 }

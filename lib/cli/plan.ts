@@ -1,5 +1,30 @@
-import type { TrainingPlan } from '../train/trainingPlan.ts'
+import { loadClipTokenizer } from '../models/clip/tokenizer.ts'
+import { loadTrainingData, tokenizerVariant } from '../train/trainingData.ts'
+import { planTraining, type TrainingPlan } from '../train/trainingPlan.ts'
+import { parseTrainNetwork } from '../train/trainNetworkOptions.ts'
+import { exitCodes } from '../util/errors.ts'
 import { formatBytes, formatCount, printable } from './format.ts'
+import type { CliHost } from './host.ts'
+
+/**
+ * `noisewright plan`: what `train-network` would do with its data, without loading a model.
+ *
+ * @param args options of train-network; of those it cannot do without, only the data are needed
+ * @returns the exit code
+ */
+export async function planCommand(
+  args: readonly string[],
+  { json = false }: { readonly json?: boolean | undefined },
+  host: CliHost,
+): Promise<number> {
+  const { config, notes } = await parseTrainNetwork(args, { dataOnly: true })
+  const group = await loadTrainingData(config, config.training.seed ?? 0)
+  const tokenizer = await loadClipTokenizer({ variant: await tokenizerVariant(config) })
+  const plan = await planTraining(group, config, tokenizer)
+  for (const message of [...notes, ...plan.warnings]) host.stderr.write(`note: ${printable(message)}\n`)
+  host.stdout.write(json ? `${JSON.stringify(plan, null, 2)}\n` : `${describePlan(plan).join('\n')}\n`)
+  return exitCodes.ok
+}
 
 /** Captions over the limit that are named. */
 const namedCaptions = 5
@@ -15,12 +40,12 @@ export function describePlan(plan: TrainingPlan): string[] {
     '',
     ...table(
       ['bucket', 'pictures', 'with repeats', 'batches', 'enlarged', 'cut off'],
-      plan.buckets.map(({ width, height, images, uses, batches, enlarged, croppedShare }) => [
+      plan.buckets.map(({ size: { width, height }, images, count, batches, upscaled, croppedShare }) => [
         `${width}x${height}`,
         String(images),
-        String(uses),
+        String(count),
         String(batches),
-        images === 0 ? '' : percent(enlarged / images),
+        images === 0 ? '' : percent(upscaled / images),
         percent(croppedShare),
       ]),
     ),

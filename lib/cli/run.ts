@@ -96,6 +96,34 @@ function buildProgram(
     })
 
   program
+    .command('plan')
+    .description('Say what train-network would do with its data and what it would need, without loading a model.')
+    .usage('[--json] [options of train-network: --dataset_config, --train_batch_size, ...]')
+    .option('--json', 'as JSON')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(async (options: { json?: boolean }, command: Command) => {
+      const { planCommand } = await import('./plan.ts')
+      setExitCode(await planCommand(command.args, options, host))
+    })
+
+  program
+    .command('debug-dataset')
+    .description('Show the batches that train-network would train on: listed, in a file, or as a page.')
+    .usage('[--html <file>] [--port <port>] [--max_batches <n>] [options of train-network]')
+    .option('--html <file>', 'write a page with the first batches into this file')
+    .option('--port <port>', 'serve a page to this machine at this port; 0: any free one', wholeNumber)
+    .option('--max_batches <number>', 'batches that are listed, or in the file (20)', wholeNumber)
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(async (options: { html?: string; port?: number; max_batches?: number }, command: Command) => {
+      const { debugDatasetCommand } = await import('./debugDataset.ts')
+      const { max_batches: maxBatches, ...where } = options
+      const given = { ...where, ...(maxBatches === undefined ? {} : { maxBatches }) }
+      setExitCode(await debugDatasetCommand(command.args, given, host))
+    })
+
+  program
     .command('demo')
     .description('Make pictures with captions and a tiny model, and train a LoRA on them. Needs no files.')
     .option('--folder <folder>', 'where everything is written', 'out/demo')

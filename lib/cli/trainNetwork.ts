@@ -28,7 +28,11 @@ export async function trainNetworkCommand(
     host.stdout.write(`saved ${written.file}\n`)
     return exitCodes.ok
   }
-  const { config, notes } = await parseTrainNetwork(args)
+  const { config, notes, debugDataset } = await parseTrainNetwork(args)
   for (const note of notes) host.stderr.write(`note: ${note}\n`)
+  if (debugDataset !== null) {
+    const { showDataset } = await import('./debugDataset.ts')
+    return showDataset(config, debugDataset, host)
+  }
   return showTraining(config, host, options)
 }

@@ -21,6 +21,10 @@ export interface ItemView {
   /** Tokens that did not fit. */
   readonly droppedTokens: number
   readonly flip: boolean
+  /** What is changed of its colours. */
+  readonly color: 'hue' | 'gamma' | null
+  /** The file of the latents that are used in place of the picture. */
+  readonly latents: string | null
   readonly repeats: number
   readonly isReg: boolean
   readonly lossWeight: number
@@ -66,6 +70,10 @@ export interface DatasetViewOptions {
   readonly tokenizer: ClipTokenizer
   /** Tokens of a caption that are used: 75, 150 or 225. Default 75. */
   readonly tokenLimit?: number
+  /** Whether the orientation that EXIF data tell is passed over. Default false. */
+  readonly ignoreExif?: boolean
+  /** Optimizer steps of the training, for captions that grow with it. Default 0: not known. */
+  readonly totalSteps?: number
 }
 
 /** Every batch of every epoch, as training would draw it. */
@@ -82,8 +90,14 @@ export class DatasetView {
   }
 
   /** Looks for duplicates first, which reads the pictures that have the same number of bytes. */
-  static async open(group: DatasetGroup, { tokenizer, tokenLimit = 75 }: DatasetViewOptions): Promise<DatasetView> {
-    return new DatasetView(group, { tokenizer, tokenLimit }, await findRemarks(group))
+  static async open(group: DatasetGroup, options: DatasetViewOptions): Promise<DatasetView> {
+    const complete = { tokenLimit: 75, ignoreExif: false, totalSteps: 0, ...options }
+    return new DatasetView(group, complete, await findRemarks(group))
+  }
+
+  /** How pictures are to be read. */
+  get ignoreExif(): boolean {
+    return this.#options.ignoreExif
   }
 
   get summary(): DatasetSummary {
@@ -155,7 +169,9 @@ export class DatasetView {
     if (!Number.isInteger(epoch) || epoch < 1) throw new ArgumentError('batch', 'epoch', 'from 1', String(epoch))
     const known = this.#epochs.get(epoch)
     if (known !== undefined) return known
-    const batches = [...epochBatches(this.group, epoch)]
+    const firstStep = (epoch - 1) * this.group.batchesPerEpoch
+    const progress = { firstStep, batchesPerStep: 1, totalSteps: this.#options.totalSteps }
+    const batches = [...epochBatches(this.group, epoch, { progress })]
     // Two epochs are enough to go back and forth; every other one is drawn again, and comes out the same.
     if (this.#epochs.size > 1) this.#epochs.delete(this.#epochs.keys().next().value!)
     this.#epochs.set(epoch, batches)
@@ -163,10 +179,9 @@ export class DatasetView {
   }
 
   #describe(item: BatchItem, slot: number): ItemView {
-    const { image, caption, flip, lossWeight } = item
+    const { image, caption, flip, lossWeight, crop, color } = item
     const { tokenizer, tokenLimit } = this.#options
     const ids = tokenizer.encode(caption)
-    const { crop } = image
     return {
       slot,
       path: image.path,
@@ -175,6 +190,8 @@ export class DatasetView {
       tokens: ids.slice(0, tokenLimit).map((id) => tokenizer.decode([id])),
       droppedTokens: Math.max(0, ids.length - tokenLimit),
       flip,
+      color: color === undefined ? null : color.kind,
+      latents: image.latents?.file ?? null,
       repeats: image.repeats,
       isReg: image.subset.isReg,
       lossWeight,

@@ -23,7 +23,8 @@ async function withPictures(view: DatasetView, batch: BatchView): Promise<ShownB
   const pictures = await Promise.all(
     batch.items.map(async ({ slot }) => {
       const item = view.item(batch.epoch, batch.index, slot)
-      const [trained, source] = await Promise.all([trainedPng(item), sourceJpeg(item)])
+      if (item.image.latents !== undefined) return null
+      const [trained, source] = await Promise.all([trainedPng(item, view), sourceJpeg(item, view)])
       return { trained: dataUrl('image/png', trained), source: dataUrl('image/jpeg', source) }
     }),
   )

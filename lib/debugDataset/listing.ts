@@ -8,11 +8,14 @@ export function listBatch(batch: BatchView): string[] {
 }
 
 function listItem(item: ItemView): string[] {
-  const { path, source, flip, repeats, isReg, lossWeight, caption, tokens, droppedTokens, remarks } = item
+  const { path, source, flip, color, latents, repeats, isReg, lossWeight, caption, tokens, droppedTokens, remarks } =
+    item
   const facts = [
     `${source.width}x${source.height}`,
     `repeats ${repeats}`,
     flip ? 'mirrored' : 'not mirrored',
+    ...(color === null ? [] : [`${color} changed`]),
+    ...(latents === null ? [] : [`latents from ${latents}`]),
     ...(isReg ? ['regularization'] : []),
     `loss weight ${lossWeight}`,
     `uses ${describeBox(item)}`,

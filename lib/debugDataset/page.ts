@@ -4,7 +4,8 @@ import type { BatchView, DatasetSummary } from './datasetView.ts'
 
 /** A batch with the addresses of its pictures: opaque ids of the server, or data in the page. */
 export interface ShownBatch extends BatchView {
-  readonly pictures: readonly { readonly trained: string; readonly source: string }[]
+  /** Null for what is trained from latents in a file. */
+  readonly pictures: readonly ({ readonly trained: string; readonly source: string } | null)[]
 }
 
 export interface PageData {

@@ -1,16 +1,19 @@
 /** Pictures for people: what the model gets, and the file it came from. */
-import type { BatchItem } from '../data/batches.ts'
+import { type BatchItem, readPicture } from '../data/batches.ts'
 import { decodeImage } from '../data/image.ts'
 import { encodePng, type RgbImage } from '../preview/png.ts'
-import { pictureTensor } from '../train/latents.ts'
+import { loadedTensor } from '../train/latents.ts'
 
 /** Longest side of a source picture as shown. */
 const sourceSide = 768
 
+export interface ShowOptions {
+  readonly ignoreExif: boolean
+}
+
 /** The picture as the model gets it: the values x of its tensor, in [-1, 1], back in 0..255. */
-export async function trainedPicture(item: BatchItem): Promise<RgbImage> {
-  const decoded = await decodeImage(item.image.path)
-  const picture = pictureTensor(decoded, item.image.crop, item.flip)
+export async function trainedPicture(item: BatchItem, options: ShowOptions): Promise<RgbImage> {
+  const picture = loadedTensor(await readPicture(item, options), item)
   try {
     const values = await picture.read()
     const pixels = Uint8Array.from(values as Float32Array, (x) => Math.round((x + 1) * 127.5))
@@ -21,13 +24,13 @@ export async function trainedPicture(item: BatchItem): Promise<RgbImage> {
 }
 
 /** PNG of {@link trainedPicture}, without loss. */
-export async function trainedPng(item: BatchItem): Promise<Uint8Array> {
-  return encodePng(await trainedPicture(item))
+export async function trainedPng(item: BatchItem, options: ShowOptions): Promise<Uint8Array> {
+  return encodePng(await trainedPicture(item, options))
 }
 
 /** JPEG of the file the picture came from, at most 768 pixels on a side. */
-export async function sourceJpeg(item: BatchItem): Promise<Uint8Array> {
-  const { width, height, pixels } = await decodeImage(item.image.path)
+export async function sourceJpeg(item: BatchItem, options: ShowOptions): Promise<Uint8Array> {
+  const { width, height, pixels } = await decodeImage(item.image.path, options)
   const { default: sharp } = await import('sharp')
   return sharp(pixels, { raw: { width, height, channels: 3 } })
     .resize({ width: sourceSide, height: sourceSide, fit: 'inside', withoutEnlargement: true })

@@ -112,10 +112,11 @@ class DatasetPages {
     return { type: 'application/json', body: JSON.stringify(shown) }
   }
 
-  #addressesOf(item: BatchItem): { trained: string; source: string } {
+  #addressesOf(item: BatchItem): ShownBatch['pictures'][number] {
+    if (item.image.latents !== undefined) return null
     return {
-      trained: this.#remember(async () => ({ type: 'image/png', body: await trainedPng(item) })),
-      source: this.#remember(async () => ({ type: 'image/jpeg', body: await sourceJpeg(item) })),
+      trained: this.#remember(async () => ({ type: 'image/png', body: await trainedPng(item, this.#view) })),
+      source: this.#remember(async () => ({ type: 'image/jpeg', body: await sourceJpeg(item, this.#view) })),
     }
   }
 

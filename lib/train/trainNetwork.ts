@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { loadStableDiffusion } from '../checkpoints/loadStableDiffusion.ts'
 import type { EpochProgress } from '../data/batches.ts'
-import { type DatasetGroup, loadDatasetGroup } from '../data/datasetGroup.ts'
+import type { DatasetGroup } from '../data/datasetGroup.ts'
 import { describeDatasetGroup } from '../data/report.ts'
 import { noiseSchedule } from '../diffusion/noiseSchedule.ts'
 import type { HubProgress } from '../hub/resolveHubModel.ts'
@@ -36,6 +36,7 @@ import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
 import { SkippedSteps } from './skippedSteps.ts'
 import { TrainBatches } from './trainBatches.ts'
 import { Trainer } from './trainer.ts'
+import { loadTrainingData } from './trainingData.ts'
 import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
 
 export interface TrainNetworkOptions {
@@ -68,22 +69,14 @@ export async function* trainNetwork(
 
 async function openSession(config: TrainNetworkConfig, options: TrainNetworkOptions): Promise<TrainNetworkSession> {
   const seed = config.training.seed ?? drawSeed()
-  const { data, model, network, training, preview, output } = config
+  const { model, network, training, preview, output } = config
   const trained = [
     ...(network.trainTextEncoder ? ['textencoder' as const] : []),
     ...(network.trainUnet ? ['unet' as const] : []),
   ]
   const optimizerPlan = planOptimizer(config.optimizer, trained)
   expectNoProblems(optimizerPlan)
-  const group = await loadDatasetGroup(data.source, {
-    seed,
-    fallbacks: data.fallbacks,
-    priorLossWeight: data.priorLossWeight,
-    cacheLatents: data.cacheLatents || data.cacheLatentsToDisk === true,
-    cacheTextEncoderOutputs: data.cacheTextEncoderOutputs ?? false,
-    allowOutside: data.allowOutside,
-    scan: { onBadImage: data.onBadImage ?? 'error', ignoreExif: data.ignoreExif ?? false },
-  })
+  const group = await loadTrainingData(config, seed)
   if (group.batchesPerEpoch === 0)
     throw new DataError(output.folder, 'there is nothing to train on: the data set has no images')
   const promptWarnings: string[] = []

@@ -34,6 +34,11 @@ export interface DebugDatasetOptions {
   readonly port: number | null
 }
 
+export interface ParseOptions {
+  /** Whether options that a look at the data can do without may be missing; they are empty texts then. Default false. */
+  readonly dataOnly?: boolean
+}
+
 /**
  * Reads the arguments after `train-network`, and the configuration file they may name; the command line wins over the file.
  *
@@ -42,7 +47,10 @@ export interface DebugDatasetOptions {
  *
  * @throws ConfigError that names every problem of the command line and of the file, one on a line
  */
-export async function parseTrainNetwork(args: readonly string[]): Promise<ParsedTrainNetwork> {
+export async function parseTrainNetwork(
+  args: readonly string[],
+  { dataOnly = false }: ParseOptions = {},
+): Promise<ParsedTrainNetwork> {
   const line = readTrainArguments(args)
   const problems = [...line.problems]
   let file: TrainOptionReading = { given: {}, unreadable: new Set(), problems: [] }
@@ -58,7 +66,7 @@ export async function parseTrainNetwork(args: readonly string[]): Promise<Parsed
   }
   const given: GivenTrainOptions = { ...file.given, ...line.given }
   const unreadable = new Set([...file.unreadable, ...line.unreadable])
-  problems.push(...checkTrainOptions(given, unreadable))
+  problems.push(...checkTrainOptions(given, { unreadable, dataOnly }))
   const optimizer = await readOptimizerOptions(given)
   const network = readNetworkArguments(given.network_args ?? [])
   problems.push(...optimizer.problems, ...network.problems)
@@ -88,7 +96,7 @@ function configOf(given: GivenTrainOptions, optimizer: OptimizerConfig, network:
   const { max_token_length: maxTokenLength } = values
   return {
     model: {
-      path: values.pretrained_model_name_or_path!,
+      path: values.pretrained_model_name_or_path ?? '',
       v2: values.v2,
       vParameterization: values.v_parameterization,
       vae: values.vae ?? null,
@@ -132,7 +140,7 @@ function configOf(given: GivenTrainOptions, optimizer: OptimizerConfig, network:
       minSnrGamma: values.min_snr_gamma ?? null,
     },
     output: {
-      folder: values.output_dir!,
+      folder: values.output_dir ?? '',
       name: given.output_name ?? null,
       saveEveryEpochs: values.save_every_n_epochs ?? null,
       saveEverySteps: values.save_every_n_steps ?? null,

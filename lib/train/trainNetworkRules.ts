@@ -3,15 +3,23 @@
 import { type GivenTrainOptions, type TrainOption, type TrainOptionName, trainOptions } from '../config/trainOptions.ts'
 import { trainErrors, trainNotes } from '../config/trainRules.ts'
 
+export interface CheckTrainOptions {
+  /** Options that were given with a wrong value; they are not reported as missing. Default none. */
+  readonly unreadable?: ReadonlySet<string>
+  /** Whether options may be missing that a look at the data can do without. Default false. */
+  readonly dataOnly?: boolean
+}
+
 /**
  * Everything wrong with options whose single values are right: missing ones and ones that contradict each other.
- *
- * @param unreadable options that were given with a wrong value; they are not reported as missing
  */
-export function checkTrainOptions(given: GivenTrainOptions, unreadable: ReadonlySet<string> = new Set()): string[] {
+export function checkTrainOptions(
+  given: GivenTrainOptions,
+  { unreadable = new Set(), dataOnly = false }: CheckTrainOptions = {},
+): string[] {
   const has = (name: TrainOptionName): boolean => given[name] !== undefined || unreadable.has(name)
   const missing = (trainOptions as readonly TrainOption[])
-    .filter(({ name, required }) => required && !has(name as TrainOptionName))
+    .filter(({ name, required }) => required && !dataOnly && !has(name as TrainOptionName))
     .map(({ name, help }) => `--${name} is missing. ${help}`)
   return [...missing, ...trainErrors.filter(({ breaks }) => breaks(given, has)).map(({ text }) => text)]
 }

@@ -1,14 +1,16 @@
 /** What a training would do with its data, and what it would need, before any model is loaded. */
+import { availableParallelism } from 'node:os'
 import { type FileReport, inspectFile } from '../checkpoints/inspect.ts'
 import { subsetPlace } from '../config/datasetConfig.ts'
-import { type BucketRow, bucketTable } from '../data/bucketTable.ts'
 import type { Dataset } from '../data/dataset.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
+import { type BucketDescription, describeBuckets } from '../data/describeBuckets.ts'
 import { tokenCounter } from '../models/clip/tokenCounter.ts'
 import type { ClipTokenizer } from '../models/clip/tokenizer.ts'
 import { IoError } from '../util/errors.ts'
 import { estimateMemory, type MemoryShare } from './memoryEstimate.ts'
 import { planSteps } from './schedule.ts'
+import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
 
 export interface PlannedSubset {
   readonly dataset: number
@@ -19,6 +21,11 @@ export interface PlannedSubset {
   readonly isReg: boolean
 }
 
+export interface PlannedBucket extends BucketDescription {
+  readonly dataset: number
+  readonly batches: number
+}
+
 export interface LongCaption {
   readonly path: string
   readonly tokens: number
@@ -26,7 +33,7 @@ export interface LongCaption {
 
 export interface TrainingPlan {
   readonly subsets: readonly PlannedSubset[]
-  readonly buckets: readonly BucketRow[]
+  readonly buckets: readonly PlannedBucket[]
   /** Repeats included. */
   readonly trainImageCount: number
   readonly regImageCount: number
@@ -48,28 +55,17 @@ export interface TrainingPlan {
   readonly warnings: readonly string[]
 }
 
-export interface TrainingPlanOptions {
-  readonly tokenizer: ClipTokenizer
-  /** 75, 150 or 225. */
-  readonly tokenLimit: number
-  readonly maxSteps: number
-  readonly maxEpochs: number | null
-  readonly gradientAccumulationSteps: number
-  readonly mixedPrecision: 'no' | 'bf16'
-  readonly gradientCheckpointing: boolean
-  readonly cacheLatents: boolean
-  readonly cacheLatentsToDisk: boolean
-  /** Pictures decoded at a time. */
-  readonly workers: number
-  /** A file or folder. Null: not known. */
-  readonly modelPath: string | null
-}
-
 /** Describes the training of a group whose pictures have been scanned. Of the model, indexes are read and nothing else. */
-export async function planTraining(group: DatasetGroup, options: TrainingPlanOptions): Promise<TrainingPlan> {
+export async function planTraining(
+  group: DatasetGroup,
+  { model, data, training }: Pick<TrainNetworkConfig, 'model' | 'data' | 'training'>,
+  tokenizer: ClipTokenizer,
+): Promise<TrainingPlan> {
   const { datasets, batchesPerEpoch } = group
-  const { totalSteps, epochCount } = planSteps(batchesPerEpoch, options)
-  const latentBytes = options.cacheLatents ? datasets.reduce((sum, dataset) => sum + latentBytesOf(dataset), 0) : 0
+  const { totalSteps, epochCount } = planSteps(batchesPerEpoch, training)
+  const toDisk = data.cacheLatentsToDisk === true
+  const cached = data.cacheLatents || toDisk
+  const latentBytes = cached ? datasets.reduce((sum, dataset) => sum + latentBytesOf(dataset), 0) : 0
   const pictures = datasets.flatMap(({ images }) => images)
   return {
     subsets: datasets.flatMap(({ index, subsets }) =>
@@ -81,25 +77,33 @@ export async function planTraining(group: DatasetGroup, options: TrainingPlanOpt
         isReg: config.isReg,
       })),
     ),
-    buckets: datasets.flatMap(bucketTable),
+    buckets: datasets.flatMap(planBuckets),
     trainImageCount: group.trainImageCount,
     regImageCount: group.regImageCount,
     batchesPerEpoch,
-    stepsPerEpoch: Math.ceil(batchesPerEpoch / options.gradientAccumulationSteps),
+    stepsPerEpoch: Math.ceil(batchesPerEpoch / training.gradientAccumulationSteps),
     totalSteps,
     epochCount,
-    captions: countCaptions(group, options),
-    diskBytes: options.cacheLatentsToDisk ? latentBytes : 0,
+    captions: countCaptions(group, tokenizer, model.maxTokenLength ?? 75),
+    diskBytes: toDisk ? latentBytes : 0,
     memory: estimateMemory({
-      ...options,
-      model: await reportOf(options.modelPath),
-      latentBytes: options.cacheLatentsToDisk ? 0 : latentBytes,
+      mixedPrecision: training.mixedPrecision,
+      gradientCheckpointing: training.gradientCheckpointing,
+      model: await reportOf(model.path),
+      latentBytes: toDisk ? 0 : latentBytes,
       pixelsPerBatch: Math.max(...datasets.flatMap(largestBatches)),
-      largestPicture: options.cacheLatents ? 0 : largestOf(pictures.map(({ crop }) => crop.source)),
-      picturesInFlight: options.workers,
+      largestPicture: cached ? 0 : largestOf(pictures.map(({ crop }) => crop.source)),
+      picturesInFlight: data.workers ?? availableParallelism(),
     }),
     warnings: group.warnings,
   }
+}
+
+function planBuckets(dataset: Dataset): PlannedBucket[] {
+  const { batchSize } = dataset.config
+  return describeBuckets(dataset).map((bucket) => {
+    return { ...bucket, dataset: dataset.index, batches: Math.ceil(bucket.count / batchSize) }
+  })
 }
 
 /** float32 latents of an eighth of the sides, four channels; mirrored ones too. */
@@ -119,7 +123,8 @@ function largestOf(sizes: readonly { readonly width: number; readonly height: nu
 
 function countCaptions(
   { datasets }: DatasetGroup,
-  { tokenizer, tokenLimit }: TrainingPlanOptions,
+  tokenizer: ClipTokenizer,
+  tokenLimit: number,
 ): TrainingPlan['captions'] {
   const count = tokenCounter(tokenizer)
   const captions = datasets.flatMap(({ images }) =>
@@ -130,8 +135,8 @@ function countCaptions(
 }
 
 /** Null for what is not on this disk, such as a hub id. */
-async function reportOf(path: string | null): Promise<FileReport | null> {
-  if (path === null) return null
+async function reportOf(path: string): Promise<FileReport | null> {
+  if (path === '') return null
   try {
     return await inspectFile(path)
   } catch (error) {

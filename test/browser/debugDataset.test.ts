@@ -54,7 +54,7 @@ function pixelsOf(slot: number): Promise<number[]> {
 
 async function expectPicturesOf(epoch: number, index: number): Promise<void> {
   for (const { slot } of view.batch(epoch, index).items) {
-    const { pixels } = await trainedPicture(view.item(epoch, index, slot))
+    const { pixels } = await trainedPicture(view.item(epoch, index, slot), view)
     expect(await pixelsOf(slot)).toEqual(Array.from(pixels))
   }
 }

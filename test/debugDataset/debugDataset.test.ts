@@ -10,7 +10,7 @@ import { listBatch } from '../../lib/debugDataset/listing.ts'
 import type { PageData, ShownBatch } from '../../lib/debugDataset/page.ts'
 import { type DebugServer, serveDataset } from '../../lib/debugDataset/server.ts'
 import { memory } from '../../lib/tensor/runtime.ts'
-import { pictureTensor } from '../../lib/train/latents.ts'
+import { loadedTensor } from '../../lib/train/latents.ts'
 import { ArgumentError, IoError } from '../../lib/util/errors.ts'
 import { hostileCaption, makeDebugView } from '../support/debugView.ts'
 
@@ -41,10 +41,13 @@ describe('DatasetView', () => {
   })
 
   it('tells the part of the picture that is used', () => {
-    const wide = everyItem().find(({ path }) => path.endsWith('wide.png'))!
-    const { crop } = view.group.datasets[0]!.images.find(({ path }) => path.endsWith('wide.png'))!
-    expect(wide.cropBox.width).toBeCloseTo(crop.target.width / crop.resized.width)
-    expect(wide.cropBox.left).toBeCloseTo(crop.left / crop.resized.width)
+    for (let index = 0; index < view.group.batchesPerEpoch; index++)
+      for (const { slot, cropBox } of view.batch(1, index).items) {
+        const { crop } = view.item(1, index, slot)
+        expect(cropBox.width).toBeCloseTo(crop.target.width / crop.resized.width)
+        expect(cropBox.left).toBeCloseTo(crop.left / crop.resized.width)
+        expect(cropBox.top).toBeCloseTo(crop.top / crop.resized.height)
+      }
   })
 
   it('points out copies and pictures that are enlarged', () => {
@@ -96,7 +99,7 @@ describe('the server', () => {
       for (const [slot, item] of items.entries()) {
         const png = await (await fetch(server.url + shown.pictures[slot]!.trained)).arrayBuffer()
         const pixels = await sharp(Buffer.from(png)).raw().toBuffer()
-        const tensor = pictureTensor(item.pixels, item.image.crop, item.flip)
+        const tensor = loadedTensor(item.pixels, item)
         const values = (await tensor.read()) as Float32Array
         tensor.dispose()
         expect(pixels).toHaveLength(values.length)
@@ -108,7 +111,8 @@ describe('the server', () => {
   it('names no file in an address and knows no address but its own', async () => {
     server = await serveDataset(view)
     const { pictures } = await firstBatch()
-    for (const { trained, source } of pictures) {
+    for (const picture of pictures) {
+      const { trained, source } = picture!
       expect(trained).toMatch(/^picture\/[\w-]{22}$/)
       expect(source).toMatch(/^picture\/[\w-]{22}$/)
     }
@@ -146,7 +150,7 @@ describe('the server', () => {
     server = await serveDataset(view)
     const before = memory().liveBuffers
     const { pictures } = await firstBatch()
-    await Promise.all(pictures.map(({ trained }) => fetch(server.url + trained).then((r) => r.arrayBuffer())))
+    await Promise.all(pictures.map((picture) => fetch(server.url + picture!.trained).then((r) => r.arrayBuffer())))
     expect(memory().liveBuffers).toBe(before)
   })
 })

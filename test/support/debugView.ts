@@ -26,7 +26,7 @@ export async function makeDebugView(): Promise<{ readonly view: DatasetView; rea
       {
         batch_size: 2,
         subsets: [
-          { image_dir: join(folder, 'a'), num_repeats: 2, flip_aug: true },
+          { image_dir: join(folder, 'a'), num_repeats: 2, flip_aug: true, color_aug: true, random_crop: true },
           { image_dir: join(folder, 'b'), class_tokens: 'a thing' },
         ],
       },

@@ -1,0 +1,88 @@
+import { DatasetView } from '../debugDataset/datasetView.ts'
+import { writeDatasetHtml } from '../debugDataset/htmlFile.ts'
+import { listBatch } from '../debugDataset/listing.ts'
+import { serveDataset } from '../debugDataset/server.ts'
+import { loadClipTokenizer } from '../models/clip/tokenizer.ts'
+import { planSteps } from '../train/schedule.ts'
+import { loadTrainingData, tokenizerVariant } from '../train/trainingData.ts'
+import type { TrainNetworkConfig } from '../train/trainNetworkConfig.ts'
+import { type DebugDatasetOptions, parseTrainNetwork } from '../train/trainNetworkOptions.ts'
+import { exitCodes } from '../util/errors.ts'
+import { printable } from './format.ts'
+import type { CliHost } from './host.ts'
+import { listenForInterrupts } from './interrupts.ts'
+import { nextKey } from './keys.ts'
+
+/**
+ * `noisewright debug-dataset`: shows the batches that `train-network` would train on, on the terminal, in a file or as a page.
+ *
+ * @param args options of train-network; of those it cannot do without, only the data are needed
+ * @param options in place of `--debug_dataset_html` and the others
+ * @returns the exit code
+ */
+export async function debugDatasetCommand(
+  args: readonly string[],
+  options: Partial<DebugDatasetOptions>,
+  host: CliHost,
+): Promise<number> {
+  const { config, notes, debugDataset } = await parseTrainNetwork(args, { dataOnly: true })
+  for (const note of notes) host.stderr.write(`note: ${note}\n`)
+  return showDataset(config, { maxBatches: null, html: null, port: null, ...debugDataset, ...options }, host)
+}
+
+/** Shows the data of a training as `--debug_dataset` asks for. @returns the exit code */
+export async function showDataset(
+  config: TrainNetworkConfig,
+  { maxBatches, html, port }: DebugDatasetOptions,
+  host: CliHost,
+): Promise<number> {
+  const group = await loadTrainingData(config, config.training.seed ?? 0)
+  const view = await DatasetView.open(group, {
+    tokenizer: await loadClipTokenizer({ variant: await tokenizerVariant(config) }),
+    tokenLimit: config.model.maxTokenLength ?? 75,
+    ignoreExif: config.data.ignoreExif ?? false,
+    totalSteps: planSteps(group.batchesPerEpoch, config.training).totalSteps,
+  })
+  for (const warning of view.summary.warnings) host.stderr.write(`note: ${printable(warning)}\n`)
+  if (html !== null) {
+    await writeDatasetHtml(html, view, maxBatches === null ? {} : { maxBatches })
+    host.stdout.write(`saved ${html}\n`)
+  }
+  if (port !== null) await serveUntilInterrupted(view, port, host)
+  if (html === null && port === null) await listBatches(view, maxBatches, host)
+  return exitCodes.ok
+}
+
+async function serveUntilInterrupted(view: DatasetView, port: number, host: CliHost): Promise<void> {
+  const server = await serveDataset(view, { port })
+  host.stdout.write(`${server.url} shows the batches; Ctrl-C ends it\n`)
+  await new Promise<void>((resolve) => {
+    const interrupts = listenForInterrupts(host, {
+      onFirst: () => {
+        interrupts.stop()
+        resolve()
+      },
+      onSecond: () => undefined,
+    })
+  })
+  await server.close()
+}
+
+/** At a terminal a key asks for the next batch (s) or epoch (e) until Escape; elsewhere one epoch is listed. */
+async function listBatches(view: DatasetView, maxBatches: number | null, host: CliHost): Promise<void> {
+  const { batchesPerEpoch } = view.group
+  const interactive = host.keys?.isTTY === true && host.stdout.isTTY === true
+  if (interactive) host.stdout.write('s: next batch, e: next epoch, Escape: end\n')
+  let [epoch, index] = [1, 0]
+  for (let shown = 0; maxBatches === null || shown < maxBatches; shown++) {
+    host.stdout.write(`${listBatch(view.batch(epoch, index)).map(printable).join('\n')}\n`)
+    const key = interactive ? await nextKey(host.keys!, ['s', 'e', 'escape']) : 's'
+    if (key === 'escape') return
+    if (key === 's') index++
+    if (key === 'e' || index === batchesPerEpoch) {
+      if (!interactive) return
+      epoch++
+      index = 0
+    }
+  }
+}

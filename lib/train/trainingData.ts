@@ -1,0 +1,29 @@
+import { inspectFile } from '../checkpoints/inspect.ts'
+import { type DatasetGroup, loadDatasetGroup } from '../data/datasetGroup.ts'
+import type { ClipTokenizerVariant } from '../models/clip/tokenizer.ts'
+import { IoError } from '../util/errors.ts'
+import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
+
+/** The data of a training: every picture and caption looked at. Errors as for `loadDatasetGroup`. */
+export function loadTrainingData({ data }: Pick<TrainNetworkConfig, 'data'>, seed: number): Promise<DatasetGroup> {
+  return loadDatasetGroup(data.source, {
+    seed,
+    fallbacks: data.fallbacks,
+    priorLossWeight: data.priorLossWeight,
+    cacheLatents: data.cacheLatents || data.cacheLatentsToDisk === true,
+    cacheTextEncoderOutputs: data.cacheTextEncoderOutputs ?? false,
+    allowOutside: data.allowOutside,
+    scan: { onBadImage: data.onBadImage ?? 'error', ignoreExif: data.ignoreExif ?? false },
+  })
+}
+
+/** Which tokenizer the model will use, from its index alone; that of 1.x where there is no such file and `--v2` is not given. */
+export async function tokenizerVariant({ model }: Pick<TrainNetworkConfig, 'model'>): Promise<ClipTokenizerVariant> {
+  if (model.v2) return 'sd2'
+  try {
+    return model.path !== '' && (await inspectFile(model.path)).version === 2 ? 'sd2' : 'sd1'
+  } catch (error) {
+    if (error instanceof IoError) return 'sd1'
+    throw error
+  }
+}

@@ -1,0 +1,141 @@
+import { EventEmitter } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { run } from '../../lib/cli/run.ts'
+import type { TrainingPlan } from '../../lib/train/trainingPlan.ts'
+import { exitCodes } from '../../lib/util/errors.ts'
+import { makeFolder } from '../support/pictures.ts'
+import { makeTestHost } from './testHost.ts'
+
+let folder: string
+let args: readonly string[]
+
+beforeAll(async () => {
+  folder = await makeFolder({
+    'data/10_frog/wide.png': [96, 64],
+    'data/10_frog/wide.txt': 'a frog, on a log',
+    'data/10_frog/tiny.png': [20, 20],
+    'data/10_frog/tiny.txt': 'word '.repeat(90),
+    'reg/1_thing/a.png': [64, 64],
+  })
+  const data = ['--train_data_dir', join(folder, 'data'), '--reg_data_dir', join(folder, 'reg')]
+  const buckets = [
+    '--enable_bucket',
+    '--min_bucket_reso',
+    '32',
+    '--max_bucket_reso',
+    '128',
+    '--bucket_reso_steps',
+    '16',
+  ]
+  args = [
+    ...data,
+    ...buckets,
+    '--resolution',
+    '64',
+    '--caption_extension',
+    '.txt',
+    '--train_batch_size',
+    '4',
+    '--seed',
+    '3',
+  ]
+})
+
+async function runWith(...all: readonly string[]): Promise<{ code: number; out: string; err: string }> {
+  const host = makeTestHost()
+  const code = await run(all, host)
+  return { code, out: host.stdout.text, err: host.stderr.text }
+}
+
+describe('noisewright plan', () => {
+  it('says as JSON what a training would do, without a model', async () => {
+    const { code, out } = await runWith('plan', '--json', ...args, '--max_train_epochs', '2', '--cache_latents_to_disk')
+    expect(code).toBe(exitCodes.ok)
+    const plan = JSON.parse(out) as TrainingPlan
+    expect(plan).toMatchObject({ trainImageCount: 20, regImageCount: 1, epochCount: 2 })
+    expect(plan.buckets.reduce((sum, { count }) => sum + count, 0)).toBe(40)
+    expect(plan.buckets.reduce((sum, { batches }) => sum + batches, 0)).toBe(plan.batchesPerEpoch)
+    expect(plan.stepsPerEpoch * 2).toBe(plan.totalSteps)
+    expect(plan.subsets.map(({ images, repeats, isReg }) => [images, repeats, isReg])).toEqual([
+      [2, 10, false],
+      [1, 1, true],
+    ])
+    expect(plan.captions).toMatchObject({ limit: 75, total: 3 })
+    expect(plan.captions.overLimit).toEqual([{ path: join(folder, 'data/10_frog/tiny.png'), tokens: 90 }])
+    const pixels = plan.buckets.reduce((sum, { size, images }) => sum + size.width * size.height * images, 0)
+    expect(plan.diskBytes).toBe((pixels / 64) * 4 * 4)
+    expect(plan.memory.some(({ what }) => what === 'weights')).toBe(false)
+  })
+
+  it('prints a table for people, with what is enlarged and cut off', async () => {
+    const { code, out } = await runWith('plan', ...args)
+    expect(code).toBe(exitCodes.ok)
+    expect(out).toMatch(/bucket +pictures +with repeats +batches +enlarged +cut off/)
+    expect(out).toMatch(/64x64 .*50 %/)
+    expect(out).toContain('1 of 3 captions are longer than 75 tokens')
+    expect(out).toMatch(/memory: about/)
+  })
+
+  it('reports wrong options and data as a training does', async () => {
+    expect((await runWith('plan')).code).toBe(exitCodes.usage)
+    expect((await runWith('plan', ...args, '--keep_token', '2')).err).toContain('keep_tokens')
+    expect((await runWith('plan', '--train_data_dir', join(folder, 'none'), '--resolution', '64')).code).toBe(
+      exitCodes.data,
+    )
+  })
+})
+
+describe('noisewright debug-dataset', () => {
+  it('lists one epoch where nobody can press a key', async () => {
+    const { code, out } = await runWith('debug-dataset', ...args)
+    expect(code).toBe(exitCodes.ok)
+    expect(out.match(/^epoch 1, batch/gm)!.length).toBe(Number(/of (\d+), step 1/.exec(out)![1]))
+    expect(out).not.toContain('epoch 2')
+    expect(out).toContain('15 more do not fit')
+    expect(await runWith('debug-dataset', ...args)).toEqual({ code, out, err: expect.any(String) })
+  })
+
+  it('does the same for train-network --debug_dataset, and trains nothing', async () => {
+    const model = ['--pretrained_model_name_or_path', join(folder, 'no-model'), '--output_dir', join(folder, 'out')]
+    const network = ['--network_module', 'networks.lora', '--debug_dataset', '--debug_dataset_max_batches', '2']
+    const { code, out } = await runWith('train-network', ...args, ...model, ...network)
+    expect(code).toBe(exitCodes.ok)
+    expect(out.match(/^epoch 1, batch/gm)).toHaveLength(2)
+  })
+
+  it('writes a page', async () => {
+    const html = join(folder, 'page.html')
+    const { code, out } = await runWith('debug-dataset', '--html', html, '--max_batches', '1', ...args)
+    expect({ code, out }).toEqual({ code: exitCodes.ok, out: `saved ${html}\n` })
+    expect(await readFile(html, 'utf8')).toContain('data:image/png;base64,')
+  })
+
+  it('serves a page until it is interrupted', async () => {
+    const host = makeTestHost()
+    const ended = run(['debug-dataset', '--port', '0', ...args], host)
+    await expect.poll(() => host.stdout.text).toContain('http://127.0.0.1:')
+    const url = /http:\S+/.exec(host.stdout.text)![0]
+    expect((await fetch(url)).status).toBe(200)
+    host.signals.emit('SIGINT')
+    expect(await ended).toBe(exitCodes.ok)
+    await expect(fetch(url)).rejects.toThrow()
+  })
+
+  it('goes on at a key press on a terminal', async () => {
+    const keys = Object.assign(new EventEmitter(), { isTTY: true, resume: () => undefined, pause: () => undefined })
+    const host = makeTestHost({ isTTY: true })
+    const ended = run(['debug-dataset', ...args], { ...host, keys })
+    const press = async (key: string, shown: string): Promise<void> => {
+      await expect.poll(() => host.stdout.text).toContain(shown)
+      keys.emit('data', Buffer.from(key))
+    }
+    await press('x', 'epoch 1, batch 1')
+    await press('s', 'epoch 1, batch 1')
+    await press('E', 'epoch 1, batch 2')
+    await press('\u001b', 'epoch 2, batch 1')
+    expect(await ended).toBe(exitCodes.ok)
+    expect(host.stdout.text).not.toContain('epoch 1, batch 3')
+  })
+})
