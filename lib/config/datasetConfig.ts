@@ -46,7 +46,7 @@ export interface SubsetOptions {
   readonly origins: Readonly<Partial<Record<DatasetOptionName, ValueOrigin>>>
 }
 
-/** `auto`: area when shrinking, Lanczos when a side grows. */
+/** `lanczos`: Pillow's; `auto`: area when both sides shrink, otherwise Lanczos. */
 export type ResizeInterpolation = 'area' | 'lanczos' | 'auto'
 
 /** One folder of pictures, with captions beside them or one caption for all. */

@@ -169,6 +169,12 @@ export const trainDataOptions = [
   {
     ...data,
     ...flag,
+    name: 'allow_outside_image_dir',
+    help: 'Let keys of fine-tuning metadata lead out of their image_dir, as by "../".',
+  },
+  {
+    ...data,
+    ...flag,
     name: 'ignore_exif',
     help: 'Take pictures as their pixels lie in the file, whatever orientation EXIF tells.',
   },

@@ -6,10 +6,11 @@ import { type DecodedImage, type DecodeOptions, decodeImage } from './image.ts'
 /** How a picture gets to its size; `lib/ops/resizeImage.ts` says what each does. */
 export type PictureResize = 'area' | 'lanczos' | 'lanczos3'
 
-/** How a picture is resized for its plan: with `auto` by Lanczos where a side grows. */
+/** How a picture is resized for its plan: by Pillow's Lanczos, with `auto` as sd-scripts does from v0.9 on, where not both sides shrink. */
 export function resizeMethod(interpolation: ResizeInterpolation, { source, resized }: CropPlan): PictureResize {
-  if (interpolation !== 'auto') return interpolation
-  return resized.width > source.width || resized.height > source.height ? 'lanczos' : 'area'
+  if (interpolation === 'area') return 'area'
+  const shrinks = resized.width < source.width && resized.height < source.height
+  return interpolation === 'auto' && shrinks ? 'area' : 'lanczos3'
 }
 
 export interface LoadPictureOptions extends DecodeOptions {

@@ -96,7 +96,7 @@ export async function scanMetadata(config: FineTuningSubset, options: MetadataSc
 function missingFile(key: string, { outside }: KeyFiles, { imageDir }: FineTuningSubset): string {
   const name = JSON.stringify(key)
   if (outside !== undefined) {
-    return `the key ${name} leads to ${outside}, out of image_dir ${imageDir}: leave image_dir out if the keys are paths, or allow files outside of it`
+    return `the key ${name} leads to ${outside}, out of image_dir ${imageDir}: leave image_dir out if the keys are paths, or allow files outside of it (--allow_outside_image_dir)`
   }
   if (imageDir === undefined) {
     return `there is no picture for the key ${name}: without image_dir keys must be paths, relative ones from ${process.cwd()}`

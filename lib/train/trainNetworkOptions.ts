@@ -115,6 +115,7 @@ function configOf(given: GivenTrainOptions, optimizer: OptimizerConfig, network:
       weightedCaptions: values.weighted_captions,
       onBadImage: values.on_bad_image,
       ignoreExif: values.ignore_exif,
+      allowOutside: values.allow_outside_image_dir,
       ...(given.max_data_loader_n_workers !== undefined && { workers: Math.max(1, given.max_data_loader_n_workers) }),
     },
     network: {

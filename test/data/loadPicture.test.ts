@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { chooseBucket } from '../../lib/data/buckets.ts'
 import { type CropPlan, planCrop } from '../../lib/data/cropPlan.ts'
 import { decodeImage } from '../../lib/data/image.ts'
-import { loadPicture, type PictureResize } from '../../lib/data/loadPicture.ts'
+import { loadPicture, type PictureResize, resizeMethod } from '../../lib/data/loadPicture.ts'
 import { resizeImage } from '../../lib/ops/resizeImage.ts'
 import { tensor } from '../../lib/tensor/create.ts'
 import { DataError } from '../../lib/util/errors.ts'
@@ -84,5 +84,22 @@ describe('loadPicture', () => {
     await expect(loadPicture(join(folder, 'c.png'), { ...plan, left: 9 })).rejects.toThrow(
       'loadPicture: plan must be a window inside the resized picture (72x48), received 64x48 at 9,0',
     )
+  })
+})
+
+describe('resizeMethod', () => {
+  const plan = (source: [number, number], resized: [number, number]): CropPlan => {
+    const [size, fitted] = [source, resized].map(([width, height]) => ({ width, height }))
+    return { source: size!, resized: fitted!, left: 0, top: 0, target: fitted! }
+  }
+
+  it.each([
+    ['area', [10, 10], [20, 20], 'area'],
+    ['lanczos', [20, 20], [10, 10], 'lanczos3'],
+    ['auto', [20, 20], [10, 10], 'area'],
+    ['auto', [10, 20], [10, 10], 'lanczos3'],
+    ['auto', [10, 10], [20, 20], 'lanczos3'],
+  ] as const)('of %s from %j to %j is that of sd-scripts', (interpolation, source, resized, method) => {
+    expect(resizeMethod(interpolation, plan([...source], [...resized]))).toBe(method)
   })
 })
