@@ -230,6 +230,7 @@ describe('the configuration', () => {
         weightedCaptions: false,
         onBadImage: 'error',
         ignoreExif: false,
+        allowOutside: false,
       },
       network: {
         dim: null,
