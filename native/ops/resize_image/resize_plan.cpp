@@ -19,8 +19,8 @@ double sinc(double t) { return t == 0 ? 1.0 : std::sin(kPi * t) / (kPi * t); }
 
 double ratio(int64_t from, int64_t to) { return static_cast<double>(from) / static_cast<double>(to); }
 
-// The same with OpenCV's rounding: where a border between target pixels meets one between source pixels, the last bit decides
-// to which of them it belongs.
+// The same with OpenCV's rounding: where a border between target pixels meets one between source pixels, the last bit
+// decides to which of them it belongs.
 double scale(int64_t from, int64_t to) { return 1.0 / ratio(to, from); }
 
 }  // namespace
