@@ -31,7 +31,8 @@ export function describeBuckets({ buckets, images }: Pick<Dataset, 'buckets' | '
   })
 }
 
-function isUpscaled({ crop: { source, resized } }: DatasetImage): boolean {
+/** Whether a side of the picture grows on the way to its training size. */
+export function isUpscaled({ crop: { source, resized } }: DatasetImage): boolean {
   return resized.width > source.width || resized.height > source.height
 }
 

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
-import type { DatasetImage } from '../data/dataset.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
+import { isUpscaled } from '../data/describeBuckets.ts'
 import { DataError } from '../util/errors.ts'
 import { mapLimited } from '../util/mapLimited.ts'
 
@@ -30,7 +30,7 @@ export async function findRemarks(group: DatasetGroup): Promise<PictureRemarks> 
   const duplicates = await findDuplicates([...images.keys()])
   for (const same of duplicates)
     for (const path of same) add(path, `same picture as ${same.filter((other) => other !== path).join(', ')}`)
-  const small = [...images.values()].filter(isEnlarged)
+  const small = [...images.values()].filter(isUpscaled)
   for (const { path, crop } of small)
     add(
       path,
@@ -41,10 +41,6 @@ export async function findRemarks(group: DatasetGroup): Promise<PictureRemarks> 
   if (repeated > 0) summary.push(`${repeated} of ${images.size} pictures are copies of another one`)
   if (small.length > 0) summary.push(`${small.length} of ${images.size} pictures are smaller than their training size`)
   return { of: (path) => remarks.get(path) ?? [], summary }
-}
-
-function isEnlarged({ crop: { source, resized } }: DatasetImage): boolean {
-  return resized.width > source.width || resized.height > source.height
 }
 
 /** Groups of files with the same content. */
