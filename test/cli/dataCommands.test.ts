@@ -66,6 +66,8 @@ describe('noisewright plan', () => {
     expect(plan.captions.overLimit).toEqual([{ path: join(folder, 'data/10_frog/tiny.png'), tokens: 90 }])
     const pixels = plan.buckets.reduce((sum, { size, images }) => sum + size.width * size.height * images, 0)
     expect(plan.diskBytes).toBe((pixels / 64) * 4 * 4)
+    const mirrored = await runWith('plan', '--json', ...args, '--cache_latents_to_disk', '--flip_aug')
+    expect((JSON.parse(mirrored.out) as TrainingPlan).diskBytes).toBe(2 * plan.diskBytes)
     expect(plan.memory.some(({ what }) => what === 'weights')).toBe(false)
   })
 
