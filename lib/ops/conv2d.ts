@@ -4,7 +4,7 @@ import { addon } from '../native/load.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectCompute, expectDType, expectOption, expectRank, expectShape } from './check.ts'
+import { expectDType, expectFloat, expectOption, expectRank, expectShape } from './check.ts'
 
 export interface Conv2dOptions {
   /** Default 1. */
@@ -78,8 +78,8 @@ function checkOptions(options: Conv2dOptions): void {
 /**
  * 2-D convolution, channels last, in one pass over its result: `conv(x, weight) + bias + timeEmbedding + residual`, with
  * float32 sums. Large 3x3 layers with stride 1 use the fast convolution F(4x4, 3x3) of Lavin and Gray (arXiv 1509.09308).
- * Parameters may be float32 where `x` is bfloat16. Gradients of parameters are float32.
- * @param x [n, h, w, ci], float32 or bfloat16
+ * Parameters may be of another float type than `x`. Gradients of parameters are float32.
+ * @param x [n, h, w, ci]
  * @param weight [co, kh, kw, ci]
  * @param bias [co] or null
  * @param timeEmbedding [n, co], added at every pixel, or null
@@ -89,9 +89,9 @@ function checkOptions(options: Conv2dOptions): void {
 export const conv2d = defineOp<Inputs, Saved, Conv2dOptions>('conv2d', {
   inputs: ['x', 'weight', 'bias', 'timeEmbedding', 'residual'],
   check([x, weight, bias, timeEmbedding, residual], options) {
-    expectCompute('conv2d', 'x', x)
+    expectFloat('conv2d', 'x', x)
     expectRank('conv2d', 'x', x, 4)
-    expectCompute('conv2d', 'weight', weight)
+    expectFloat('conv2d', 'weight', weight)
     expectRank('conv2d', 'weight', weight, 4)
     if (weight.dim(3) !== x.dim(3))
       throw new ArgumentError('conv2d', 'weight', `of shape [co, kh, kw, ${x.dim(3)}]`, formatShape(weight.shape))
@@ -106,11 +106,11 @@ export const conv2d = defineOp<Inputs, Saved, Conv2dOptions>('conv2d', {
         formatShape(x.shape),
       )
     if (bias) {
-      expectCompute('conv2d', 'bias', bias)
+      expectFloat('conv2d', 'bias', bias)
       expectShape('conv2d', 'bias', bias, [weight.dim(0)])
     }
     if (timeEmbedding) {
-      expectCompute('conv2d', 'timeEmbedding', timeEmbedding)
+      expectFloat('conv2d', 'timeEmbedding', timeEmbedding)
       expectShape('conv2d', 'timeEmbedding', timeEmbedding, [x.dim(0), weight.dim(0)])
     }
     if (residual) {

@@ -129,8 +129,9 @@ std::tuple<Tensor, Tensor> quantize_blockwise(const Tensor& x, bool is_signed);
 Tensor dequantize_blockwise(const Tensor& codes, const Tensor& absmax, bool is_signed);
 Tensor quantization_map(bool is_signed);
 
-// gradient_norm: [norm, min(1, max_norm / (norm + 1e-6))] of all gradients together; an infinite max_norm does not clip
-Tensor gradient_norm(std::vector<Tensor> gradients, double max_norm);
+// gradient_norm: [norm, min(1, max_norm / (norm + 1e-6)) / multiple] of all gradients together, each given as a
+// multiple of itself; an infinite max_norm does not clip
+Tensor gradient_norm(std::vector<Tensor> gradients, double max_norm, double multiple);
 
 // optimizer_step: one step for all parameters, in place, by a rule of optimizer_rules.h. States and scales lie
 // parameter by parameter, as many as the rule has (a state null: the rule runs without it; absmax null: float32 states;

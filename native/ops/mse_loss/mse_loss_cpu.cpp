@@ -27,7 +27,6 @@ NW_INLINE double squares(const T* a, const U* b, int64_t count) {
   return total;
 }
 
-// float32 or bfloat16, for both tensors.
 template <class Body>
 NW_INLINE void with_types(const MseLossParams& p, Body&& body) {
   with_float_type(p.dtype, [&](auto* t) { with_float_type(p.target_dtype, [&](auto* u) { body(t, u); }); });
