@@ -4,6 +4,7 @@ import { addon } from '../native/load.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
+import { cast } from './cast.ts'
 import { expectDType, expectFloat, expectOption, expectRank, expectShape } from './check.ts'
 
 export interface Conv2dOptions {
@@ -34,7 +35,7 @@ type Inputs = readonly [
   timeEmbedding: Tensor | null,
   residual: Tensor | null,
 ]
-type Saved = readonly [x: Tensor | null, weight: Tensor]
+type Saved = readonly [x: Tensor | null, weight: Tensor, timeEmbedding: Tensor | null]
 type Sides = readonly [top: number, bottom: number, left: number, right: number]
 
 function sidesOf({ padding = 0 }: Conv2dOptions): Sides {
@@ -78,7 +79,8 @@ function checkOptions(options: Conv2dOptions): void {
 /**
  * 2-D convolution, channels last, in one pass over its result: `conv(x, weight) + bias + timeEmbedding + residual`, with
  * float32 sums. Large 3x3 layers with stride 1 use the fast convolution F(4x4, 3x3) of Lavin and Gray (arXiv 1509.09308).
- * Parameters may be of another float type than `x`. Gradients of parameters are float32.
+ * Parameters may be of another float type than `x`. Gradients of parameters are float32, that of the time embedding is of
+ * its own type.
  * @param x [n, h, w, ci]
  * @param weight [co, kh, kw, ci]
  * @param bias [co] or null
@@ -119,7 +121,7 @@ export const conv2d = defineOp<Inputs, Saved, Conv2dOptions>('conv2d', {
     }
   },
   forward([x, weight, bias, timeEmbedding, residual], options, save, needs) {
-    save(needs[1] || options.stride === 2 ? x : null, weight)
+    save(needs[1] || options.stride === 2 ? x : null, weight, needs[3] ? timeEmbedding : null)
     const y = addon.conv2dForward(
       x.handle,
       weight.handle,
@@ -134,7 +136,7 @@ export const conv2d = defineOp<Inputs, Saved, Conv2dOptions>('conv2d', {
     )
     return wrap(y)
   },
-  backward(dy, [x, weight], options, needs) {
+  backward(dy, [x, weight, timeEmbedding], options, needs) {
     const gradients = addon.conv2dBackward(
       dy.handle,
       x?.handle ?? null,
@@ -151,6 +153,7 @@ export const conv2d = defineOp<Inputs, Saved, Conv2dOptions>('conv2d', {
       needs[3],
     )
     const [dx, dweight, dbias, dtime] = gradients.map((handle: MaybeHandle) => handle && wrap(handle))
-    return [dx ?? null, dweight ?? null, dbias ?? null, dtime ?? null, needs[4] ? dy : null]
+    const dembedding = dtime && timeEmbedding ? cast(dtime, { dtype: timeEmbedding.dtype }) : null
+    return [dx ?? null, dweight ?? null, dbias ?? null, dembedding, needs[4] ? dy : null]
   },
 })
