@@ -5,6 +5,7 @@ export { type FillOptions, type LatentBatch, LatentCache, type LatentCacheOption
 export { cachesFolder, LatentStore } from './latentStore.ts'
 export { encodePictures, pictureTensor } from './latents.ts'
 export { logEvents } from './logEvents.ts'
+export { LossScaler, type LossScalerOptions, type LossScalerState } from './lossScaler.ts'
 export { LoraMethod, type LoraMethodOptions } from './methods/lora.ts'
 export { makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
 export { type OptimizerConfig, type OptimizerPlan, planOptimizer } from './optimizerPlan.ts'

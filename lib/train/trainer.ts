@@ -10,6 +10,7 @@ import { clipGradients, type Optimizer } from '../optim/optimizer.ts'
 import { tensor } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import type { LossScaler } from './lossScaler.ts'
 import { maskedLoss } from './maskedLoss.ts'
 import { type BatchKey, makeNoisy, type NoiseOptions } from './noise.ts'
 
@@ -43,6 +44,8 @@ export interface TrainerOptions {
   readonly gradientAccumulationSteps: number
   /** 0: gradients are not clipped. */
   readonly maxGradNorm: number
+  /** For a U-Net in float16. Default: the loss is not scaled. */
+  readonly lossScaler?: LossScaler | null
 }
 
 /** One parameter update: the mean loss of its micro-batches and the norm of its gradient, not yet waited for. */
@@ -53,6 +56,8 @@ export interface UpdateResult {
   readonly effectiveLearningRates: readonly number[] | null
   /** Parameters whose gradient was not finite: with any, nothing was changed. */
   readonly nonFinite: readonly string[]
+  /** The scaled gradient overflowed: nothing was changed, the scale is smaller now, and learning rates should not move on. */
+  readonly overflow: boolean
 }
 
 /** The training step: noise, U-Net, loss, backward; and after every k-th of these one update. */
@@ -100,7 +105,7 @@ export class Trainer {
       return scope(() => {
         const weights = this.#weights(lossWeights, timesteps)
         const loss = mask ? maskedLoss(predicted, target, mask, weights) : mseLoss(predicted, target, weights)
-        return { loss, share: scale(loss, { factor: 1 / gradientAccumulationSteps }) }
+        return { loss, share: scale(loss, { factor: this.#lossScale / gradientAccumulationSteps }) }
       })
     } finally {
       for (const used of [noisy, target, times, context, prediction]) used?.dispose()
@@ -112,26 +117,40 @@ export class Trainer {
     return this.#losses.length
   }
 
+  get #lossScale(): number {
+    return this.#options.lossScaler?.scale ?? 1
+  }
+
   /**
-   * Clips, steps the optimizer and clears the gradients. A gradient that is not finite changes nothing; its parameter is named.
+   * Clips, steps the optimizer and clears the gradients. A gradient that is not finite changes nothing; its parameter is named, unless
+   * it was the scale of the loss that made it overflow.
    * @param rates of the groups for this step, or the one factor of all, from the schedule
    */
   async update(rates: number | readonly number[]): Promise<UpdateResult> {
-    const { optimizer, maxGradNorm } = this.#options
-    const clip = clipGradients(optimizer, maxGradNorm > 0 ? maxGradNorm : Number.POSITIVE_INFINITY)
+    const { optimizer, maxGradNorm, lossScaler } = this.#options
+    const clip = clipGradients(optimizer, maxGradNorm > 0 ? maxGradNorm : Number.POSITIVE_INFINITY, this.#lossScale)
     const learningRates = typeof rates === 'number' ? optimizer.learningRates.map((rate) => rate * rates) : rates
-    optimizer.step({ clip, learningRates })
     const losses = this.#losses
     this.#losses = []
     try {
-      const [values, gradientNorm] = await Promise.all([Promise.all(losses), clip === null ? 0 : readNumber(clip, 0)])
+      // Without a scaler nobody waits: where the norm is not finite, the step changes nothing but counts as one.
+      if (!lossScaler) optimizer.step({ clip, learningRates })
+      const [values, norms] = await Promise.all([Promise.all(losses), clip?.read() ?? [0]])
+      const loss = values.reduce((sum, value) => sum + value, 0) / values.length
+      const gradientNorm = Number(norms[0])
+      const finite = Number.isFinite(gradientNorm)
+      if (lossScaler && finite) optimizer.step({ clip, learningRates })
+      lossScaler?.update(finite)
+      const overflow = lossScaler != null && !finite && Number.isFinite(loss) && lossScaler.scale >= 1
       return {
-        loss: values.reduce((sum, value) => sum + value, 0) / values.length,
+        loss,
         gradientNorm,
         effectiveLearningRates: (await optimizer.effectiveLearningRates?.()) ?? null,
-        nonFinite: Number.isFinite(gradientNorm) ? [] : await findNonFinite(optimizer),
+        nonFinite: finite || overflow ? [] : await findNonFinite(optimizer),
+        overflow,
       }
     } finally {
+      clip?.dispose()
       optimizer.zeroGrad()
     }
   }
