@@ -13,9 +13,9 @@ namespace {
 // Elements i to i + left, at most a vector of them.
 template <class Entry>
 NW_INLINE Vec load_param(const Entry& e, int64_t i, int64_t left) {
-  Vec values;
-  with_float_type(e.dtype, [&](auto* t) { values = load_up_to(static_cast<decltype(t)>(e.param) + i, left); });
-  return values;
+  if (e.dtype == DType::kFloat32) return load_up_to(static_cast<const float*>(e.param) + i, left);
+  return e.dtype == DType::kBFloat16 ? load_up_to(static_cast<const bfloat16*>(e.param) + i, left)
+                                     : load_up_to(static_cast<const float16*>(e.param) + i, left);
 }
 
 template <class Entry>
@@ -59,22 +59,31 @@ NW_INLINE void store_rounded(void* to, DType dtype, int64_t i, Vec values, int64
     store_up_to(static_cast<float16*>(to) + i, values, left);
 }
 
-// The new values, also of the copy. The random number of an element depends on its place alone.
-template <class Rounding, class Entry>
-NW_INLINE void store_param(const Rounding& rounding, const Entry& e, int64_t i, Vec param, int64_t left) {
-  if (e.copy) store_rounded(e.copy, e.copy_dtype, i, param, left);
-  if (e.dtype == DType::kFloat32) return store_up_to(static_cast<float*>(e.param) + i, param, left);
-  if (!rounding.stochastic_rounding) return store_rounded(e.param, e.dtype, i, param, left);
-  float values[kLanes];
-  store(values, param);
+// To a 16-bit type, up or down by chance. The random number of an element depends on its place alone. Not inlined: it
+// would take registers from the loops over float32 parameters.
+__attribute__((noinline)) void store_by_chance(void* to, DType dtype, PhiloxStream stream, int64_t i, Vec values,
+                                               int64_t left) {
+  float lanes[kLanes];
+  store(lanes, values);
   PhiloxBlock random{};
   for (int64_t lane = 0; lane < kLanes && lane < left; lane++) {
     const int64_t at = i + lane;
-    if (lane == 0 || at % 4 == 0) random = philox_block({rounding.seed, e.stream}, static_cast<uint64_t>(at) / 4);
-    static_cast<uint16_t*>(e.param)[at] = e.dtype == DType::kBFloat16
-                                              ? bfloat16_by_chance(values[lane], random.v[at % 4])
-                                              : float16_by_chance(values[lane], random.v[at % 4]);
+    if (lane == 0 || at % 4 == 0) random = philox_block(stream, static_cast<uint64_t>(at) / 4);
+    static_cast<uint16_t*>(to)[at] = dtype == DType::kBFloat16 ? bfloat16_by_chance(lanes[lane], random.v[at % 4])
+                                                               : float16_by_chance(lanes[lane], random.v[at % 4]);
   }
+}
+
+// The new values, also of the copy.
+template <class Rounding, class Entry>
+NW_INLINE void store_param(const Rounding& rounding, const Entry& e, int64_t i, Vec param, int64_t left) {
+  if (e.copy) store_rounded(e.copy, e.copy_dtype, i, param, left);
+  if (e.dtype == DType::kFloat32)
+    store_up_to(static_cast<float*>(e.param) + i, param, left);
+  else if (rounding.stochastic_rounding)
+    store_by_chance(e.param, e.dtype, {rounding.seed, e.stream}, i, param, left);
+  else
+    store_rounded(e.param, e.dtype, i, param, left);
 }
 
 }  // namespace
