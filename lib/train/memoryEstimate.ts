@@ -11,7 +11,7 @@ export interface MemoryShare {
 export interface MemoryFacts {
   /** Null where the model has not been looked at. */
   readonly model: FileReport | null
-  readonly mixedPrecision: 'no' | 'bf16'
+  readonly mixedPrecision: 'no' | 'fp16' | 'bf16'
   readonly gradientCheckpointing: boolean
   /** Pictures of the largest batch times the pixels of each. */
   readonly pixelsPerBatch: number
@@ -33,14 +33,14 @@ const checkpointedShare = 0.25
 /** What takes memory, largest parts first. Without the model its weights are missing. */
 export function estimateMemory(facts: MemoryFacts): MemoryShare[] {
   const { model, mixedPrecision, pixelsPerBatch, latentBytes, largestPicture, picturesInFlight } = facts
-  const half = mixedPrecision === 'bf16'
+  const half = mixedPrecision !== 'no'
   const shares: MemoryShare[] = []
   if (model !== null) {
     const { unet, textEncoder, vae } = model.parts
     const inCompute = (unet?.parameterCount ?? 0) + (vae?.parameterCount ?? 0)
     shares.push({ what: 'weights', bytes: inCompute * (half ? 2 : 4) + (textEncoder?.parameterCount ?? 0) * 4 })
-    // Winograd's transformed weights are kept beside float32 ones, four times their size, while they fit the budget.
-    if (!half)
+    // Winograd's transformed weights are kept in float32, four times the size of float32 ones, while they fit the budget.
+    if (mixedPrecision !== 'bf16')
       shares.push({
         what: 'transformed weights of frozen convolutions, at most',
         bytes: Math.min(DEFAULT_TRANSFORMED_WEIGHTS_BUDGET, inCompute * 4 * 4),
