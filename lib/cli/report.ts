@@ -17,6 +17,10 @@ export function describeEvent(event: TrainEvent): readonly string[] {
       return [`epoch ${event.epoch}: average loss ${formatLoss(event.averageLoss)}`]
     case 'save':
       return [`saved ${event.path} (${formatBytes(event.bytes)})`]
+    case 'state':
+      return [`saved ${event.path}: --resume goes on from it`]
+    case 'remove':
+      return [`removed ${event.path}, which newer ones replace`]
     case 'preview':
       return [`drew ${event.path} (${event.prompt})`]
     case 'end':

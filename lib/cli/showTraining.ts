@@ -2,7 +2,8 @@
 import type { HubProgress } from '../hub/resolveHubModel.ts'
 import type { TrainEvent } from '../train/events.ts'
 import { logEvents } from '../train/logEvents.ts'
-import type { TrainNetworkConfig } from '../train/trainNetworkConfig.ts'
+import type { TrainingKind } from '../train/method.ts'
+import type { TrainConfig } from '../train/trainConfig.ts'
 import { exitCodes } from '../util/errors.ts'
 import { downloadLines } from './fileProgress.ts'
 import type { CliHost } from './host.ts'
@@ -12,12 +13,13 @@ import { describeEvent, isRemark } from './report.ts'
 
 /** Starts a training. */
 export type Train = (
-  config: TrainNetworkConfig,
+  kind: TrainingKind,
+  config: TrainConfig,
   options: { readonly signal: AbortSignal; readonly onDownload: (progress: HubProgress) => void },
 ) => AsyncIterable<TrainEvent>
 
 export interface ShowTrainingOptions {
-  /** Default: `trainNetwork`. */
+  /** Default: `train` of lib/train. */
   readonly train?: Train | undefined
   /** Sees every event before it is shown. */
   readonly onEvent?: (event: TrainEvent) => void
@@ -25,11 +27,12 @@ export interface ShowTrainingOptions {
 
 /** @returns the exit code: ok, or interrupted */
 export async function showTraining(
-  config: TrainNetworkConfig,
+  kind: TrainingKind,
+  config: TrainConfig,
   host: CliHost,
   { train, onEvent = () => {} }: ShowTrainingOptions = {},
 ): Promise<number> {
-  const start: Train = train ?? (await import('../train/trainNetwork.ts')).trainNetwork
+  const start: Train = train ?? (await import('../train/trainer.ts')).train
   const progress = await createProgress(host.stderr)
   const interrupts = listenForInterrupts(host, {
     onFirst: () => {
@@ -41,7 +44,7 @@ export async function showTraining(
   let interrupted = false
   try {
     for await (const event of logEvents(
-      start(config, { signal: interrupts.signal, onDownload: downloadLines(host) }),
+      start(kind, config, { signal: interrupts.signal, onDownload: downloadLines(host) }),
       config.logging,
     )) {
       onEvent(event)

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { ConfigError } from '../util/errors.ts'
 import { trainConfigPath } from './trainConfigFile.ts'
-import { readTrainArguments, type TrainOption, trainOptions } from './trainOptions.ts'
+import { readTrainArguments, type TrainerName, trainOptionsOf } from './trainOptions.ts'
 
 /** A configuration file that is not written yet. */
 export interface OutputConfig {
@@ -17,8 +17,11 @@ export interface OutputConfig {
  *
  * @throws ConfigError for wrong values, without `--config_file`, and when the file exists
  */
-export async function readOutputConfig(args: readonly string[]): Promise<OutputConfig | undefined> {
-  const { given, problems } = readTrainArguments(args)
+export async function readOutputConfig(
+  args: readonly string[],
+  trainer: TrainerName,
+): Promise<OutputConfig | undefined> {
+  const { given, problems } = readTrainArguments(args, trainer)
   const { output_config, config_file, ...values } = given
   if (!output_config) return undefined
   if (config_file === undefined)
@@ -31,7 +34,7 @@ export async function readOutputConfig(args: readonly string[]): Promise<OutputC
   )
   if (exists) throw new ConfigError('--output_config does not replace a file that exists: remove it first', { file })
   const { stringify } = await import('smol-toml')
-  const entries = (trainOptions as readonly TrainOption[]).flatMap((option) => {
+  const entries = [...trainOptionsOf(trainer).values()].flatMap((option) => {
     const value = values[option.name as keyof typeof values] as unknown
     return value === undefined || value === option.default ? [] : [[option.name, fileValue(value)] as const]
   })

@@ -61,6 +61,8 @@ export interface StepEvent {
   readonly skippedSteps: number
   /** Of the steps so far. */
   readonly stepsPerSecond: number
+  /** What the method measured in this step, by its name in logs. */
+  readonly measures?: Readonly<Record<string, number>>
 }
 
 export interface EpochEndEvent {
@@ -75,6 +77,21 @@ export interface SaveEvent {
   readonly step: number
   readonly epoch: number
   readonly bytes: number
+}
+
+/** A folder from which a training can go on. */
+export interface StateEvent {
+  readonly type: 'state'
+  readonly path: string
+  readonly step: number
+  readonly epoch: number
+}
+
+/** A file or a state that newer ones replace was removed. */
+export interface RemoveEvent {
+  readonly type: 'remove'
+  readonly path: string
+  readonly what: 'weights' | 'state'
 }
 
 export interface PreviewEvent {
@@ -101,5 +118,7 @@ export type TrainEvent =
   | StepEvent
   | EpochEndEvent
   | SaveEvent
+  | StateEvent
+  | RemoveEvent
   | PreviewEvent
   | EndEvent

@@ -5,15 +5,38 @@ export { type FillOptions, type LatentBatch, LatentCache, type LatentCacheOption
 export { cachesFolder, LatentStore } from './latentStore.ts'
 export { encodePictures, pictureTensor } from './latents.ts'
 export { logEvents } from './logEvents.ts'
+export type {
+  PreviewSource,
+  RunIdentity,
+  TrainingContext,
+  TrainingKind,
+  TrainingMethod,
+} from './method.ts'
+export { dreamBooth } from './methods/dreamBooth.ts'
+export { fineTuning } from './methods/fineTune.ts'
 export { LoraMethod, type LoraMethodOptions } from './methods/lora.ts'
+export { networkTraining } from './methods/network.ts'
 export { makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
+export type { TrainingOptions } from './openTraining.ts'
 export { type OptimizerConfig, type OptimizerPlan, planOptimizer } from './optimizerPlan.ts'
 export { type GroupRates, type LoraPlusRatios, loraParameterGroups } from './parameterGroups.ts'
+export { type DebugDatasetOptions, type ParsedTraining, parseTraining } from './parseTraining.ts'
 export { type ScheduleCurves, scheduleCurves } from './scheduleCurves.ts'
 export { type EventWriter, openEventWriter } from './tensorboard.ts'
 export { type EncodesCaptions, TextCache } from './textCache.ts'
-export { type TrainBatch, Trainer, type TrainerOptions, type TrainingMethod } from './trainer.ts'
+export type {
+  DreamBoothConfig,
+  FineTuneConfig,
+  TrainConfig,
+  TrainNetworkConfig,
+} from './trainConfig.ts'
+export { type RunOptions, Trainer, train } from './trainer.ts'
 export { planTraining, type TrainingPlan } from './trainingPlan.ts'
-export { type TrainNetworkOptions, trainNetwork } from './trainNetwork.ts'
-export type { TrainNetworkConfig } from './trainNetworkConfig.ts'
-export { type DebugDatasetOptions, type ParsedTrainNetwork, parseTrainNetwork } from './trainNetworkOptions.ts'
+export {
+  type StepMethod,
+  type TrainBatch,
+  TrainingStep,
+  type TrainingStepOptions,
+  type UpdateResult,
+} from './trainingStep.ts'
+export { fineTune, type TrainingConfigs, trainDreamBooth, trainings, trainNetwork } from './trainings.ts'

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { TrainEvent } from './events.ts'
 import { type EventWriter, openEventWriter } from './tensorboard.ts'
-import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
+import type { TrainConfig } from './trainConfig.ts'
 
 export interface LogEventsOptions {
   /** The time in the folder's name. Default: now. */
@@ -20,7 +20,7 @@ export interface LogEventsOptions {
  */
 export async function* logEvents(
   events: AsyncIterable<TrainEvent>,
-  logging: TrainNetworkConfig['logging'],
+  logging: TrainConfig['logging'],
   options: LogEventsOptions = {},
 ): AsyncGenerator<TrainEvent> {
   if (logging.folder === null) {

@@ -11,7 +11,7 @@ export interface MemoryShare {
 export interface MemoryFacts {
   /** Null where the model has not been looked at. */
   readonly model: FileReport | null
-  readonly mixedPrecision: 'no' | 'bf16'
+  readonly mixedPrecision: 'no' | 'fp16' | 'bf16'
   readonly gradientCheckpointing: boolean
   /** Pictures of the largest batch times the pixels of each. */
   readonly pixelsPerBatch: number
@@ -33,7 +33,7 @@ const checkpointedShare = 0.25
 /** What takes memory, largest parts first. Without the model its weights are missing. */
 export function estimateMemory(facts: MemoryFacts): MemoryShare[] {
   const { model, mixedPrecision, pixelsPerBatch, latentBytes, largestPicture, picturesInFlight } = facts
-  const half = mixedPrecision === 'bf16'
+  const half = mixedPrecision !== 'no'
   const shares: MemoryShare[] = []
   if (model !== null) {
     const { unet, textEncoder, vae } = model.parts

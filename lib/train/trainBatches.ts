@@ -14,7 +14,7 @@ import type { Tensor } from '../tensor/tensor.ts'
 import type { LatentCache } from './latentCache.ts'
 import { encodePictures, loadedTensor } from './latents.ts'
 import { LossMasks } from './lossMasks.ts'
-import type { TrainBatch } from './trainer.ts'
+import type { TrainBatch } from './trainingStep.ts'
 
 export interface TrainBatchOptions extends LoaderOptions {
   readonly vae: Vae
@@ -38,11 +38,14 @@ export class TrainBatches {
     this.#masks = new LossMasks(options.vae.reduction, options.ignoreExif)
   }
 
-  /** The epoch's batches in their order, with scaled latents, which the caller disposes. */
-  async *epoch(epoch: number, progress: EpochProgress): AsyncGenerator<TrainBatch, void, void> {
+  /**
+   * The epoch's batches in their order, with scaled latents, which the caller disposes.
+   * @param from batches to pass over, when a run goes on within an epoch
+   */
+  async *epoch(epoch: number, progress: EpochProgress, from = 0): AsyncGenerator<TrainBatch, void, void> {
     const { cache } = this.#options
-    const batches = epochBatches(this.#group, epoch, { progress })
-    let position = 0
+    const batches = epochBatches(this.#group, epoch, { progress, from })
+    let position = from
     if (cache !== null) {
       for await (const { batch, toTensor } of cache.batches(batches)) {
         const mask = await this.#masks.ofBatch(batch)

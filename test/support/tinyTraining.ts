@@ -6,7 +6,7 @@ import { type StableDiffusionConfig, tinySd1 } from '../../lib/models/stableDiff
 import { StableDiffusion } from '../../lib/models/stableDiffusion/stableDiffusion.ts'
 import { randomWeights } from '../../lib/nn/init.ts'
 import type { TrainEvent } from '../../lib/train/events.ts'
-import type { TrainNetworkConfig } from '../../lib/train/trainNetworkConfig.ts'
+import type { TrainNetworkConfig } from '../../lib/train/trainConfig.ts'
 import { type FileContent, makeFolder } from './pictures.ts'
 
 /** One picture of each format and size 64, each with a caption. */
@@ -96,7 +96,6 @@ export async function tinyTraining(
       trainUnet: true,
       trainTextEncoder: true,
       trainingComment: null,
-      noMetadata: false,
       ...overrides.network,
     },
     optimizer: {

@@ -2,7 +2,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { HeavyBall } from '../../examples/customOptimizer.ts'
 import { openSafetensors } from '../../lib/io/safetensors.ts'
 import { readKohyaLora } from '../../lib/networks/kohyaLora.ts'
-import { trainNetwork } from '../../lib/train/trainNetwork.ts'
+import { trainNetwork } from '../../lib/train/trainings.ts'
 import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import {
   eventsOf,

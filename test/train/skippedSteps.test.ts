@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { TrainEvent } from '../../lib/train/events.ts'
 import { SkippedSteps } from '../../lib/train/skippedSteps.ts'
-import { trainNetwork } from '../../lib/train/trainNetwork.ts'
+import { trainNetwork } from '../../lib/train/trainings.ts'
 import { ConfigError } from '../../lib/util/errors.ts'
 import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import { makeTinyData, only, saveTinyModel, tinyTraining } from '../support/tinyTraining.ts'

@@ -5,7 +5,7 @@ import { openSafetensors } from '../../lib/io/safetensors.ts'
 import { tinySd1 } from '../../lib/models/stableDiffusion/config.ts'
 import { readKohyaLora, type SavePrecision } from '../../lib/networks/kohyaLora.ts'
 import { setThreadCount, threadCount } from '../../lib/tensor/runtime.ts'
-import { trainNetwork } from '../../lib/train/trainNetwork.ts'
+import { trainNetwork } from '../../lib/train/trainings.ts'
 import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import { makeFolder } from '../support/pictures.ts'
 import {
@@ -177,7 +177,7 @@ describe('trainNetwork', () => {
   })
 
   it('leaves out what describes the training when no metadata is wanted', async () => {
-    const { path } = await train({ training: { maxSteps: 1 }, network: { noMetadata: true } })
+    const { path } = await train({ training: { maxSteps: 1 }, output: { noMetadata: true } })
     const { metadata } = await readKohyaLora(path)
     expect([...metadata.keys()].toSorted()).toEqual([
       'ss_network_alpha',

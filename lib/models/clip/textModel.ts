@@ -4,7 +4,9 @@ import { Linear } from '../../nn/linear.ts'
 import { type Model, Registry, type WeightSource, Weights } from '../../nn/weights.ts'
 import { add } from '../../ops/add.ts'
 import { attention } from '../../ops/attention.ts'
+import { contiguous } from '../../ops/contiguous.ts'
 import { embedding } from '../../ops/embedding.ts'
+import { slice } from '../../ops/slice.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { scope } from '../../tensor/scope.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
@@ -87,15 +89,18 @@ export class ClipTextModel implements Model {
   }
 
   /**
-   * @param ids token ids, int32 [n, t] with t the model's number of positions
-   * @throws ArgumentError for another t
+   * @param ids token ids, int32 [n, t] with t at most the model's number of positions
+   * @throws ArgumentError for a larger t
    */
   forward(ids: Tensor): ClipTextOutput {
     const { positions } = this.config
-    if (ids.rank !== 2 || ids.dim(1) !== positions)
-      throw new ArgumentError('ClipTextModel', 'ids', `of shape [n, ${positions}]`, String(ids))
+    if (ids.rank !== 2 || ids.dim(1) > positions)
+      throw new ArgumentError('ClipTextModel', 'ids', `of shape [n, ${positions}], or shorter`, String(ids))
     return scope(() => {
-      let x = add(embedding(ids, this.tokenEmbedding), this.positionEmbedding)
+      const t = ids.dim(1)
+      const all = this.positionEmbedding
+      const places = t === positions ? all : contiguous(slice(all, { axis: 0, start: 0, end: t }))
+      let x = add(embedding(ids, this.tokenEmbedding), places)
       const hiddenStates = [x]
       const run = this.gradientCheckpointing ? recompute : grouped
       for (const layer of this.layers) {

@@ -6,7 +6,7 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import { ArgumentError } from '../../util/errors.ts'
 import { CaptionEncoder, type CaptionEncoderOptions } from '../conditioning.ts'
 import { type EncodesCaptions, TextCache } from '../textCache.ts'
-import type { TrainingMethod } from '../trainer.ts'
+import type { StepMethod } from '../trainingStep.ts'
 import { WeightedCaptionEncoder } from '../weightedCaptions.ts'
 
 export interface LoraMethodOptions extends LoraOptions {
@@ -20,7 +20,7 @@ export interface LoraMethodOptions extends LoraOptions {
 }
 
 /** Trains low-rank branches beside the frozen projections of U-Net and text encoder. */
-export class LoraMethod implements TrainingMethod {
+export class LoraMethod implements StepMethod {
   readonly network: LoraNetwork
   /** Null without `cacheCaptions`. */
   readonly textCache: TextCache | null

@@ -1,38 +1,41 @@
 import { readOutputConfig } from '../config/outputConfig.ts'
 import { atomicWrite } from '../io/atomicWrite.ts'
-import { parseTrainNetwork } from '../train/trainNetworkOptions.ts'
+import { parseTraining } from '../train/parseTraining.ts'
+import { type TrainingConfigs, trainings } from '../train/trainings.ts'
 import { exitCodes } from '../util/errors.ts'
 import type { CliHost } from './host.ts'
 import { showTraining, type Train } from './showTraining.ts'
 
-export interface TrainNetworkCommandOptions {
+export interface TrainCommandOptions {
   /** Default: the trainer. */
   readonly train?: Train | undefined
 }
 
 /**
- * `noisewright train-network`.
+ * `noisewright train-network` and the commands of the other trainings.
  *
- * @param args what follows the command's name
+ * @param trainer the command's name
+ * @param args what follows it
  * @returns the exit code
  * @throws ConfigError for wrong options, and what the training throws
  */
-export async function trainNetworkCommand(
+export async function trainCommand<Name extends keyof TrainingConfigs>(
+  trainer: Name,
   args: readonly string[],
   host: CliHost,
-  options: TrainNetworkCommandOptions = {},
+  options: TrainCommandOptions = {},
 ): Promise<number> {
-  const written = await readOutputConfig(args)
+  const written = await readOutputConfig(args, trainer)
   if (written !== undefined) {
     await atomicWrite(written.file, written.text)
     host.stdout.write(`saved ${written.file}\n`)
     return exitCodes.ok
   }
-  const { config, notes, debugDataset } = await parseTrainNetwork(args)
+  const { config, notes, debugDataset } = await parseTraining(trainer, args)
   for (const note of notes) host.stderr.write(`note: ${note}\n`)
   if (debugDataset !== null) {
     const { showDataset } = await import('./debugDataset.ts')
-    return showDataset(config, debugDataset, host)
+    return showDataset(config, { ...debugDataset, accepts: trainings[trainer].accepts }, host)
   }
-  return showTraining(config, host, options)
+  return showTraining(trainings[trainer], config, host, options)
 }

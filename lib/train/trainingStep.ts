@@ -1,0 +1,166 @@
+import { setTimeout } from 'node:timers/promises'
+import { backwardInTurns } from '../autograd/backward.ts'
+import { minSnrWeights } from '../diffusion/noiseSchedule.ts'
+import type { UNet } from '../models/stableDiffusion/unet.ts'
+import { cast } from '../ops/cast.ts'
+import { mseLoss } from '../ops/mseLoss.ts'
+import { scale } from '../ops/scale.ts'
+import { findNonFinite } from '../optim/nonFinite.ts'
+import { clipGradients, type Optimizer } from '../optim/optimizer.ts'
+import { tensor } from '../tensor/create.ts'
+import { scope } from '../tensor/scope.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import { maskedLoss } from './maskedLoss.ts'
+import { type BatchKey, makeNoisy, type NoiseOptions } from './noise.ts'
+
+/** One batch, ready for the U-Net's side of the step. */
+export interface TrainBatch {
+  readonly key: BatchKey
+  /** float32 [n, h, w, c], multiplied by the scaling factor. */
+  readonly latents: Tensor
+  readonly captions: readonly string[]
+  /** 1 for pictures of the subject, the prior loss weight for regularisation pictures. */
+  readonly lossWeights: readonly number[]
+  /** Weights of the loss over the latents' area, [n, h, w], each 0 to 1. Default: 1. */
+  readonly mask?: Float32Array | undefined
+}
+
+/** What a step asks a kind of training for. */
+export interface StepMethod {
+  /** Captions to hidden states, [n, s, d]; recorded when the text encoder learns. */
+  condition(captions: readonly string[]): Tensor
+  /** Called before every forward pass, with its number in the run: random choices are a function of it. */
+  beginPass?(pass: number): void
+}
+
+export interface TrainingStepOptions {
+  readonly unet: UNet
+  readonly method: StepMethod
+  readonly optimizer: Optimizer
+  readonly noise: NoiseOptions
+  /** Whether `lossWeights` of the batches count. Default true. */
+  readonly weighsPictures?: boolean
+  /** Null: no weighting. */
+  readonly minSnrGamma: number | null
+  readonly gradientAccumulationSteps: number
+  /** 0: gradients are not clipped. */
+  readonly maxGradNorm: number
+}
+
+/** One parameter update: the mean loss of its micro-batches and the norm of its gradient, not yet waited for. */
+export interface UpdateResult {
+  readonly loss: number
+  readonly gradientNorm: number
+  /** Of each group, where the optimizer finds its own step size; else null. */
+  readonly effectiveLearningRates: readonly number[] | null
+  /** Parameters whose gradient was not finite: with any, nothing was changed. */
+  readonly nonFinite: readonly string[]
+}
+
+/** The training step: noise, U-Net, loss, backward; and after every k-th of these one update. */
+export class TrainingStep {
+  readonly #options: TrainingStepOptions
+  #losses: Promise<number>[] = []
+  /** Batches that went through; a resumed run sets it. */
+  passes = 0
+
+  constructor(options: TrainingStepOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Forward and backward for one batch; gradients add up until `update`. Enqueueing a step takes some twenty milliseconds of the
+   * calling thread, so others get a turn between its parts.
+   */
+  async accumulate(batch: TrainBatch): Promise<void> {
+    const { method } = this.#options
+    method.beginPass?.(this.passes++)
+    const context = method.condition(batch.captions)
+    await turn()
+    const { loss, share } = await this.#forward(batch, context)
+    this.#losses.push(readNumber(loss, 0))
+    await turn()
+    await backwardInTurns(share, { turn })
+    share.dispose()
+    await turn()
+  }
+
+  /** The loss and its share of the update's; `context` is used up. */
+  async #forward(
+    { latents, key, lossWeights, mask }: TrainBatch,
+    context: Tensor,
+  ): Promise<{ loss: Tensor; share: Tensor }> {
+    const { unet, noise, gradientAccumulationSteps } = this.#options
+    const inputs = scope(() => {
+      const { noisy, target, times, timesteps } = makeNoisy(latents, noise, key)
+      return { noisy: cast(noisy, { dtype: unet.registry.dtype }), target, times, timesteps }
+    })
+    const { noisy, target, times, timesteps } = inputs
+    let prediction: Tensor | null = null
+    try {
+      prediction = await unet.forwardInTurns(noisy, times, context, { turn })
+      const predicted = prediction
+      return scope(() => {
+        const weights = this.#weights(lossWeights, timesteps)
+        const loss = mask ? maskedLoss(predicted, target, mask, weights) : mseLoss(predicted, target, weights)
+        return { loss, share: scale(loss, { factor: 1 / gradientAccumulationSteps }) }
+      })
+    } finally {
+      for (const used of [noisy, target, times, context, prediction]) used?.dispose()
+    }
+  }
+
+  /** Micro-batches accumulated since the last update. */
+  get accumulated(): number {
+    return this.#losses.length
+  }
+
+  /**
+   * Clips, steps the optimizer and clears the gradients. A gradient that is not finite changes nothing; its parameter is named.
+   * @param rates of the groups for this step, or the one factor of all, from the schedule
+   */
+  async update(rates: number | readonly number[]): Promise<UpdateResult> {
+    const { optimizer, maxGradNorm } = this.#options
+    const clip = clipGradients(optimizer, maxGradNorm > 0 ? maxGradNorm : Number.POSITIVE_INFINITY)
+    const learningRates = typeof rates === 'number' ? optimizer.learningRates.map((rate) => rate * rates) : rates
+    optimizer.step({ clip, learningRates })
+    const losses = this.#losses
+    this.#losses = []
+    try {
+      const [values, gradientNorm] = await Promise.all([Promise.all(losses), clip === null ? 0 : readNumber(clip, 0)])
+      return {
+        loss: values.reduce((sum, value) => sum + value, 0) / values.length,
+        gradientNorm,
+        effectiveLearningRates: (await optimizer.effectiveLearningRates?.()) ?? null,
+        nonFinite: Number.isFinite(gradientNorm) ? [] : await findNonFinite(optimizer),
+      }
+    } finally {
+      optimizer.zeroGrad()
+    }
+  }
+
+  #weights(lossWeights: readonly number[], timesteps: readonly number[]): Tensor | null {
+    const { minSnrGamma, noise, weighsPictures = true } = this.#options
+    const pictureWeights = weighsPictures ? lossWeights : lossWeights.map(() => 1)
+    const snr =
+      minSnrGamma === null ? null : minSnrWeights(noise.schedule, timesteps, minSnrGamma, noise.predictionType)
+    if (snr === null && pictureWeights.every((weight) => weight === 1)) return null
+    return tensor(
+      pictureWeights.map((weight, i) => weight * (snr?.[i] ?? 1)),
+      [lossWeights.length],
+    )
+  }
+}
+
+/** Lets everything else that waits for this thread run, timers too: immediates alone would join two passes into one long turn. */
+function turn(): Promise<void> {
+  return setTimeout(0)
+}
+
+async function readNumber(t: Tensor, index: number): Promise<number> {
+  try {
+    return Number((await t.read())[index])
+  } finally {
+    t.dispose()
+  }
+}
