@@ -5,8 +5,16 @@ export { type FillOptions, type LatentBatch, LatentCache, type LatentCacheOption
 export { cachesFolder, LatentStore } from './latentStore.ts'
 export { encodePictures, pictureTensor } from './latents.ts'
 export { logEvents } from './logEvents.ts'
+export {
+  checkLossOptions,
+  type HuberSchedule,
+  type LossFunction,
+  type LossInputs,
+  type LossOptions,
+  weightedLoss,
+} from './loss.ts'
 export { LoraMethod, type LoraMethodOptions } from './methods/lora.ts'
-export { makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
+export { type BatchKey, drawTimesteps, makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
 export { type OptimizerConfig, type OptimizerPlan, planOptimizer } from './optimizerPlan.ts'
 export { type GroupRates, type LoraPlusRatios, loraParameterGroups } from './parameterGroups.ts'
 export { type ScheduleCurves, scheduleCurves } from './scheduleCurves.ts'

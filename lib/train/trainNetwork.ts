@@ -233,7 +233,7 @@ class TrainNetworkSession {
         noiseOffset: training.noiseOffset,
         adaptiveNoiseScale: training.adaptiveNoiseScale,
       },
-      minSnrGamma: training.minSnrGamma,
+      loss: { minSnrGamma: training.minSnrGamma },
       gradientAccumulationSteps: training.gradientAccumulationSteps,
       maxGradNorm: optimizer.maxGradNorm,
     })
