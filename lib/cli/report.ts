@@ -15,6 +15,8 @@ export function describeEvent(event: TrainEvent): readonly string[] {
       return [`warning: ${event.message}`]
     case 'epochEnd':
       return [`epoch ${event.epoch}: average loss ${formatLoss(event.averageLoss)}`]
+    case 'validation':
+      return [`validation after step ${event.step}: loss ${formatLoss(event.loss)}`]
     case 'save':
       return [`saved ${event.path} (${formatBytes(event.bytes)})`]
     case 'state':

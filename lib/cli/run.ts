@@ -119,6 +119,18 @@ function buildProgram(host: CliHost, options: TrainCommandOptions, setExitCode: 
     })
 
   program
+    .command('verify-resume')
+    .description('Train a few steps, at once and with a stop half-way, and compare the results bit by bit.')
+    .usage('[--steps <n>] [training] [its options]')
+    .option('--steps <number>', 'optimizer steps of each run (4)', wholeNumber)
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(async (options: { steps?: number }, command: Command) => {
+      const { verifyResumeCommand } = await import('./verifyResume.ts')
+      setExitCode(await verifyResumeCommand(...trainerOf(command.args), options, host))
+    })
+
+  program
     .command('debug-dataset')
     .description('Show the batches that a training would train on: listed, in a file, or as a page.')
     .usage('[--html <file>] [--port <port>] [--max_batches <n>] [training] [its options]')

@@ -1,2 +1,3 @@
 export { type DdimOptions, DdimSampler } from './ddim.ts'
-export { minSnrWeights, type NoiseSchedule, type NoiseScheduleOptions, noiseSchedule } from './noiseSchedule.ts'
+export { type LossWeighting, minSnrWeights, timestepWeights } from './lossWeights.ts'
+export { type NoiseSchedule, type NoiseScheduleOptions, noiseSchedule } from './noiseSchedule.ts'

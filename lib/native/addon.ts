@@ -232,8 +232,24 @@ export interface Addon {
   concatChannelsForward(a: Handle, b: Handle): Handle
   /** Its own backward, on dy. */
   dropoutForward(x: Handle, p: number, seed: bigint, stream: bigint): Handle
-  mseLossForward(prediction: Handle, target: Handle, weights: MaybeHandle): Handle
-  mseLossBackward(dloss: Handle, prediction: Handle, target: Handle, weights: MaybeHandle): Handle
+  /** kind is 0 l2, 1 l1, 2 huber, 3 smooth l1. */
+  elementLossForward(
+    prediction: Handle,
+    target: Handle,
+    weights: MaybeHandle,
+    thresholds: MaybeHandle,
+    mask: MaybeHandle,
+    kind: number,
+  ): Handle
+  elementLossBackward(
+    dloss: Handle,
+    prediction: Handle,
+    target: Handle,
+    weights: MaybeHandle,
+    thresholds: MaybeHandle,
+    mask: MaybeHandle,
+    kind: number,
+  ): Handle
   embeddingForward(ids: Handle, table: Handle): Handle
   /** The gradient of a table of `rows` rows. */
   embeddingBackward(dy: Handle, ids: Handle, rows: number): Handle

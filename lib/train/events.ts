@@ -71,6 +71,19 @@ export interface EpochEndEvent {
   readonly averageLoss: number
 }
 
+/** The loss on pictures that are not trained on. */
+export interface ValidationEvent {
+  readonly type: 'validation'
+  /** What it was due by. */
+  readonly by: 'step' | 'epoch'
+  readonly step: number
+  readonly epoch: number
+  /** Mean over the validation pictures. */
+  readonly loss: number
+  /** The moving average of the training's own loss at that step, to compare with. */
+  readonly trainingLoss: number
+}
+
 export interface SaveEvent {
   readonly type: 'save'
   readonly path: string
@@ -117,6 +130,7 @@ export type TrainEvent =
   | EpochEvent
   | StepEvent
   | EpochEndEvent
+  | ValidationEvent
   | SaveEvent
   | StateEvent
   | RemoveEvent

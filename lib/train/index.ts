@@ -5,6 +5,14 @@ export { type FillOptions, type LatentBatch, LatentCache, type LatentCacheOption
 export { cachesFolder, LatentStore } from './latentStore.ts'
 export { encodePictures, pictureTensor } from './latents.ts'
 export { logEvents } from './logEvents.ts'
+export {
+  checkLossOptions,
+  type HuberSchedule,
+  type LossFunction,
+  type LossInputs,
+  type LossOptions,
+  weightedLoss,
+} from './loss.ts'
 export type {
   PreviewSource,
   RunIdentity,
@@ -16,7 +24,7 @@ export { dreamBooth } from './methods/dreamBooth.ts'
 export { fineTuning } from './methods/fineTune.ts'
 export { LoraMethod, type LoraMethodOptions } from './methods/lora.ts'
 export { networkTraining } from './methods/network.ts'
-export { makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
+export { type BatchKey, drawTimesteps, makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
 export type { TrainingOptions } from './openTraining.ts'
 export { type OptimizerConfig, type OptimizerPlan, planOptimizer } from './optimizerPlan.ts'
 export { type GroupRates, type LoraPlusRatios, loraParameterGroups } from './parameterGroups.ts'
@@ -40,3 +48,4 @@ export {
   type UpdateResult,
 } from './trainingStep.ts'
 export { fineTune, type TrainingConfigs, trainDreamBooth, trainings, trainNetwork } from './trainings.ts'
+export { type ResumeReport, type VerifyResumeOptions, verifyResume } from './verifyResume.ts'

@@ -65,6 +65,8 @@ export interface TrainingMethod extends StepMethod {
   beginStep?(step: number): readonly string[]
   /** Called after every batch's backward pass and the update that may follow it. Its numbers go into the step's event. */
   afterPass?(): Promise<Readonly<Record<string, number>>> | undefined
+  /** Whether random parts of the forward pass, such as dropout, are on: they are off while something is measured. */
+  setTraining?(on: boolean): void
   /** Writes what was trained, whole or not at all. @returns the bytes written */
   write(path: string, facts: SaveFacts): Promise<number>
   /** Reads a file that was written back, to draw with. */

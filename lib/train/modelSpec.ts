@@ -14,13 +14,15 @@ const names = { model: 'Checkpoint', lora: 'LoRA', 'textual-inversion': 'Textual
 /** Nothing where the configuration asks for no metadata. */
 export function modelSpec(
   { version, predictionType }: StableDiffusionConfig,
-  { output, model }: TrainConfig,
+  { output, model, noise }: TrainConfig,
   { what, savedAt }: ModelSpecFacts,
 ): Record<string, string> {
   if (output.noMetadata) return {}
   const velocity = predictionType === 'v_prediction'
   const family = version === 1 ? 'stable-diffusion-v1' : `stable-diffusion-v2-${velocity ? '768-v' : '512'}`
   const { title, author, description, license, tags } = output.metadata ?? {}
+  const { minTimestep = null, maxTimestep = null } = noise ?? {}
+  const range = minTimestep === null && maxTimestep === null ? null : `${minTimestep ?? 0},${maxTimestep ?? 1000}`
   const size = version === 2 && velocity ? 768 : 512
   const texts: Readonly<Record<string, string | null | undefined>> = {
     sai_model_spec: '1.0.0',
@@ -34,6 +36,7 @@ export function modelSpec(
     description,
     license,
     tags,
+    timestep_range: range,
     encoder_layer: model.clipSkip === null ? null : String(model.clipSkip),
   }
   const given = Object.entries(texts).filter((entry): entry is [string, string] => typeof entry[1] === 'string')

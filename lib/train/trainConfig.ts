@@ -5,6 +5,8 @@ import type { DatasetFallbacks } from '../config/datasetConfig.ts'
 import type { DatasetSource } from '../data/datasetGroup.ts'
 import type { BlockWeights } from '../networks/blockWeights.ts'
 import type { SavePrecision } from '../networks/kohyaLora.ts'
+import type { LossFunction, LossOptions } from './loss.ts'
+import type { NoiseOptions } from './noise.ts'
 import type { OptimizerConfig } from './optimizerPlan.ts'
 import type { LoraPlusRatios } from './parameterGroups.ts'
 
@@ -18,6 +20,12 @@ export interface DescriptiveMetadata {
   readonly description?: string | null
   readonly license?: string | null
   readonly tags?: string | null
+}
+
+/** As {@link NoiseOptions}, without what follows from the run and the model. */
+export interface NoiseConfig extends Partial<Omit<NoiseOptions, 'seed' | 'schedule' | 'predictionType'>> {
+  /** The last timestep is noise alone. Default false. */
+  readonly zeroTerminalSnr?: boolean
 }
 
 /** What every kind of training is told. */
@@ -39,6 +47,8 @@ export interface TrainConfig {
   readonly data: {
     readonly source: DatasetSource
     readonly fallbacks: DatasetFallbacks
+    /** Weights of the loss come from mask pictures: `conditioning_data_dir` of the subsets, or the alpha channel. Default false. */
+    readonly maskedLoss?: boolean
     /** Encode every picture once, before training, and keep the latents in memory. */
     readonly cacheLatents: boolean
     /** Keep the latents in files, which later runs use again. Implies `cacheLatents`. Default false. */
@@ -78,10 +88,11 @@ export interface TrainConfig {
     readonly maxSkippedSteps?: number
     /** Null: drawn at start, and reported. */
     readonly seed: number | null
-    readonly noiseOffset: number | null
-    readonly adaptiveNoiseScale: number | null
-    readonly minSnrGamma: number | null
   }
+  /** Default: plain noise at all timesteps. */
+  readonly noise?: NoiseConfig
+  /** Or a function that computes the loss itself. Default: the mean squared error. */
+  readonly loss?: LossOptions | LossFunction
   readonly output: {
     readonly folder: string
     /** Null: "last". */
@@ -101,6 +112,18 @@ export interface TrainConfig {
     readonly noMetadata?: boolean
     /** What people should know about the file, kept in its metadata. Default: nothing. */
     readonly metadata?: DescriptiveMetadata
+  }
+  /** Measuring on pictures that are not trained on. Default: none. */
+  readonly validation?: {
+    /** Share of the pictures. Null or 0: none. */
+    readonly split: number | null
+    /** Of the choice of pictures and of their noise. Default: that of the training. */
+    readonly seed?: number | null
+    readonly everySteps?: number | null
+    /** Default: 1, unless `everySteps` is given. */
+    readonly everyEpochs?: number | null
+    /** Batches that are measured. Default: all. */
+    readonly maxBatches?: number | null
   }
   readonly state?: {
     /** Save what is needed to go on with every save, and at the end. Default false; an interrupted run always saves it. */

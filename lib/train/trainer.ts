@@ -2,9 +2,10 @@
 import type { EpochProgress } from '../data/batches.ts'
 import { describeDatasetGroup } from '../data/report.ts'
 import { noiseSchedule } from '../diffusion/noiseSchedule.ts'
-import type { Optimizer } from '../optim/optimizer.ts'
+import { inEvaluation, type Optimizer } from '../optim/optimizer.ts'
 import type { RateFunction } from '../optim/schedules/schedule.ts'
 import type { TrainEvent } from './events.ts'
+import { checkLossOptions } from './loss.ts'
 import type { TrainingKind, TrainingMethod } from './method.ts'
 import { type OpenedTraining, openTraining, type TrainingOptions, workersOf } from './openTraining.ts'
 import { groupRateAdvice, makeOptimizer, makeSchedule } from './optimizerPlan.ts'
@@ -16,6 +17,7 @@ import { TrainBatches } from './trainBatches.ts'
 import type { TrainConfig } from './trainConfig.ts'
 import { TrainingOutput } from './trainingOutput.ts'
 import { TrainingStep } from './trainingStep.ts'
+import { Validation } from './validation.ts'
 
 export interface RunOptions {
   /** As {@link TrainingOptions.signal}. */
@@ -42,6 +44,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
   readonly #optimizer: Optimizer
   readonly #learningRate: RateFunction
   readonly #batches: TrainBatches
+  readonly #validation: Validation | null
   readonly #state: StateKeeper
   readonly #average = new LossAverage()
   readonly #skipped: SkippedSteps
@@ -60,6 +63,8 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     const made: (() => void)[] = []
     try {
       const { seed, run, group, models, tokenizer, optimizerPlan, resumed } = opened
+      const { loss } = config
+      if (typeof loss !== 'function') checkLossOptions(loss ?? {}, models.config.predictionType)
       const plan = planSteps(group.batchesPerEpoch, config.training)
       const { fileSystem } = options
       const context = { config, seed, run, group, models, tokenizer, optimizerPlan, plan, fileSystem }
@@ -93,7 +98,8 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
   ) {
     const { config, opened, options, plan, method, optimizer } = parts
     const { group, models, optimizerPlan, latentCache } = opened
-    const { training } = config
+    const { training, loss = {} } = config
+    const { zeroTerminalSnr = false, ...noise } = config.noise ?? {}
     this.method = method
     this.plan = plan
     this.#config = config
@@ -110,21 +116,26 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       weighsPictures: kind.weighsPictures ?? true,
       noise: {
         seed: group.seed,
-        schedule: noiseSchedule(),
+        schedule: noiseSchedule({ zeroTerminalSnr }),
         predictionType: models.config.predictionType,
-        noiseOffset: training.noiseOffset,
-        adaptiveNoiseScale: training.adaptiveNoiseScale,
+        noiseOffset: null,
+        adaptiveNoiseScale: null,
+        ...noise,
       },
-      minSnrGamma: training.minSnrGamma,
+      loss,
       gradientAccumulationSteps: training.gradientAccumulationSteps,
       maxGradNorm: config.optimizer.maxGradNorm,
     })
-    this.#batches = new TrainBatches(group, {
+    const batchOptions = {
       vae: models.vae,
       cache: latentCache,
       ignoreExif: config.data.ignoreExif ?? false,
       ...workersOf(config),
-    })
+    }
+    this.#batches = new TrainBatches(group, batchOptions)
+    const { heldOut } = group
+    this.#validation =
+      heldOut === undefined ? null : new Validation(this.#step, method, new TrainBatches(heldOut, batchOptions), config)
     const { seed, run } = opened
     const { fileSystem } = options
     this.#state = new StateKeeper({
@@ -178,10 +189,14 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
         }
         yield* this.#update(at, pace)
         yield* output.afterStep(at)
+        yield* this.#validate('step', at)
         if (at.step >= totalSteps || signal?.aborted) break
       }
       yield { type: 'epochEnd', epoch: at.epoch, averageLoss: this.#average.value }
-      if (!signal?.aborted) yield* output.afterEpoch(at)
+      if (!signal?.aborted) {
+        yield* output.afterEpoch(at)
+        yield* this.#validate('epoch', at)
+      }
     }
     yield* output.atEnd(at, signal?.aborted === true)
   }
@@ -219,6 +234,12 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     }
   }
 
+  async *#validate(by: 'step' | 'epoch', at: RunPosition): AsyncGenerator<TrainEvent> {
+    if (this.#validation === null || !this.#validation.isDue(by, at[by])) return
+    const loss = await inEvaluation(this.#optimizer, () => this.#validation!.measure())
+    yield { type: 'validation', by, step: at.step, epoch: at.epoch, loss, trainingLoss: this.#average.value }
+  }
+
   #openOutput(signal: AbortSignal | undefined): TrainingOutput {
     const { seed, prompts } = this.#opened
     return new TrainingOutput({
@@ -250,6 +271,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       report: describeDatasetGroup(group),
     }
     if (latentCache !== null) yield* latentCache.fill(group, { signal })
+    if (latentCache !== null && group.heldOut) yield* latentCache.fill(group.heldOut, { signal })
     if (this.method.prepare !== undefined) yield* this.method.prepare(signal)
   }
 

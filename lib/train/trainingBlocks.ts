@@ -2,8 +2,9 @@
 import type { DatasetFallbacks } from '../config/datasetConfig.ts'
 import { type GivenTrainOptions, type TrainerName, type trainOptions, trainOptionsOf } from '../config/trainOptions.ts'
 import type { DatasetSource } from '../data/datasetGroup.ts'
+import type { LossOptions } from './loss.ts'
 import type { OptimizerConfig } from './optimizerPlan.ts'
-import type { SaveForm, TrainConfig } from './trainConfig.ts'
+import type { NoiseConfig, SaveForm, TrainConfig } from './trainConfig.ts'
 
 /** Options that every training has, with a default. */
 type Defaulted = {
@@ -54,10 +55,9 @@ export function trainingBlocks(
       onNonFinite: values.on_non_finite,
       maxSkippedSteps: values.max_skipped_steps,
       seed: values.seed ?? null,
-      noiseOffset: values.noise_offset ?? null,
-      adaptiveNoiseScale: values.adaptive_noise_scale ?? null,
-      minSnrGamma: values.min_snr_gamma ?? null,
     },
+    noise: noiseBlock(values),
+    loss: lossBlock(values),
     output: {
       folder: values.output_dir ?? '',
       name: values.output_name ?? values.token_string ?? null,
@@ -76,6 +76,13 @@ export function trainingBlocks(
         license: values.metadata_license ?? null,
         tags: values.metadata_tags ?? null,
       },
+    },
+    validation: {
+      split: values.validation_split,
+      seed: values.validation_seed ?? null,
+      everySteps: values.validate_every_n_steps ?? null,
+      everyEpochs: values.validate_every_n_epochs ?? null,
+      maxBatches: values.max_validation_steps ?? null,
     },
     state: {
       save: values.save_state,
@@ -99,11 +106,40 @@ export function trainingBlocks(
   }
 }
 
+function noiseBlock(values: TrainOptionValues): NoiseConfig {
+  return {
+    zeroTerminalSnr: values.zero_terminal_snr,
+    minTimestep: values.min_timestep ?? null,
+    maxTimestep: values.max_timestep ?? null,
+    noiseOffset: values.noise_offset ?? null,
+    adaptiveNoiseScale: values.adaptive_noise_scale ?? null,
+    noiseOffsetRandomStrength: values.noise_offset_random_strength,
+    multiresNoiseIterations: values.multires_noise_iterations ?? null,
+    multiresNoiseDiscount: values.multires_noise_discount,
+    ipNoiseGamma: values.ip_noise_gamma ?? null,
+    ipNoiseGammaRandomStrength: values.ip_noise_gamma_random_strength,
+  }
+}
+
+function lossBlock(values: TrainOptionValues): LossOptions {
+  return {
+    type: values.loss_type,
+    huberSchedule: values.huber_schedule,
+    huberC: values.huber_c,
+    huberScale: values.huber_scale,
+    minSnrGamma: values.min_snr_gamma ?? null,
+    scaleVPredLossLikeNoisePred: values.scale_v_pred_loss_like_noise_pred,
+    vPredLikeLoss: values.v_pred_like_loss ?? null,
+    debiasedEstimation: values.debiased_estimation_loss,
+  }
+}
+
 function dataBlock(values: TrainOptionValues, given: GivenTrainOptions): TrainConfig['data'] {
   const { max_data_loader_n_workers: workers } = given
   return {
     source: sourceOf(values),
     fallbacks: fallbacksOf(given),
+    maskedLoss: values.masked_loss,
     cacheLatents: values.cache_latents || values.cache_latents_to_disk,
     cacheLatentsToDisk: values.cache_latents_to_disk,
     cacheFolder: values.cache_dir ?? null,

@@ -13,7 +13,7 @@ export interface TrainingDataOptions {
 
 /** The data of a training: every picture and caption looked at. Errors as for `loadDatasetGroup`. */
 export function loadTrainingData(
-  { data }: Pick<TrainConfig, 'data'>,
+  { data, validation }: Pick<TrainConfig, 'data' | 'validation'>,
   { seed, accepts }: TrainingDataOptions,
 ): Promise<DatasetGroup> {
   return loadDatasetGroup(data.source, {
@@ -21,6 +21,8 @@ export function loadTrainingData(
     ...(accepts === undefined ? {} : { accepts }),
     fallbacks: data.fallbacks,
     priorLossWeight: data.priorLossWeight,
+    ...(validation?.split ? { holdOut: { share: validation.split, seed: validation.seed ?? seed } } : {}),
+    maskedLoss: data.maskedLoss ?? false,
     cacheLatents: data.cacheLatents || data.cacheLatentsToDisk === true,
     cacheTextEncoderOutputs: data.cacheTextEncoderOutputs ?? false,
     allowOutside: data.allowOutside,

@@ -27,7 +27,8 @@ export function trainingFacts(
 ): TrainingFacts {
   const { config, seed, run, group, plan, models, optimizerPlan } = context
   const { plan: rates } = optimizerPlan
-  const { model, data, optimizer, training, output } = config
+  const { model, data, optimizer, training, output, noise = {} } = config
+  const loss = typeof config.loss === 'function' ? {} : (config.loss ?? {})
   const { warmupSteps } = optimizer
   return {
     ...run,
@@ -53,10 +54,10 @@ export function trainingFacts(
     cacheLatents: data.cacheLatents || data.cacheLatentsToDisk === true,
     seed,
     lowRam: false,
-    noiseOffset: training.noiseOffset,
-    multiresNoiseIterations: null,
-    multiresNoiseDiscount: 0.3,
-    adaptiveNoiseScale: training.adaptiveNoiseScale,
+    noiseOffset: noise.noiseOffset ?? null,
+    multiresNoiseIterations: noise.multiresNoiseIterations ?? null,
+    multiresNoiseDiscount: noise.multiresNoiseDiscount ?? 0.3,
+    adaptiveNoiseScale: noise.adaptiveNoiseScale ?? null,
     trainingComment: config.network.trainingComment,
     optimizer: recordedOptimizer(optimizerPlan),
     maxGradNorm: optimizer.maxGradNorm,
@@ -66,7 +67,7 @@ export function trainingFacts(
     captionTagDropoutRate: data.fallbacks.caption_tag_dropout_rate ?? 0,
     faceCropAugRange: data.fallbacks.face_crop_aug_range ?? null,
     priorLossWeight: data.priorLossWeight,
-    minSnrGamma: training.minSnrGamma,
+    minSnrGamma: loss.minSnrGamma ?? null,
     scaleWeightNorms: null,
     ...described,
     data: datasetMetadata(group),

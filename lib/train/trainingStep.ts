@@ -1,17 +1,18 @@
 import { setTimeout } from 'node:timers/promises'
 import { backwardInTurns } from '../autograd/backward.ts'
-import { minSnrWeights } from '../diffusion/noiseSchedule.ts'
+import { noGrad } from '../autograd/tape.ts'
 import type { UNet } from '../models/stableDiffusion/unet.ts'
 import { cast } from '../ops/cast.ts'
-import { mseLoss } from '../ops/mseLoss.ts'
 import { scale } from '../ops/scale.ts'
 import { findNonFinite } from '../optim/nonFinite.ts'
 import { clipGradients, type Optimizer } from '../optim/optimizer.ts'
 import { tensor } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
+import { formatShape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { maskedLoss } from './maskedLoss.ts'
-import { type BatchKey, makeNoisy, type NoiseOptions } from './noise.ts'
+import { ArgumentError } from '../util/errors.ts'
+import { type LossFunction, type LossOptions, weightedLoss } from './loss.ts'
+import { type BatchKey, makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
 
 /** One batch, ready for the U-Net's side of the step. */
 export interface TrainBatch {
@@ -38,10 +39,10 @@ export interface TrainingStepOptions {
   readonly method: StepMethod
   readonly optimizer: Optimizer
   readonly noise: NoiseOptions
+  /** Checked by `checkLossOptions`; or a function that computes the loss itself. */
+  readonly loss: LossOptions | LossFunction
   /** Whether `lossWeights` of the batches count. Default true. */
   readonly weighsPictures?: boolean
-  /** Null: no weighting. */
-  readonly minSnrGamma: number | null
   readonly gradientAccumulationSteps: number
   /** 0: gradients are not clipped. */
   readonly maxGradNorm: number
@@ -85,29 +86,70 @@ export class TrainingStep {
     await turn()
   }
 
+  /**
+   * The loss of a batch at given timesteps, for validation: nothing is recorded, and accumulated gradients stay as they are. The noise is a
+   * function of the batch's key. Dropout is the caller's to switch off.
+   * @param timesteps one for each sample
+   */
+  async evaluate(batch: TrainBatch, timesteps: readonly number[]): Promise<number> {
+    const loss = noGrad(() =>
+      scope(() => {
+        const { unet, method } = this.#options
+        const inputs = this.#prepare(batch, timesteps)
+        const prediction = unet.forward(inputs.noisy, inputs.times, method.condition(batch.captions))
+        return this.#loss(prediction, inputs, batch)
+      }),
+    )
+    return readNumber(loss, 0)
+  }
+
   /** The loss and its share of the update's; `context` is used up. */
-  async #forward(
-    { latents, key, lossWeights, mask }: TrainBatch,
-    context: Tensor,
-  ): Promise<{ loss: Tensor; share: Tensor }> {
-    const { unet, noise, gradientAccumulationSteps } = this.#options
-    const inputs = scope(() => {
-      const { noisy, target, times, timesteps } = makeNoisy(latents, noise, key)
-      return { noisy: cast(noisy, { dtype: unet.registry.dtype }), target, times, timesteps }
-    })
-    const { noisy, target, times, timesteps } = inputs
+  async #forward(batch: TrainBatch, context: Tensor): Promise<{ loss: Tensor; share: Tensor }> {
+    const { unet, gradientAccumulationSteps } = this.#options
+    const inputs = this.#prepare(batch)
+    const { noisy, target, times } = inputs
     let prediction: Tensor | null = null
     try {
       prediction = await unet.forwardInTurns(noisy, times, context, { turn })
       const predicted = prediction
       return scope(() => {
-        const weights = this.#weights(lossWeights, timesteps)
-        const loss = mask ? maskedLoss(predicted, target, mask, weights) : mseLoss(predicted, target, weights)
+        const loss = this.#loss(predicted, inputs, batch)
         return { loss, share: scale(loss, { factor: 1 / gradientAccumulationSteps }) }
       })
     } finally {
       for (const used of [noisy, target, times, context, prediction]) used?.dispose()
     }
+  }
+
+  /** What the U-Net is given, in its dtype, and what it shall find. */
+  #prepare({ latents, key }: TrainBatch, timesteps?: readonly number[]): NoisyBatch {
+    const { unet, noise } = this.#options
+    return scope(() => {
+      const inputs = makeNoisy(latents, noise, key, timesteps)
+      return { ...inputs, noisy: cast(inputs.noisy, { dtype: unet.registry.dtype }) }
+    })
+  }
+
+  #loss(prediction: Tensor, { target, timesteps }: NoisyBatch, { lossWeights, mask }: TrainBatch): Tensor {
+    const { noise, loss, weighsPictures = true } = this.#options
+    const { schedule, predictionType } = noise
+    const pictureWeights = weighsPictures ? lossWeights : lossWeights.map(() => 1)
+    return scope(() => {
+      const area = mask === undefined ? null : tensor(mask, prediction.shape.slice(0, 3))
+      const inputs = {
+        prediction,
+        target,
+        timesteps,
+        lossWeights: pictureWeights,
+        mask: area,
+        schedule,
+        predictionType,
+      }
+      const result = typeof loss === 'function' ? loss(inputs) : weightedLoss(inputs, loss)
+      if (result.rank !== 0 || result.dtype !== 'float32')
+        throw new ArgumentError('TrainingStep', 'loss', 'one float32 number, of shape []', describe(result))
+      return result
+    })
   }
 
   /** Micro-batches accumulated since the last update. */
@@ -138,23 +180,15 @@ export class TrainingStep {
       optimizer.zeroGrad()
     }
   }
-
-  #weights(lossWeights: readonly number[], timesteps: readonly number[]): Tensor | null {
-    const { minSnrGamma, noise, weighsPictures = true } = this.#options
-    const pictureWeights = weighsPictures ? lossWeights : lossWeights.map(() => 1)
-    const snr =
-      minSnrGamma === null ? null : minSnrWeights(noise.schedule, timesteps, minSnrGamma, noise.predictionType)
-    if (snr === null && pictureWeights.every((weight) => weight === 1)) return null
-    return tensor(
-      pictureWeights.map((weight, i) => weight * (snr?.[i] ?? 1)),
-      [lossWeights.length],
-    )
-  }
 }
 
 /** Lets everything else that waits for this thread run, timers too: immediates alone would join two passes into one long turn. */
 function turn(): Promise<void> {
   return setTimeout(0)
+}
+
+function describe({ dtype, shape }: Tensor): string {
+  return `${dtype} ${formatShape(shape)}`
 }
 
 async function readNumber(t: Tensor, index: number): Promise<number> {

@@ -43,8 +43,8 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "sliceBackward", &slice_backward);
   def(env, exports, "concatChannelsForward", &concat_channels_forward);
   def(env, exports, "dropoutForward", &dropout_forward);
-  def(env, exports, "mseLossForward", &mse_loss_forward);
-  def(env, exports, "mseLossBackward", &mse_loss_backward);
+  def(env, exports, "elementLossForward", &element_loss_forward);
+  def(env, exports, "elementLossBackward", &element_loss_backward);
   def(env, exports, "embeddingForward", &embedding_forward);
   def(env, exports, "embeddingBackward", &embedding_backward);
   def(env, exports, "timestepEmbeddingForward", &timestep_embedding_forward);

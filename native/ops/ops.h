@@ -95,10 +95,13 @@ std::tuple<Tensor, Tensor, Tensor> layer_norm_forward(const Tensor& x, const Ten
 std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> layer_norm_backward(
     const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& mean, const Tensor& rstd, bool needs_x,
     bool needs_weight, bool needs_bias);
-// mse_loss: mean over samples of w_n mean((prediction - target)^2), float32 []; the gradient goes to prediction alone
-Tensor mse_loss_forward(const Tensor& prediction, const Tensor& target, const std::optional<Tensor>& weights);
-Tensor mse_loss_backward(const Tensor& dloss, const Tensor& prediction, const Tensor& target,
-                         const std::optional<Tensor>& weights);
+// element_loss: mean over samples of w_n mean(mask_n l(prediction - target)), float32 []; the gradient goes to
+// prediction alone. kind is 0 l2, 1 l1, 2 huber, 3 smooth l1; the last two have a threshold for each sample
+Tensor element_loss_forward(const Tensor& prediction, const Tensor& target, const std::optional<Tensor>& weights,
+                            const std::optional<Tensor>& thresholds, const std::optional<Tensor>& mask, int64_t kind);
+Tensor element_loss_backward(const Tensor& dloss, const Tensor& prediction, const Tensor& target,
+                             const std::optional<Tensor>& weights, const std::optional<Tensor>& thresholds,
+                             const std::optional<Tensor>& mask, int64_t kind);
 
 // embedding: rows of table chosen by int32 ids; the gradient is a whole float32 table of `rows` rows
 Tensor embedding_forward(const Tensor& ids, const Tensor& table);

@@ -68,7 +68,7 @@ describe('a preview', () => {
         noiseOffset: null,
         adaptiveNoiseScale: null,
       },
-      minSnrGamma: null,
+      loss: {},
       gradientAccumulationSteps: 1,
       maxGradNorm: 1,
     })

@@ -236,8 +236,8 @@ describe('a training', () => {
   it.each<[string, TinyOverrides, number, number]>([
     ['uncached latents', { data: { cacheLatents: false } }, unetModules, textModules],
     ['gradient accumulation', { training: { gradientAccumulationSteps: 2 } }, unetModules, textModules],
-    ['min-SNR weighting', { training: { minSnrGamma: 0.1 } }, unetModules, textModules],
-    ['noise offset', { training: { noiseOffset: 0.1, adaptiveNoiseScale: 0.01 } }, unetModules, textModules],
+    ['min-SNR weighting', { loss: { minSnrGamma: 0.1 } }, unetModules, textModules],
+    ['noise offset', { noise: { noiseOffset: 0.1, adaptiveNoiseScale: 0.01 } }, unetModules, textModules],
     ['bf16', { training: { mixedPrecision: 'bf16' } }, unetModules, textModules],
     [
       'bf16 and uncached latents',

@@ -95,6 +95,10 @@ class NetworkMethod implements TrainingMethod {
     this.#lora.beginPass(pass)
   }
 
+  setTraining(on: boolean): void {
+    this.#lora.network.setTraining(on)
+  }
+
   async write(path: string, save: SaveFacts): Promise<number> {
     const { config, fileSystem } = this.#context
     const { savePrecision } = config.output

@@ -109,11 +109,19 @@ export class WholeModelMethod implements TrainingMethod {
   async openPreview(path: string): Promise<PreviewSource> {
     const { config, models: trained, tokenizer } = this.#context
     const dtype = computeType(config)
-    const { version, predictionType } = trained.config
+    const { version, predictionType, unet, textEncoder, vae } = trained.config
     const { models } = await loadStableDiffusion(path, {
       v2: version === 2,
       vParameterization: predictionType === 'v_prediction',
       dtypes: { unet: dtype, vae: dtype },
+      // PyTorch's container has no place for what shapes do not tell.
+      sizes: {
+        unetHeads: unet.heads,
+        unetGroups: unet.groups,
+        textHeads: textEncoder.heads,
+        vaeGroups: vae.groups,
+        scalingFactor: vae.scalingFactor,
+      },
     })
     return { models, tokenizer, close: () => models.dispose() }
   }

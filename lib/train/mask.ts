@@ -1,4 +1,4 @@
-/** Loss masks from the opacity of pictures. */
+/** Loss masks from the opacity of pictures, or from pictures of their own. */
 import type { DecodedImage } from '../data/image.ts'
 import { ArgumentError } from '../util/errors.ts'
 
@@ -17,7 +17,19 @@ export function opaqueMask(width: number, height: number): Mask {
 /** The opacity of a picture in its training size; 1 everywhere where it has none. */
 export function alphaMask({ width, height, alpha }: DecodedImage): Mask {
   if (alpha === undefined) return opaqueMask(width, height)
-  return { width, height, values: Float32Array.from(alpha, (value) => value / 255) }
+  return { width, height, values: shares(alpha, 1) }
+}
+
+/** The red of a picture that is a mask, in its training size. */
+export function redMask({ width, height, pixels }: DecodedImage): Mask {
+  return { width, height, values: shares(pixels, 3) }
+}
+
+/** Every so many bytes one, as a share of 255. */
+function shares(bytes: Uint8Array, stride: number): Float32Array {
+  const values = new Float32Array(bytes.length / stride)
+  for (let i = 0; i < values.length; i++) values[i] = bytes[i * stride]! / 255
+  return values
 }
 
 /**
