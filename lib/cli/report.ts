@@ -15,6 +15,12 @@ export function describeEvent(event: TrainEvent): readonly string[] {
       return [`warning: ${event.message}`]
     case 'epochEnd':
       return [`epoch ${event.epoch}: average loss ${formatLoss(event.averageLoss)}`]
+    case 'validation':
+      return [
+        `validation at step ${event.step}: loss ${formatLoss(event.loss)} (training ${formatLoss(event.trainingLoss)})`,
+      ]
+    case 'state':
+      return [`saved the state of step ${event.step} in ${event.path} (${formatBytes(event.bytes)})`]
     case 'save':
       return [`saved ${event.path} (${formatBytes(event.bytes)})`]
     case 'preview':

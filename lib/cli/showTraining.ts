@@ -1,7 +1,8 @@
 /** Runs a training and shows it. */
 import type { HubProgress } from '../hub/resolveHubModel.ts'
 import type { TrainEvent } from '../train/events.ts'
-import { logEvents } from '../train/logEvents.ts'
+import { logEvents } from '../train/logs/logEvents.ts'
+import { logSinks } from '../train/logs/logSinks.ts'
 import type { TrainNetworkConfig } from '../train/trainNetworkConfig.ts'
 import { exitCodes } from '../util/errors.ts'
 import { downloadLines } from './fileProgress.ts'
@@ -42,7 +43,7 @@ export async function showTraining(
   try {
     for await (const event of logEvents(
       start(config, { signal: interrupts.signal, onDownload: downloadLines(host) }),
-      config.logging,
+      logSinks(config.logging),
     )) {
       onEvent(event)
       if (event.type === 'end') {
