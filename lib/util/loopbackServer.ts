@@ -65,6 +65,7 @@ export async function serveLoopback(
 async function answerOf(handle: Handler, request: IncomingMessage, response: ServerResponse): Promise<Answer | null> {
   // A page elsewhere may point a name of its own at this address; it cannot make the browser send another Host.
   if (!/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(request.headers.host ?? '')) return refusal(403, 'wrong host')
+  if (!URL.canParse(request.url ?? '', 'http://127.0.0.1')) return refusal(400, 'not an address')
   try {
     return await handle(request, response)
   } catch (error) {
