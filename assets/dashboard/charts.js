@@ -78,6 +78,11 @@ class Chart {
     this.#built?.redraw()
   }
 
+  /** The steps that are shown. */
+  get xRange() {
+    return this.#built.scales.x
+  }
+
   #size() {
     return { width: Math.max(200, this.#place.clientWidth), height: 200 }
   }
