@@ -1,9 +1,8 @@
 /** A training of the page's tests: its events one after the other, as the test asks for them. */
-import { mkdtemp } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { writePng } from '../../lib/preview/png.ts'
 import type { StartEvent, StepEvent, TrainEvent } from '../../lib/train/events.ts'
+import { makeFolder } from './pictures.ts'
 
 export const hostilePrompt = '</script><img src=x onerror="document.title=1"> a frog'
 
@@ -46,7 +45,7 @@ export function stepEvent(step: number, totalSteps: number): StepEvent {
 
 /** The previews of a step, in files of a folder of their own: one colour for each prompt and step. */
 export async function previewEvents(step: number, epoch: number): Promise<TrainEvent[]> {
-  const folder = await mkdtemp(join(tmpdir(), 'noisewright-previews-'))
+  const folder = await makeFolder()
   return Promise.all(
     prompts.map(async (prompt, promptIndex) => {
       const path = join(folder, `${promptIndex}.png`)
