@@ -1,5 +1,5 @@
 /** Pages for the browsers of this machine. */
-import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http'
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { IoError, NoisewrightError } from './errors.ts'
 
@@ -40,6 +40,7 @@ export async function serveLoopback(
     'referrer-policy': 'no-referrer',
     'x-content-type-options': 'nosniff',
   }
+  const { createServer } = await import('node:http') // 20 ms, that not every program has to wait for
   const server = createServer((request, response) => {
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
     void answerOf(handle, request, response).then((answer) => {
