@@ -48,6 +48,8 @@ export { datasetJsonSchema, type JsonSchema } from './config/datasetJsonSchema.t
 export { explainOption } from './config/explain.ts'
 export type { ArgumentValues } from './config/namedArguments.ts'
 export type { PythonLiteral } from './config/pythonLiteral.ts'
+export { type Dashboard, type DashboardOptions, startDashboard } from './dashboard/dashboard.ts'
+export type { DashboardControls } from './dashboard/pages.ts'
 export { epochBatches, readBatches } from './data/batches.ts'
 export { type DatasetGroup, type DatasetSource, loadDatasetGroup } from './data/datasetGroup.ts'
 export { type BucketDescription, describeBuckets } from './data/describeBuckets.ts'

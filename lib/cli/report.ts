@@ -16,13 +16,15 @@ export function describeEvent(event: TrainEvent): readonly string[] {
     case 'epochEnd':
       return [`epoch ${event.epoch}: average loss ${formatLoss(event.averageLoss)}`]
     case 'validation':
-      return [`validation after step ${event.step}: loss ${formatLoss(event.loss)}`]
-    case 'save':
-      return [`saved ${event.path} (${formatBytes(event.bytes)})`]
+      return [
+        `validation at step ${event.step}: loss ${formatLoss(event.loss)} (training ${formatLoss(event.trainingLoss)})`,
+      ]
     case 'state':
-      return [`saved ${event.path}: --resume goes on from it`]
+      return [`saved the state of step ${event.step} in ${event.path} (${formatBytes(event.bytes)})`]
     case 'remove':
       return [`removed ${event.path}, which newer ones replace`]
+    case 'save':
+      return [`saved ${event.path} (${formatBytes(event.bytes)})`]
     case 'preview':
       return [`drew ${event.path} (${event.prompt})`]
     case 'end':

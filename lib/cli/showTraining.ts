@@ -1,7 +1,9 @@
 /** Runs a training and shows it. */
 import type { HubProgress } from '../hub/resolveHubModel.ts'
+import { TrainingControls } from '../train/controls.ts'
 import type { TrainEvent } from '../train/events.ts'
-import { logEvents } from '../train/logEvents.ts'
+import { logEvents } from '../train/logs/logEvents.ts'
+import { logSinks } from '../train/logs/logSinks.ts'
 import type { TrainingKind } from '../train/method.ts'
 import type { TrainConfig } from '../train/trainConfig.ts'
 import { exitCodes } from '../util/errors.ts'
@@ -10,12 +12,17 @@ import type { CliHost } from './host.ts'
 import { listenForInterrupts } from './interrupts.ts'
 import { createProgress } from './progress.ts'
 import { describeEvent, isRemark } from './report.ts'
+import { trainingDashboard } from './trainingDashboard.ts'
 
 /** Starts a training. */
 export type Train = (
   kind: TrainingKind,
   config: TrainConfig,
-  options: { readonly signal: AbortSignal; readonly onDownload: (progress: HubProgress) => void },
+  options: {
+    readonly signal: AbortSignal
+    readonly controls: TrainingControls
+    readonly onDownload: (progress: HubProgress) => void
+  },
 ) => AsyncIterable<TrainEvent>
 
 export interface ShowTrainingOptions {
@@ -23,6 +30,8 @@ export interface ShowTrainingOptions {
   readonly train?: Train | undefined
   /** Sees every event before it is shown. */
   readonly onEvent?: (event: TrainEvent) => void
+  /** Serves a page that shows the training. Its port; 0: any free one. Default: no page. */
+  readonly dashboardPort?: number | undefined
 }
 
 /** @returns the exit code: ok, or interrupted */
@@ -30,9 +39,16 @@ export async function showTraining(
   kind: TrainingKind,
   config: TrainConfig,
   host: CliHost,
-  { train, onEvent = () => {} }: ShowTrainingOptions = {},
+  { train, onEvent = () => {}, dashboardPort }: ShowTrainingOptions = {},
 ): Promise<number> {
   const start: Train = train ?? (await import('../train/trainer.ts')).train
+  const controls = new TrainingControls()
+  const stop = new AbortController()
+  const dashboard =
+    dashboardPort === undefined
+      ? null
+      : await trainingDashboard(config, { port: dashboardPort, controls, stop: () => stop.abort() })
+  if (dashboard !== null) host.stdout.write(`${dashboard.url} shows the training\n`)
   const progress = await createProgress(host.stderr)
   const interrupts = listenForInterrupts(host, {
     onFirst: () => {
@@ -43,10 +59,10 @@ export async function showTraining(
   })
   let interrupted = false
   try {
-    for await (const event of logEvents(
-      start(kind, config, { signal: interrupts.signal, onDownload: downloadLines(host) }),
-      config.logging,
-    )) {
+    const signal = AbortSignal.any([interrupts.signal, stop.signal])
+    const events = start(kind, config, { signal, controls, onDownload: downloadLines(host) })
+    const sinks = [...logSinks(config.logging), ...(dashboard === null ? [] : [dashboard.sink])]
+    for await (const event of logEvents(events, sinks)) {
       onEvent(event)
       if (event.type === 'end') {
         progress.stop()
@@ -54,7 +70,7 @@ export async function showTraining(
       }
       const lines = [...describeEvent(event)]
       if (event.type === 'start' && config.logging.folder !== null) {
-        lines.push(`event files for TensorBoard are written under ${config.logging.folder}`)
+        lines.push(`logs are written under ${config.logging.folder}`)
       }
       if (lines.length > 0) {
         progress.clear()
@@ -66,6 +82,7 @@ export async function showTraining(
   } finally {
     progress.stop()
     interrupts.stop()
+    await dashboard?.close()
   }
   return interrupted ? exitCodes.interrupted : exitCodes.ok
 }

@@ -31,11 +31,11 @@ export async function trainCommand<Name extends keyof TrainingConfigs>(
     host.stdout.write(`saved ${written.file}\n`)
     return exitCodes.ok
   }
-  const { config, notes, debugDataset } = await parseTraining(trainer, args)
+  const { config, notes, debugDataset, dashboardPort } = await parseTraining(trainer, args)
   for (const note of notes) host.stderr.write(`note: ${note}\n`)
   if (debugDataset !== null) {
     const { showDataset } = await import('./debugDataset.ts')
     return showDataset(config, { ...debugDataset, accepts: trainings[trainer].accepts }, host)
   }
-  return showTraining(trainings[trainer], config, host, options)
+  return showTraining(trainings[trainer], config, host, { ...options, dashboardPort })
 }

@@ -178,6 +178,6 @@ export const trainOutputOptions = [
     minimum: 0,
     maximum: 65535,
     default: 0,
-    help: 'Port of that page; 0: any free one.',
+    help: 'Port of that page, which is shown then; 0: any free one.',
   },
 ] as const satisfies readonly TrainOption[]

@@ -135,7 +135,6 @@ export const trainNotes: readonly TrainRule[] = [
   ...(['validation_seed', 'validate_every_n_steps', 'validate_every_n_epochs', 'max_validation_steps'] as const).map(
     (name) => without(name, 'validation_split'),
   ),
-  without('dashboard_port', 'dashboard'),
   without('sample_at_first', 'sample_prompts'),
   ...(['train_data_dir', 'reg_data_dir', 'in_json'] as const).map(
     (name): TrainRule => ({

@@ -14,7 +14,22 @@ export interface StartEvent {
   readonly moduleCount: number
   /** The data set, in lines for people. */
   readonly report: readonly string[]
+  /** What is to be done besides steps, for an estimate of the time left. Default: nothing that is known. */
+  readonly planned?: PlannedWork | undefined
 }
+
+/** When a kind of work is due. */
+export interface Recurrence {
+  /** Null: not by steps. */
+  readonly everySteps: number | null
+  /** Null: not by epochs. */
+  readonly everyEpochs: number | null
+  /** Whether it is also done after the last step. */
+  readonly atEnd: boolean
+}
+
+/** Work besides steps, by the type of the events that report it. */
+export type PlannedWork = Readonly<Partial<Record<'save' | 'state' | 'preview' | 'validation', Recurrence>>>
 
 /** Something that is probably not meant, but can be trained. */
 export interface WarningEvent {
@@ -61,8 +76,27 @@ export interface StepEvent {
   readonly skippedSteps: number
   /** Of the steps so far. */
   readonly stepsPerSecond: number
-  /** What the method measured in this step, by its name in logs. */
-  readonly measures?: Readonly<Record<string, number>>
+  /** After the step. Default: not measured. */
+  readonly memory?: MemoryUse | undefined
+  /** What the limit on the norms of a network's weights (`scale_weight_norms`) did. Default: there is no limit. */
+  readonly maxNorm?: MaxNorm | undefined
+}
+
+/** In bytes. */
+export interface MemoryUse {
+  /** What the process holds in the machine's memory. */
+  readonly processBytes: number
+  /** What tensors hold on the device of the training. */
+  readonly liveBytes: number
+  /** The most that tensors have held there. */
+  readonly peakBytes: number
+}
+
+export interface MaxNorm {
+  /** Modules whose weights were scaled down. */
+  readonly keysScaled: number
+  readonly averageKeyNorm: number
+  readonly maxKeyNorm: number
 }
 
 export interface EpochEndEvent {
@@ -92,12 +126,13 @@ export interface SaveEvent {
   readonly bytes: number
 }
 
-/** A folder from which a training can go on. */
+/** Everything that a training goes on from has been written to a folder. */
 export interface StateEvent {
   readonly type: 'state'
   readonly path: string
   readonly step: number
   readonly epoch: number
+  readonly bytes: number
 }
 
 /** A file or a state that newer ones replace was removed. */
@@ -109,8 +144,13 @@ export interface RemoveEvent {
 
 export interface PreviewEvent {
   readonly type: 'preview'
+  /** A PNG file. */
   readonly path: string
   readonly prompt: string
+  /** The prompt's place among the prompts, from 0. Default: 0. */
+  readonly promptIndex?: number | undefined
+  /** The seed of the picture's noise. Default: not known. */
+  readonly seed?: number | undefined
   readonly step: number
   readonly epoch: number
 }

@@ -1,10 +1,18 @@
 /** Training runs as async iterators of events, and the parts they are made of. */
 export { CaptionEncoder, type CaptionEncoderOptions } from './conditioning.ts'
+export { TrainingControls } from './controls.ts'
 export type * from './events.ts'
 export { type FillOptions, type LatentBatch, LatentCache, type LatentCacheOptions } from './latentCache.ts'
 export { cachesFolder, LatentStore } from './latentStore.ts'
 export { encodePictures, pictureTensor } from './latents.ts'
-export { logEvents } from './logEvents.ts'
+export { jsonLinesSink } from './logs/jsonLinesSink.ts'
+export { logEvents } from './logs/logEvents.ts'
+export type { LogContext, LogSink } from './logs/logSink.ts'
+export { type LoggingConfig, logSinks } from './logs/logSinks.ts'
+export { type EventWriter, openEventWriter } from './logs/tensorboard.ts'
+export { type ScalarTags, tensorboardSink } from './logs/tensorboardSink.ts'
+export { TimeLeft } from './logs/timeLeft.ts'
+export { type WebhookSinkOptions, webhookSink } from './logs/webhookSink.ts'
 export {
   checkLossOptions,
   type HuberSchedule,
@@ -30,7 +38,6 @@ export { type OptimizerConfig, type OptimizerPlan, planOptimizer } from './optim
 export { type GroupRates, type LoraPlusRatios, loraParameterGroups } from './parameterGroups.ts'
 export { type DebugDatasetOptions, type ParsedTraining, parseTraining } from './parseTraining.ts'
 export { type ScheduleCurves, scheduleCurves } from './scheduleCurves.ts'
-export { type EventWriter, openEventWriter } from './tensorboard.ts'
 export { type EncodesCaptions, TextCache } from './textCache.ts'
 export type {
   DreamBoothConfig,

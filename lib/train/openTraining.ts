@@ -12,6 +12,7 @@ import { type PromptSpec, readPromptFile } from '../preview/promptFile.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { DataError } from '../util/errors.ts'
 import { conditioningWarnings } from './conditioning.ts'
+import type { TrainingControls } from './controls.ts'
 import { LatentCache } from './latentCache.ts'
 import { cachesFolder, LatentStore } from './latentStore.ts'
 import type { RunIdentity, TrainingKind } from './method.ts'
@@ -28,6 +29,8 @@ export interface TrainingOptions {
   readonly signal?: AbortSignal | undefined
   /** How weights and previews are written. Default: `node:fs/promises`; a program may watch or limit the writes. */
   readonly fileSystem?: WritableFileSystem | undefined
+  /** What others ask of the training while it runs. Default: nobody asks. */
+  readonly controls?: TrainingControls | undefined
   /** How the download of a model given by hub id goes. */
   readonly onDownload?: ((progress: HubProgress) => void) | undefined
 }

@@ -16,6 +16,8 @@ export interface ParsedTraining<Config extends TrainConfig = TrainConfig> {
   readonly notes: readonly string[]
   /** How to show the data in place of a training; null: train. */
   readonly debugDataset: DebugDatasetOptions | null
+  /** Port of the page that shows the training; 0: any free one. Undefined: no page. */
+  readonly dashboardPort: number | undefined
 }
 
 /** What `--debug_dataset` shows, and where. */
@@ -68,13 +70,19 @@ export async function parseTraining<Name extends keyof TrainingConfigs>(
   const values = withDefaults(trainer, given)
   const { trackerName } = trainings[trainer]
   const config = {
-    ...trainingBlocks(values, given, { optimizer: optimizer.config, trackerName }),
+    ...trainingBlocks(trainer, values, given, { optimizer: optimizer.config, trackerName }),
     ...methodBlocks[trainer](values, network.facts),
   } as TrainingConfigs[Name]
   if (optimizer.problems.length === 0)
     problems.push(...planOptimizer(config.optimizer, trainings[trainer].trainedGroups(config)).problems)
   if (problems.length > 0) throw new ConfigError(problems.join('\n'))
-  return { config, notes: notesOnTrainOptions(trainer, given), debugDataset: debugOf(given) }
+  const { dashboard, dashboard_port } = values
+  return {
+    config,
+    notes: notesOnTrainOptions(trainer, given),
+    debugDataset: debugOf(given),
+    dashboardPort: dashboard || given.dashboard_port !== undefined ? dashboard_port : undefined,
+  }
 }
 
 type MethodBlock<Config extends TrainConfig> = (

@@ -5,6 +5,7 @@ import type { DatasetFallbacks } from '../config/datasetConfig.ts'
 import type { DatasetSource } from '../data/datasetGroup.ts'
 import type { BlockWeights } from '../networks/blockWeights.ts'
 import type { SavePrecision } from '../networks/kohyaLora.ts'
+import type { LoggingConfig } from './logs/logSinks.ts'
 import type { LossFunction, LossOptions } from './loss.ts'
 import type { NoiseOptions } from './noise.ts'
 import type { OptimizerConfig } from './optimizerPlan.ts'
@@ -145,12 +146,7 @@ export interface TrainConfig {
     /** Also before the first step. Default false. */
     readonly atFirst?: boolean
   }
-  readonly logging: {
-    /** Null: no event files. */
-    readonly folder: string | null
-    readonly prefix: string
-    readonly trackerName: string
-  }
+  readonly logging: LoggingConfig
 }
 
 /** A training of a network beside a model that stays as it is. */

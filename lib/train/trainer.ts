@@ -4,7 +4,8 @@ import { describeDatasetGroup } from '../data/report.ts'
 import { noiseSchedule } from '../diffusion/noiseSchedule.ts'
 import { inEvaluation, type Optimizer } from '../optim/optimizer.ts'
 import type { RateFunction } from '../optim/schedules/schedule.ts'
-import type { TrainEvent } from './events.ts'
+import { memory } from '../tensor/runtime.ts'
+import type { MemoryUse, TrainEvent } from './events.ts'
 import { checkLossOptions } from './loss.ts'
 import type { TrainingKind, TrainingMethod } from './method.ts'
 import { type OpenedTraining, openTraining, type TrainingOptions, workersOf } from './openTraining.ts'
@@ -166,7 +167,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     const { totalSteps, epochCount } = this.plan
     const { batchesPerEpoch } = this.#opened.group
     const output = this.#openOutput(signal)
-    yield* this.#start(signal)
+    yield* this.#start(output, signal)
     const at = this.#opened.resumed?.position({ average: this.#average, skipped: this.#skipped }) ?? firstPosition()
     const pace = { started: performance.now(), from: at.step }
     this.#step.passes = at.passes
@@ -211,7 +212,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       this.#learningRate(at.before.steps + at.step, learningRate, group),
     )
     const { loss, gradientNorm, nonFinite, effectiveLearningRates } = await this.#step.update(rates)
-    const measures = await this.method.afterPass?.()
+    const maxNorm = await this.method.afterPass?.()
     at.step++
     this.#average.add(at.position++, loss)
     if (!Number.isFinite(loss))
@@ -230,7 +231,8 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       learningRates: this.#byGroup(rates),
       effectiveLearningRates: effectiveLearningRates && this.#byGroup(effectiveLearningRates),
       stepsPerSecond: (1000 * (at.step - pace.from)) / (performance.now() - pace.started),
-      ...(measures === undefined ? {} : { measures }),
+      memory: memoryUse(),
+      maxNorm,
     }
   }
 
@@ -251,11 +253,12 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       optimizer: this.#optimizer,
       saveState: (folder, at) => this.#state.save(folder, at, { average: this.#average, skipped: this.#skipped }),
       signal,
+      controls: this.#options.controls,
       fileSystem: this.#options.fileSystem,
     })
   }
 
-  async *#start(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
+  async *#start({ planned }: TrainingOutput, signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
     const { group, seed, latentCache } = this.#opened
     for (const message of this.#warnings) yield { type: 'warning', message }
     const parameters = this.method.groups.flatMap(({ params }) => params)
@@ -269,6 +272,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       trainableParameters: parameters.reduce((sum, { master }) => sum + master.size, 0),
       moduleCount: this.method.moduleCount,
       report: describeDatasetGroup(group),
+      planned,
     }
     if (latentCache !== null) yield* latentCache.fill(group, { signal })
     if (latentCache !== null && group.heldOut) yield* latentCache.fill(group.heldOut, { signal })
@@ -288,6 +292,11 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
   #byGroup(rates: readonly number[]): Record<string, number> {
     return Object.fromEntries(this.method.groups.map(({ name }, group) => [name, rates[group]!]))
   }
+}
+
+function memoryUse(): MemoryUse {
+  const { liveBytes, peakBytes } = memory()
+  return { processBytes: process.memoryUsage.rss(), liveBytes, peakBytes }
 }
 
 function firstPosition(): RunPosition {

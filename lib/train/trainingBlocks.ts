@@ -29,6 +29,7 @@ const tokenLengths: Readonly<Record<string, 150 | 225>> = { 150: 150, 225: 225 }
 
 /** Expects options that `checkTrainOptions` has no complaint about. */
 export function trainingBlocks(
+  trainer: TrainerName,
   values: TrainOptionValues,
   given: GivenTrainOptions,
   { optimizer, trackerName }: { readonly optimizer: OptimizerConfig; readonly trackerName: string },
@@ -102,6 +103,9 @@ export function trainingBlocks(
       folder: values.logging_dir ?? null,
       prefix: values.log_prefix ?? '',
       trackerName: values.log_tracker_name ?? trackerName,
+      kinds: values.log_with === 'all' ? ['tensorboard', 'jsonl'] : [values.log_with ?? 'tensorboard'],
+      tags: trainer === 'train-network' ? 'network' : 'model',
+      webhook: values.log_webhook ?? null,
     },
   }
 }

@@ -8,7 +8,8 @@ import { inEvaluation, type Optimizer } from '../optim/optimizer.ts'
 import { samplePicture } from '../preview/pipeline.ts'
 import { type RgbImage, sampleFileName, writePng } from '../preview/png.ts'
 import type { PromptSpec } from '../preview/promptSpec.ts'
-import type { EndEvent, PreviewEvent, RemoveEvent, SaveEvent, StateEvent, WarningEvent } from './events.ts'
+import type { TrainingControls } from './controls.ts'
+import type { EndEvent, PlannedWork, PreviewEvent, RemoveEvent, SaveEvent, StateEvent, WarningEvent } from './events.ts'
 import type { PreviewSource, TrainingMethod } from './method.ts'
 import { expiredName, isDue, type Moment, outputName, type StepPlan } from './schedule.ts'
 import type { RunPosition } from './state/manifest.ts'
@@ -23,7 +24,8 @@ export interface TrainingOutputParts {
   /** Switched to the values to be saved, if it has such. */
   readonly optimizer: Optimizer
   /** Writes all that is needed to go on from here. */
-  readonly saveState: (folder: string, at: RunPosition) => Promise<void>
+  readonly saveState: (folder: string, at: RunPosition) => Promise<number>
+  readonly controls?: TrainingControls | undefined
   /** Once aborted, no more pictures are drawn. */
   readonly signal?: AbortSignal | undefined
   /** See `TrainingOptions`. */
@@ -52,6 +54,8 @@ export class TrainingOutput {
   async *afterStep(at: RunPosition): AsyncGenerator<OutputEvent> {
     const { output, preview, state } = this.#parts.config
     const moment = { step: at.step }
+    const { controls } = this.#parts
+    const asked = { save: controls?.takeSaveRequest() === true, preview: controls?.takePreviewRequest() === true }
     let path: string | null = null
     if (isDue(at.step, output.saveEverySteps)) {
       const saved = await this.#save(moment, at.step, at.epoch - 1)
@@ -64,7 +68,32 @@ export class TrainingOutput {
         yield* this.#remove(expiredName(moment, output.saveEverySteps!, keep), 'state')
       }
     }
-    if (preview.everyEpochs === null && isDue(at.step, preview.everySteps)) yield* this.#preview(path, moment, at)
+    if (asked.save && path === null) {
+      const saved = await this.#save(moment, at.step, at.epoch - 1)
+      yield saved
+      path = saved.path
+    }
+    const due = preview.everyEpochs === null && isDue(at.step, preview.everySteps)
+    if (due || asked.preview) yield* this.#preview(path, moment, at)
+  }
+
+  /** What is due besides steps. */
+  get planned(): PlannedWork {
+    const { output, preview, state, validation } = this.#parts.config
+    const every = this.#saveEveryEpochs
+    const saves = { everySteps: output.saveEverySteps, everyEpochs: every, atEnd: true }
+    const { split = null, everySteps = null, everyEpochs = null } = validation ?? {}
+    const byEpoch = preview.everyEpochs !== null
+    return {
+      save: saves,
+      ...(state?.save && { state: saves }),
+      ...(this.#parts.prompts.length > 0 && {
+        preview: { everySteps: byEpoch ? null : preview.everySteps, everyEpochs: preview.everyEpochs, atEnd: false },
+      }),
+      ...(split && {
+        validation: { everySteps, everyEpochs: everyEpochs ?? (everySteps === null ? 1 : null), atEnd: false },
+      }),
+    }
   }
 
   /** After an epoch, whole or the last, shorter one. */
@@ -123,8 +152,8 @@ export class TrainingOutput {
 
   async #saveState(moment: Moment | 'end', at: RunPosition): Promise<StateEvent> {
     const path = this.#pathOf(moment, '-state')
-    await this.#parts.saveState(path, at)
-    return { type: 'state', path, step: at.step, epoch: at.epoch }
+    const bytes = await this.#parts.saveState(path, at)
+    return { type: 'state', path, step: at.step, epoch: at.epoch, bytes }
   }
 
   /** Takes away what a newer save makes superfluous. */
@@ -179,7 +208,8 @@ export class TrainingOutput {
         const file = join(config.output.folder, 'sample', name)
         await mkdir(dirname(file), { recursive: true })
         await writePng(file, picture, this.#parts)
-        yield { type: 'preview', path: file, prompt: prompt.prompt, step, epoch }
+        const seed = prompt.seed ?? this.#parts.seed + index
+        yield { type: 'preview', path: file, prompt: prompt.prompt, promptIndex: index, seed, step, epoch }
       }
     } finally {
       source.close()

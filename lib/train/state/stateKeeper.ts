@@ -40,9 +40,10 @@ export class StateKeeper {
 
   /**
    * Writes a state folder, whole or not at all; one of that name is replaced.
+   * @returns the bytes written
    * @throws IoError when it cannot be written
    */
-  async save(folder: string, position: RunPosition, { average, skipped }: RunCounters): Promise<void> {
+  async save(folder: string, position: RunPosition, { average, skipped }: RunCounters): Promise<number> {
     const { kind, config, seed, run, data, method, optimizer, fileSystem } = this.#parts
     const { optimizer: name, steps, tensors, scalars = {} } = optimizer.state()
     const manifest: StateManifest = {
@@ -59,25 +60,29 @@ export class StateKeeper {
     }
     const parameters = method.groups.flatMap(({ params }) => params)
     const options = fileSystem === undefined ? {} : { fileSystem }
+    let bytes = 0
     await atomicFolder(
       folder,
       async (temporary) => {
         const files = stateFiles(temporary)
-        await writeSafetensors(
+        bytes += await writeSafetensors(
           files.parameters,
           parameters.map(({ name, master }) => stateEntry(name, master)),
           options,
         )
-        await writeSafetensors(
+        bytes += await writeSafetensors(
           files.optimizer,
           Array.from(tensors, ([name, tensor]) => stateEntry(name, tensor)),
           options,
         )
         // Last: a folder with a manifest is complete.
-        await atomicWrite(files.manifest, manifestText(manifest), options)
+        const text = manifestText(manifest)
+        await atomicWrite(files.manifest, text, options)
+        bytes += Buffer.byteLength(text)
       },
       { marker: 'manifest.json' },
     )
+    return bytes
   }
 }
 

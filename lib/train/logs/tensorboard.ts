@@ -1,12 +1,17 @@
-import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { toIoError } from '../io/systemError.ts'
-import { DisposedError } from '../util/errors.ts'
+import { openAppendFile } from '../../io/appendFile.ts'
 
 export interface EventWriterOptions {
   /** Seconds since 1970 of each record; a test passes its own. Default: the system clock. */
   readonly now?: () => number
+}
+
+/** A picture as it is stored, PNG. */
+export interface LoggedImage {
+  readonly width: number
+  readonly height: number
+  readonly png: Uint8Array
 }
 
 /** Writes a TensorBoard event file. Every call has reached the operating system when its promise resolves. */
@@ -14,6 +19,8 @@ export interface EventWriter {
   readonly path: string
   /** One record with a value per tag. `step` is the x-axis: a whole number, negative ones allowed. */
   scalars(step: number, values: Readonly<Record<string, number>>): Promise<void>
+  /** One record with a picture. */
+  image(step: number, tag: string, image: LoggedImage): Promise<void>
   /** Waits for pending records, flushes them to the disk and closes the file. A second call does nothing. */
   close(): Promise<void>
 }
@@ -25,7 +32,7 @@ let fileCount = 0
  * Creates an event file, `events.out.tfevents.<seconds>.<host>.<process>.<n>`, in a folder that is made if missing.
  *
  * Format: records of the length (u64), the masked CRC-32C of those 8 bytes, a protobuf `Event`, and the masked CRC-32C of
- * that (tensorflow/core/lib/io/record_writer.cc, tensorflow/core/util/event.proto).
+ * that (tensorflow/core/lib/io/record_writer.cc, tensorflow/core/util/event.proto, tensorflow/core/framework/summary.proto).
  *
  * @throws IoError when the folder or the file cannot be made or written
  */
@@ -33,64 +40,29 @@ export async function openEventWriter(folder: string, options: EventWriterOption
   const { now = () => Date.now() / 1000 } = options
   const encode = await loadEncoder()
   const name = ['events.out.tfevents', Math.floor(now()), hostname(), process.pid, `${fileCount++}`].join('.')
-  const path = join(folder, name)
-  let file: FileHandle | undefined
+  const file = await openAppendFile(join(folder, name))
   try {
-    await mkdir(folder, { recursive: true })
-    file = await open(path, 'ax')
-    await writeWhole(file, encode.version(now()))
+    await file.append(encode.version(now()))
   } catch (error) {
-    await file?.close()
-    throw toIoError(path, 'write an event file', error)
-  }
-
-  // Records are written one after the other, in the order of the calls; a failed one does not stop the next.
-  let last: Promise<unknown> = Promise.resolve()
-  return {
-    path,
-    scalars: async (step, values) => {
-      const open = file
-      if (open === undefined) throw new DisposedError(`${path}: scalars() was called after close()`)
-      const record = encode.scalars(now(), step, values)
-      const written = last.then(() => append(open, record))
-      last = written.catch(() => {})
-      await written.catch((error: unknown) => {
-        throw toIoError(path, `append ${record.byteLength} bytes to the event file`, error)
-      })
-    },
-    close: async () => {
-      const open = file
-      file = undefined
-      if (open === undefined) return
-      await last
-      await open.sync().catch(() => {}) // a file system without fsync has still got the bytes
-      await open.close()
-    },
-  }
-}
-
-/** A record that could not be written whole (disk full) is cut off again: readers stop at a torn one. */
-async function append(file: FileHandle, record: Uint8Array): Promise<void> {
-  const { size } = await file.stat()
-  try {
-    await writeWhole(file, record)
-  } catch (error) {
-    await file.truncate(size).catch(() => {})
+    await file.close()
     throw error
   }
-}
-
-async function writeWhole(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let offset = 0; offset < bytes.byteLength; ) {
-    const { bytesWritten } = await file.write(bytes, offset)
-    offset += bytesWritten
+  return {
+    path: file.path,
+    scalars: (step, values) => file.append(encode.scalars(now(), step, values)),
+    image: (step, tag, image) => file.append(encode.image(now(), step, tag, image)),
+    close: () => file.close(),
   }
 }
 
 interface Encoder {
   version(wallTime: number): Uint8Array
   scalars(wallTime: number, step: number, values: Readonly<Record<string, number>>): Uint8Array
+  image(wallTime: number, step: number, tag: string, image: LoggedImage): Uint8Array
 }
+
+/** `Summary.Image.colorspace` of red, green and blue. */
+const RGB = 3
 
 async function loadEncoder(): Promise<Encoder> {
   const [{ BinaryWriter, WireType }, { crc32c }] = await Promise.all([
@@ -114,22 +86,40 @@ async function loadEncoder(): Promise<Encoder> {
     return bytes
   }
 
+  /** The start of a record with a summary, whose values `add` writes. */
+  function summary(
+    wallTime: number,
+    step: number,
+    add: (event: InstanceType<typeof BinaryWriter>) => void,
+  ): Uint8Array {
+    const event = new BinaryWriter().tag(1, WireType.Bit64).double(wallTime)
+    event.tag(2, WireType.Varint).int64(step)
+    event.tag(5, WireType.LengthDelimited).fork()
+    add(event)
+    return record(event.join().finish())
+  }
+
   return {
     version: (wallTime) => {
       const event = new BinaryWriter().tag(1, WireType.Bit64).double(wallTime)
       return record(event.tag(3, WireType.LengthDelimited).string('brain.Event:2').finish())
     },
-    scalars: (wallTime, step, values) => {
-      const event = new BinaryWriter().tag(1, WireType.Bit64).double(wallTime)
-      event.tag(2, WireType.Varint).int64(step)
-      event.tag(5, WireType.LengthDelimited).fork()
-      for (const [tag, value] of Object.entries(values)) {
+    scalars: (wallTime, step, values) =>
+      summary(wallTime, step, (event) => {
+        for (const [tag, value] of Object.entries(values)) {
+          event.tag(1, WireType.LengthDelimited).fork()
+          event.tag(1, WireType.LengthDelimited).string(tag)
+          // A loss that overflows float32 is shown as infinite; the writer would refuse it.
+          event.tag(2, WireType.Bit32).float(Math.fround(value)).join()
+        }
+      }),
+    image: (wallTime, step, tag, { width, height, png }) =>
+      summary(wallTime, step, (event) => {
         event.tag(1, WireType.LengthDelimited).fork()
         event.tag(1, WireType.LengthDelimited).string(tag)
-        // A loss that overflows float32 is shown as infinite; the writer would refuse it.
-        event.tag(2, WireType.Bit32).float(Math.fround(value)).join()
-      }
-      return record(event.join().finish())
-    },
+        event.tag(4, WireType.LengthDelimited).fork()
+        event.tag(1, WireType.Varint).int32(height).tag(2, WireType.Varint).int32(width)
+        event.tag(3, WireType.Varint).int32(RGB).tag(4, WireType.LengthDelimited).bytes(png).join().join()
+      }),
   }
 }

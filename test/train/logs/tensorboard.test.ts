@@ -2,8 +2,9 @@ import * as fs from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { openEventWriter } from '../../lib/train/tensorboard.ts'
-import { DisposedError, IoError } from '../../lib/util/errors.ts'
+import { openEventWriter } from '../../../lib/train/logs/tensorboard.ts'
+import { DisposedError, IoError } from '../../../lib/util/errors.ts'
+import { readEvents } from '../../support/eventFile.ts'
 
 let folder: string
 beforeEach(async () => {
@@ -12,84 +13,6 @@ beforeEach(async () => {
 afterEach(async () => {
   await fs.rm(folder, { recursive: true, force: true })
 })
-
-/** CRC-32C bit by bit, apart from the library the writer uses. */
-function maskedCrc(bytes: Uint8Array): number {
-  let crc = 0xffffffff
-  for (const byte of bytes) {
-    crc ^= byte
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0)
-  }
-  crc = ~crc >>> 0
-  const rotated = ((crc >>> 15) | (crc << 17)) >>> 0
-  return (rotated + 0xa282ead8) % 2 ** 32
-}
-
-type Field = { readonly number: number; readonly value: bigint | Buffer }
-
-/** The fields of a protobuf message. */
-function parseFields(message: Buffer): Field[] {
-  const fields: Field[] = []
-  let at = 0
-  const varint = (): bigint => {
-    let value = 0n
-    for (let shift = 0n; ; shift += 7n) {
-      const byte = message[at++]!
-      value |= BigInt(byte & 0x7f) << shift
-      if (byte < 0x80) return value
-    }
-  }
-  while (at < message.length) {
-    const key = Number(varint())
-    const wire = key & 7
-    if (wire === 0) fields.push({ number: key >> 3, value: BigInt.asIntN(64, varint()) })
-    else {
-      const length = wire === 2 ? Number(varint()) : wire === 1 ? 8 : 4
-      fields.push({ number: key >> 3, value: message.subarray(at, at + length) })
-      at += length
-    }
-  }
-  return fields
-}
-
-interface Event {
-  readonly wallTime: number
-  readonly step: bigint | undefined
-  readonly version: string | undefined
-  readonly scalars: readonly (readonly [string, number])[]
-}
-
-function parseEvent(message: Buffer): Event {
-  const fields = parseFields(message)
-  const bytes = (list: Field[], number: number): Buffer | undefined =>
-    list.find((field) => field.number === number)?.value as Buffer | undefined
-  const summary = bytes(fields, 5)
-  const values = summary === undefined ? [] : parseFields(summary)
-  return {
-    wallTime: bytes(fields, 1)!.readDoubleLE(0),
-    step: fields.find(({ number }) => number === 2)?.value as bigint | undefined,
-    version: bytes(fields, 3)?.toString('utf8'),
-    scalars: values.map(({ number, value }) => {
-      expect(number).toBe(1)
-      const parts = parseFields(value as Buffer)
-      return [bytes(parts, 1)!.toString('utf8'), bytes(parts, 2)!.readFloatLE(0)] as const
-    }),
-  }
-}
-
-async function readEvents(path: string): Promise<Event[]> {
-  const file = await fs.readFile(path)
-  const events: Event[] = []
-  for (let at = 0; at < file.length; ) {
-    const length = Number(file.readBigUInt64LE(at))
-    expect(file.readUInt32LE(at + 8)).toBe(maskedCrc(file.subarray(at, at + 8)))
-    const message = file.subarray(at + 12, at + 12 + length)
-    expect(file.readUInt32LE(at + 12 + length)).toBe(maskedCrc(message))
-    events.push(parseEvent(message))
-    at += length + 16
-  }
-  return events
-}
 
 describe('openEventWriter', () => {
   it('writes the version record and scalars that decode again', async () => {
@@ -100,7 +23,7 @@ describe('openEventWriter', () => {
     await writer.close()
     const events = await readEvents(writer.path)
     expect(events).toEqual([
-      { wallTime: expect.any(Number), step: undefined, version: 'brain.Event:2', scalars: [] },
+      { wallTime: expect.any(Number), step: undefined, version: 'brain.Event:2', scalars: [], images: [] },
       {
         wallTime: expect.any(Number),
         step: 1n,
@@ -109,8 +32,9 @@ describe('openEventWriter', () => {
           ['loss/current', 0.5],
           ['lr/unet', Math.fround(1e-4)],
         ],
+        images: [],
       },
-      { wallTime: expect.any(Number), step: 300n, version: undefined, scalars: [['loss/épochè', 0.25]] },
+      { wallTime: expect.any(Number), step: 300n, version: undefined, scalars: [['loss/épochè', 0.25]], images: [] },
     ])
     expect(events[2]!.wallTime - events[1]!.wallTime).toBe(1)
   })
@@ -157,6 +81,16 @@ describe('openEventWriter', () => {
         ['nan', Number.NaN],
       ],
     })
+  })
+
+  it('writes pictures that decode again', async () => {
+    const writer = await openEventWriter(folder)
+    const png = Uint8Array.from({ length: 300 }, (_, i) => i)
+    await writer.image(7, 'preview/0', { width: 640, height: 512, png })
+    await writer.close()
+    const [, event] = await readEvents(writer.path)
+    expect(event).toMatchObject({ step: 7n, scalars: [] })
+    expect(event!.images).toEqual([{ tag: 'preview/0', width: 640, height: 512, colorspace: 3, png: Buffer.from(png) }])
   })
 
   it('refuses use after close and a folder that cannot be made', async () => {
