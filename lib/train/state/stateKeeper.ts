@@ -92,7 +92,9 @@ export const stateTypes = {
   bfloat16: 'BF16',
   float16: 'F16',
   uint8: 'U8',
+  int8: 'I8',
   int32: 'I32',
+  int64: 'I64',
 } as const satisfies Partial<Record<DType, FileDType>>
 
 /** As it lies in memory: a state is for this library alone. */
