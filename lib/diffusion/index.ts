@@ -1,4 +1,3 @@
-export { type DdimOptions, DdimSampler } from './ddim.ts'
 export { type SamplerName, samplerNames } from '../config/samplerNames.ts'
 export { minSnrWeights, type NoiseSchedule, type NoiseScheduleOptions, noiseSchedule } from './noiseSchedule.ts'
 export type { SamplerCall, Source, Term } from './samplers/course.ts'
