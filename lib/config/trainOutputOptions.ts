@@ -1,4 +1,5 @@
 /** The options of a training about what it writes: weights, states, previews, logs. */
+import { samplerNames } from './samplerNames.ts'
 import {
   count,
   flag,
@@ -147,10 +148,7 @@ export const trainOutputOptions = [
     ...text,
     name: 'sample_sampler',
     default: 'ddim',
-    choices: [
-      ...(['ddim', 'pndm', 'lms', 'euler', 'euler_a', 'heun', 'dpm_2', 'dpm_2_a'] as const),
-      ...(['dpmsolver', 'dpmsolver++', 'dpmsingle', 'k_lms', 'k_euler', 'k_euler_a', 'k_dpm_2', 'k_dpm_2_a'] as const),
-    ],
+    choices: samplerNames,
     help: 'Sampler of preview pictures.',
   },
 

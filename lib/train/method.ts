@@ -39,6 +39,8 @@ export interface RunIdentity {
 export interface PreviewSource {
   readonly models: StableDiffusion
   readonly tokenizer: ClipTokenizer
+  /** What a prompt is replaced by before it is read. */
+  readonly expandPrompt?: (prompt: string) => string
   /** Puts the models back as they were and frees what was read. */
   close(): void
 }

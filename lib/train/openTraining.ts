@@ -75,7 +75,10 @@ export async function openTraining<Config extends TrainConfig>(
     const prompts =
       preview.promptFile === null
         ? []
-        : await readPromptFile(preview.promptFile, { onWarning: (message) => promptWarnings.push(message) })
+        : await readPromptFile(preview.promptFile, {
+            ...(preview.sampler && { sampler: preview.sampler }),
+            onWarning: (message) => promptWarnings.push(message),
+          })
     await mkdir(output.folder, { recursive: true }).catch((error: unknown) => {
       throw toIoError(output.folder, 'create the output folder', error)
     })

@@ -2,6 +2,7 @@
 
 import type { SaveModelAs } from '../checkpoints/writeModel.ts'
 import type { DatasetFallbacks } from '../config/datasetConfig.ts'
+import type { SamplerName } from '../config/samplerNames.ts'
 import type { DatasetSource } from '../data/datasetGroup.ts'
 import type { BlockWeights } from '../networks/blockWeights.ts'
 import type { SavePrecision } from '../networks/kohyaLora.ts'
@@ -143,6 +144,8 @@ export interface TrainConfig {
     readonly promptFile: string | null
     readonly everyEpochs: number | null
     readonly everySteps: number | null
+    /** Of prompts that name none. Default: ddim. */
+    readonly sampler?: SamplerName
     /** Also before the first step. Default false. */
     readonly atFirst?: boolean
   }

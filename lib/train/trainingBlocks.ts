@@ -97,6 +97,7 @@ export function trainingBlocks(
       promptFile: values.sample_prompts ?? null,
       everyEpochs: values.sample_every_n_epochs ?? null,
       everySteps: values.sample_every_n_steps ?? null,
+      sampler: values.sample_sampler,
       atFirst: values.sample_at_first,
     },
     logging: {

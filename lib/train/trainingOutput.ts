@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import type { WritableFileSystem } from '../io/atomicWrite.ts'
 import { toIoError } from '../io/systemError.ts'
 import { inEvaluation, type Optimizer } from '../optim/optimizer.ts'
-import { samplePicture } from '../preview/pipeline.ts'
+import { type SampleOptions, samplePicture } from '../preview/pipeline.ts'
 import { type RgbImage, sampleFileName, writePng } from '../preview/png.ts'
 import type { PromptSpec } from '../preview/promptSpec.ts'
 import type { TrainingControls } from './controls.ts'
@@ -37,6 +37,8 @@ type OutputEvent = SaveEvent | StateEvent | RemoveEvent | PreviewEvent | Warning
 export class TrainingOutput {
   readonly #parts: TrainingOutputParts
   readonly #saveEveryEpochs: number | null
+  /** What has been said of prompts. */
+  readonly #warned = new Set<string>()
   #final: SaveEvent | null = null
 
   constructor(parts: TrainingOutputParts) {
@@ -172,7 +174,7 @@ export class TrainingOutput {
   }
 
   /** Previews from the file: what is drawn is what the user will load. Without one, a passing file is written and read. */
-  async *#preview(path: string | null, moment: Moment, at: RunPosition): AsyncGenerator<PreviewEvent> {
+  async *#preview(path: string | null, moment: Moment, at: RunPosition): AsyncGenerator<PreviewEvent | WarningEvent> {
     const { config, method, optimizer, signal, prompts } = this.#parts
     if (signal?.aborted || prompts.length === 0) return
     if (path !== null) {
@@ -191,12 +193,22 @@ export class TrainingOutput {
   }
 
   /** Ends early, without an error, when aborted. */
-  async *#draw(path: string, moment: Moment, { step, epoch }: RunPosition): AsyncGenerator<PreviewEvent> {
+  async *#draw(
+    path: string,
+    moment: Moment,
+    { step, epoch }: RunPosition,
+  ): AsyncGenerator<PreviewEvent | WarningEvent> {
     const { config, method, prompts } = this.#parts
+    const warnings: string[] = []
+    const onWarning = (message: string): void => {
+      if (!this.#warned.has(message)) warnings.push(message)
+      this.#warned.add(message)
+    }
     const source = await method.openPreview(path)
     try {
       for (const [index, prompt] of prompts.entries()) {
-        const picture = await this.#picture(source, prompt, index)
+        const picture = await this.#picture(source, prompt, index, onWarning)
+        for (const message of warnings.splice(0)) yield { type: 'warning', message }
         if (picture === null) return
         const name = sampleFileName({
           outputName: config.output.name ?? undefined,
@@ -217,9 +229,21 @@ export class TrainingOutput {
   }
 
   /** Null when drawing was aborted. */
-  async #picture({ models, tokenizer }: PreviewSource, prompt: PromptSpec, index: number): Promise<RgbImage | null> {
+  async #picture(
+    { models, tokenizer, expandPrompt }: PreviewSource,
+    prompt: PromptSpec,
+    index: number,
+    onWarning: (message: string) => void,
+  ): Promise<RgbImage | null> {
     const { config, seed, signal } = this.#parts
-    const options = { clipSkip: config.model.clipSkip ?? 1, seed: seed + index, signal }
+    const options: SampleOptions = {
+      clipSkip: config.model.clipSkip ?? 1,
+      seed: seed + index,
+      signal,
+      ...(config.preview.sampler && { sampler: config.preview.sampler }),
+      onWarning,
+      ...(expandPrompt && { expandPrompt }),
+    }
     try {
       return await samplePicture(models, tokenizer, prompt, options)
     } catch (error) {
