@@ -1,9 +1,10 @@
 import { ArgumentError } from '../util/errors.ts'
 import { Attachment, blankBranch, fillBranch } from './attachModules.ts'
-import { type BranchPlace, type LoraLayer, type LoraModels, layerFinder, placeOf } from './layers.ts'
+import { type LoraLayer, type LoraModels, layerFinder, placeOf } from './layers.ts'
 import type { LoraFile, LoraFileModule } from './loraFile.ts'
 import { fitModule, scaleOf } from './moduleShapes.ts'
 import type { BranchChance, NetworkBranch } from './networkBranch.ts'
+import type { BranchPlace } from './place.ts'
 
 export interface LoraStrength {
   /** Of both parts, unless they have their own. Default: 1. */

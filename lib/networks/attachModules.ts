@@ -4,10 +4,11 @@ import { ArgumentError } from '../util/errors.ts'
 import { HadamardBranch } from './hadamard.ts'
 import type { KohyaLoraModule } from './kohyaLora.ts'
 import { KroneckerBranch } from './kronecker.ts'
-import { type BranchPlace, type LoraLayer, placeOf } from './layers.ts'
+import { type LoraLayer, placeOf } from './layers.ts'
 import { LowRankBranch } from './lowRank.ts'
 import { fitModule, kindOf, type ModuleSizes, missingSuffixes, rankOf, scaleOf } from './moduleShapes.ts'
 import { type BranchChance, type NetworkBranch, writeStored } from './networkBranch.ts'
+import type { BranchPlace } from './place.ts'
 
 /** A branch of zeros that stays until it is disposed of. */
 export function blankBranch(

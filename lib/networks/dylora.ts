@@ -11,7 +11,6 @@ import { zeros } from '../tensor/create.ts'
 import { keep } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Chance } from './chance.ts'
-import { type BranchPlace, sizesOf } from './layers.ts'
 import { flat } from './lowRank.ts'
 import { shapesOf } from './moduleShapes.ts'
 import {
@@ -22,6 +21,7 @@ import {
   squareOfProduct,
   type TrainedTensor,
 } from './networkBranch.ts'
+import { type BranchPlace, sizesOf } from './place.ts'
 
 export interface DyLoraRank {
   readonly rank: number

@@ -9,7 +9,6 @@ import { scale } from '../ops/scale.ts'
 import { randomNormal, zeros } from '../tensor/create.ts'
 import { keep, scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { type BranchPlace, sizesOf } from './layers.ts'
 import { shapesOf } from './moduleShapes.ts'
 import {
   type BranchChance,
@@ -20,6 +19,7 @@ import {
   type TrainedTensor,
   withRowDropout,
 } from './networkBranch.ts'
+import { type BranchPlace, sizesOf } from './place.ts'
 
 /**
  * LoHa (Hyeon-Woo et al., "FedPara", 2022; as LyCORIS has it): a change (w1_a w1_b) ∘ (w2_a w2_b) of the weight, element by element, whose

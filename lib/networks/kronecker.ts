@@ -9,7 +9,6 @@ import { scale } from '../ops/scale.ts'
 import { zeros } from '../tensor/create.ts'
 import { keep } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { type BranchPlace, sizesOf } from './layers.ts'
 import { type KroneckerSizes, shapesOf } from './moduleShapes.ts'
 import {
   type BranchChance,
@@ -22,6 +21,7 @@ import {
   type TrainedTensor,
   withRowDropout,
 } from './networkBranch.ts'
+import { type BranchPlace, sizesOf } from './place.ts'
 
 export interface KroneckerOptions {
   readonly rank: number

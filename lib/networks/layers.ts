@@ -4,8 +4,8 @@ import type { LayerShape } from '../models/stableDiffusion/layerShapes.ts'
 import type { UNet } from '../models/stableDiffusion/unet.ts'
 import type { Conv2d } from '../nn/conv2d.ts'
 import { Linear } from '../nn/linear.ts'
-import type { FileLayout } from '../nn/weights.ts'
 import { ArgumentError } from '../util/errors.ts'
+import type { BranchPlace } from './place.ts'
 
 export type LoraLayer = Linear | Conv2d
 
@@ -49,31 +49,8 @@ export function layerFinder(op: string, models: LoraModels): (layer: LayerShape)
   }
 }
 
-/** What a branch must know of its layer: the shape of the weight in memory, and how files lay it out. */
-export interface BranchPlace {
-  /** [out, in] or [out, kh, kw, in] */
-  readonly shape: readonly number[]
-  readonly layout: FileLayout
-}
-
 export function placeOf(layer: LoraLayer): BranchPlace {
   const { shape } = layer.weight
   if (!(layer instanceof Linear)) return { shape, layout: 'conv' }
   return { shape, layout: layer.conv1x1 ? 'conv1x1' : 'same' }
-}
-
-/** The place of a layer that is known from a file alone: any convolution is one in memory there. */
-export function placeInFile({ shape }: LayerShape): BranchPlace {
-  const [out, inChannels, height, width] = shape as readonly [number, number, number?, number?]
-  if (height === undefined || width === undefined) return { shape, layout: 'same' }
-  return { shape: [out, height, width, inChannels], layout: 'conv' }
-}
-
-/** Sizes of the layer's weight: `kernel` is empty for a projection. */
-export function sizesOf({ shape }: BranchPlace): {
-  readonly out: number
-  readonly inChannels: number
-  readonly kernel: readonly number[]
-} {
-  return { out: shape[0]!, inChannels: shape.at(-1)!, kernel: shape.slice(1, -1) }
 }

@@ -4,11 +4,11 @@ import { openTensorFile } from '../io/openTensorFile.ts'
 import type { TensorFile } from '../io/tensorFile.ts'
 import type { LayerShape } from '../models/stableDiffusion/layerShapes.ts'
 import { CheckpointError } from '../util/errors.ts'
-import { placeInFile } from './layers.ts'
 import { ADAPTER_METADATA_KEY, type AlphaSource, adapterAlphas } from './loraKeys/alphas.ts'
 import type { LoraConfig, LoraStyle } from './loraKeys/names.ts'
 import { type LoraModuleKeys, type ResolveOptions, resolveLoraKeys } from './loraKeys/resolve.ts'
 import { fitModule, type ModuleKind, type ModuleShapes, rankOf, shapesOf } from './moduleShapes.ts'
+import { placeInFile } from './place.ts'
 
 /** A weight of a module that is read when it is asked for. */
 export interface LoraMatrix {

@@ -6,7 +6,6 @@ import { scale } from '../ops/scale.ts'
 import { zeros } from '../tensor/create.ts'
 import { keep } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { type BranchPlace, sizesOf } from './layers.ts'
 import { shapesOf } from './moduleShapes.ts'
 import {
   type BranchChance,
@@ -17,6 +16,7 @@ import {
   squareOfProduct,
   type TrainedTensor,
 } from './networkBranch.ts'
+import { type BranchPlace, sizesOf } from './place.ts'
 
 /** LoRA (Hu et al., "LoRA: low-rank adaptation of large language models", 2021): a change up * down of the weight. */
 export class LowRankBranch extends NetworkBranch {

@@ -5,8 +5,9 @@ import { permute } from '../ops/permute.ts'
 import { scope } from '../tensor/scope.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { branchOfFile, type LoraStrength, strengths } from './attachLora.ts'
-import { type LoraModels, layerFinder, placeInFile, placeOf } from './layers.ts'
+import { type LoraModels, layerFinder, placeOf } from './layers.ts'
 import type { LoraFile, LoraFileModule } from './loraFile.ts'
+import { placeInFile } from './place.ts'
 
 /** What a LoRA module adds to its layer's weight, in the layout of files. */
 export interface LoraDelta {

@@ -1,5 +1,5 @@
 /** The tensors that each kind of module has in files, and what their shapes tell. */
-import { type BranchPlace, sizesOf } from './layers.ts'
+import { type BranchPlace, sizesOf } from './place.ts'
 
 /** LoRA; LoHa and LoKr of LyCORIS. */
 export type ModuleKind = 'lora' | 'loha' | 'lokr'

@@ -3,8 +3,9 @@ import type { ClipTextModel } from '../models/clip/textModel.ts'
 import type { UNet } from '../models/stableDiffusion/unet.ts'
 import { blockOf } from './blockWeights.ts'
 import { kohyaName } from './kohyaLora.ts'
-import { type LoraLayer, type LoraModels, layersOf, placeOf, sizesOf } from './layers.ts'
+import { type LoraLayer, type LoraModels, layersOf, placeOf } from './layers.ts'
 import type { NetworkPart } from './network.ts'
+import { sizesOf } from './place.ts'
 
 /** What holds a layer: blocks as diffusers and transformers name them. */
 export type Container =
