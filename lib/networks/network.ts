@@ -9,7 +9,7 @@ import { ArgumentError } from '../util/errors.ts'
 import { attachModules } from './attachModules.ts'
 import type { Chance } from './chance.ts'
 import type { KohyaLoraModule } from './kohyaLora.ts'
-import type { LoraLayer } from './layers.ts'
+import type { LoraLayer, LoraModels } from './layers.ts'
 import type { NetworkFacts } from './metadata.ts'
 import { type NetworkBranch, readStored } from './networkBranch.ts'
 
@@ -45,6 +45,8 @@ export interface TrainableNetwork {
    * @throws ArgumentError for modules that this network could not have written
    */
   attachSaved(modules: readonly KohyaLoraModule[]): () => void
+  /** Takes over values that were read from a file: for `network_weights`. Without it such a start is refused. */
+  load?(modules: readonly KohyaLoraModule[]): void
   /**
    * Called after every forward and backward pass, and after the update where one follows. Only enqueues.
    * @returns numbers for the log by their names there, once they are known; null: none
@@ -53,6 +55,22 @@ export interface TrainableNetwork {
   /** Takes the network off its layers and frees it. */
   dispose(): void
 }
+
+/** What a class of one's own is told. */
+export interface OwnNetworkOptions {
+  /** `network_dim`, `network_alpha`, `network_dropout`: null, not given. */
+  readonly rank: number | null
+  readonly alpha: number | null
+  readonly dropout: number | null
+  /** `network_args` as they were given; the class checks them. */
+  readonly args: Readonly<Record<string, string>>
+  /** `scale_weight_norms` */
+  readonly maxNorm: number | null
+  readonly seed: number
+}
+
+/** A class that the trainer can be given in place of the name of a kind. */
+export type NetworkClass = new (models: LoraModels, options: OwnNetworkOptions) => TrainableNetwork
 
 /** One layer's share of a network. */
 export interface NetworkModule<B extends NetworkBranch = NetworkBranch> {

@@ -189,7 +189,7 @@ describe('rules between options', () => {
     [['--lr_scheduler_type', 'StepLR'], '--lr_scheduler_args: StepLR needs step_size'],
     [['--lr_scheduler_type', 'StepLR', '--lr_scheduler_args', 'step_size=3', '--lr_warmup_steps', '2'], 'leave it out'],
     [['--lr_scheduler_args', 'a=1', '--scheduler_args', 'a=1'], '--scheduler_args is another name'],
-    [['--network_args', 'conv_dim=4'], 'conv_dim comes with a later version'],
+    [['--network_args', 'conv_alpha=4'], 'conv_alpha has no effect without conv_dim'],
     [['--network_args', 'down_lr_weigth=sine'], 'Did you mean "down_lr_weight"?'],
     [['--network_args', 'down_lr_weight=sin'], 'one of sine, cosine'],
     [['--optimizer_args', 'weight_decy=1'], 'Did you mean "weight_decay"?'],
