@@ -1,3 +1,4 @@
+import { noGrad } from '../autograd/tape.ts'
 import type { Branch, BranchTerm, DropoutKey } from '../nn/branch.ts'
 import type { FileLayout } from '../nn/weights.ts'
 import { copyInto } from '../ops/accumulate.ts'
@@ -97,7 +98,9 @@ export abstract class NetworkBranch implements Branch {
 /** The elements of a tensor in the order of files. The caller awaits the read before it changes the tensor. */
 export async function readStored({ tensor: t, order }: StoredTensor): Promise<Float32Array> {
   if (order === null) return (await t.read()) as Float32Array
-  const packed = scope(() => contiguous(permute(reshape(t, { shape: order.shape }), { axes: order.axes })))
+  const packed = noGrad(() =>
+    scope(() => contiguous(permute(reshape(t, { shape: order.shape }), { axes: order.axes }))),
+  )
   try {
     return (await packed.read()) as Float32Array
   } finally {
