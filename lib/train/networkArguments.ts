@@ -12,7 +12,7 @@ export interface NetworkArguments {
   readonly loraPlus?: LoraPlusRatios
   /** As they were given. */
   readonly args?: Readonly<Record<string, string>>
-  /** Absent for a network of the user's own, which reads `args` itself. */
+  /** Absent for LoRA without arguments, and for a class of the user's own, which reads `args` itself. */
   readonly choice?: NetworkChoice
 }
 
@@ -63,7 +63,7 @@ export function readNetworkArguments(
     else args[name] = value.trim()
   }
   const given = Object.keys(args).length > 0 ? { args } : {}
-  if (names === undefined) return { facts: given, problems }
+  if (names === undefined || (module === 'networks.lora' && !given.args)) return { facts: given, problems }
   const reader = new ArgumentTexts(args, problems)
   const blockWeights = module === 'networks.lora' ? blockWeightsOf(args, problems) : null
   const loraPlus = loraPlusOf(reader)

@@ -6,12 +6,9 @@ const many = (value: number): string => new Array(25).fill(value).join(',')
 
 describe('the arguments of a network', () => {
   it('are none by default, and plain LoRA', () => {
-    expect(read([])).toEqual({
-      facts: {
-        choice: { kind: 'lora', convRank: null, convAlpha: null, rankDropout: null, moduleDropout: null, blocks: null },
-      },
-      problems: [],
-    })
+    expect(read([])).toEqual({ facts: {}, problems: [] })
+    const none = { convRank: null, convAlpha: null, rankDropout: null, moduleDropout: null, blocks: null }
+    expect(read(['mid_lr_weight=1']).facts.choice).toEqual({ kind: 'lora', ...none })
   })
 
   it('are all those of LoRA', () => {
