@@ -175,15 +175,23 @@ function planRanks(op: string, options: RankOptions): (target: NetworkTarget) =>
     const size = isWide ? (own(blocks?.convRanks) ?? convRank) : (own(blocks?.ranks) ?? rank)
     if (!size) return null
     const given = isWide ? (own(blocks?.convAlphas) ?? convAlpha) : (own(blocks?.alphas) ?? options.alpha ?? null)
-    // The default of convolutions is a float where that of the others is a whole number.
-    const integerAlpha =
-      given === 0 || (given === null && !isWide)
-        ? true
-        : isWide || own(blocks?.alphas) !== undefined
-          ? false
-          : undefined
-    return { rank: size, alpha: (given ?? 1) || size, integerAlpha, alphaGiven: given !== null }
+    return {
+      rank: size,
+      alpha: (given ?? 1) || size,
+      alphaGiven: given !== null,
+      integerAlpha: integerAlphaOf(given, isWide || own(blocks?.alphas) !== undefined),
+    }
   }
+}
+
+/**
+ * How other tools store alpha: as a whole number where it stands for the rank or is the network's default; as a float where convolutions
+ * or a block have one of their own, given or not. Where the network's was given, the writer's options say.
+ */
+function integerAlphaOf(given: number | null, isOwn: boolean): boolean | undefined {
+  if (given === 0) return true
+  if (isOwn) return false
+  return given === null ? true : undefined
 }
 
 /**

@@ -6,6 +6,7 @@ import { Chance } from '../../lib/networks/chance.ts'
 import { DyLoraBranch } from '../../lib/networks/dylora.ts'
 import { kroneckerSizes, splitSize } from '../../lib/networks/kronecker.ts'
 import { type LoraLayer, placeOf } from '../../lib/networks/layers.ts'
+import { loraDelta } from '../../lib/networks/mergeLora.ts'
 import { fitModule, kindOf, scaleOf } from '../../lib/networks/moduleShapes.ts'
 import { type NetworkBranch, readStored } from '../../lib/networks/networkBranch.ts'
 import { accumulate } from '../../lib/ops/accumulate.ts'
@@ -89,6 +90,22 @@ describe('a module beside one layer', () => {
       }),
     )
     expectDigest(await read(delta), entry.delta, tolerance)
+    // The same from a file's module, without a model.
+    const { weights } = moduleOf(entry)
+    const shape = Array.from(entry.delta.shape)
+    const rank = Number(entry.options.lora_dim)
+    const whole = 'lokr_w1' in weights && 'lokr_w2' in weights
+    const matrices = Object.entries(weights).map(([suffix, weight]) => {
+      return [suffix, { shape: weight.shape, read: async () => weight.values }] as const
+    })
+    const module = {
+      kind: kindOf(Object.keys(weights))!,
+      layer: { part: 'unet', path: 'x', shape },
+      rank: whole ? null : rank,
+      alpha: entry.alpha,
+      weights: Object.fromEntries(matrices),
+    } as const
+    expectDigest((await loraDelta(module)).values, entry.delta, tolerance)
     for (const t of [delta, branch, registry]) t.dispose()
   })
 

@@ -52,11 +52,11 @@ describe('the modules of a network', () => {
     const texts = Object.entries(list.args).map(([key, value]) => `${key}=${value}`)
     const { facts, problems } = readNetworkArguments(texts, { module: list.module, dim: list.dim })
     expect(problems).toEqual([])
-    const { choice, blockWeights = null } = facts
+    const { choice = { kind: 'lora' }, blockWeights = null } = facts
     // The reference trains text encoders whatever the preset says of it.
     const parts = { textEncoder: models.textEncoder, unet: models.unet }
     const common = { rank: list.dim, alpha: list.alpha, blockWeights, seed: 1 }
-    const network = createNetwork(parts, { ...choice!, ...common })
+    const network = createNetwork(parts, { ...choice, ...common })
     const alphaOf = (alpha: number): string => (Number.isInteger(alpha) ? `${alpha}.0` : String(alpha))
     const lines = network.modules.map(({ name, rank, alpha }) => `${name} ${rank} ${alphaOf(alpha)}`)
     const ranks = new Map<string, number>()
