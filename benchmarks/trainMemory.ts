@@ -6,11 +6,13 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { noGrad } from '../lib/autograd/tape.ts'
 import { noiseSchedule } from '../lib/diffusion/noiseSchedule.ts'
 import { loadClipTokenizer } from '../lib/models/clip/tokenizer.ts'
 import { sd1 } from '../lib/models/stableDiffusion/config.ts'
 import { StableDiffusion } from '../lib/models/stableDiffusion/stableDiffusion.ts'
 import { randomWeights } from '../lib/nn/init.ts'
+import { contiguous } from '../lib/ops/contiguous.ts'
 import type { Optimizer, OptimizerParameter } from '../lib/optim/optimizer.ts'
 import { createOptimizer } from '../lib/optim/registry.ts'
 import { randomNormal } from '../lib/tensor/create.ts'
@@ -18,6 +20,7 @@ import type { FloatDType } from '../lib/tensor/dtype.ts'
 import { memory } from '../lib/tensor/runtime.ts'
 import { LoraMethod } from '../lib/train/methods/lora.ts'
 import { TrainingStep } from '../lib/train/trainingStep.ts'
+import { settle } from './harness.ts'
 
 interface Mode {
   readonly name: string
@@ -118,12 +121,19 @@ async function runMode(mode: Mode): Promise<void> {
       return { name, master: tensor, layout }
     })
   }
+  // Without training it, a text encoder is needed for one encoding of each caption.
+  const context = trainTextEncoder ? null : noGrad(() => method.condition(['a frog']))
+  if (context !== null) {
+    await settle()
+    models.textEncoder.dispose()
+  }
+  const conditioning = context === null ? method : { condition: () => contiguous(context) }
   const optimizer: Optimizer = createOptimizer(mode.optimizer, [{ name: 'unet', params, learningRate: 1e-5 }])
   const schedule = noiseSchedule()
   const noise = { seed: 1n, schedule, predictionType: 'epsilon', noiseOffset: null, adaptiveNoiseScale: null } as const
   const step = new TrainingStep({
     unet,
-    method,
+    method: conditioning,
     optimizer,
     noise,
     loss: {},

@@ -98,11 +98,23 @@ export {
   convertLora,
   convertTextualInversion,
 } from './networks/convertLora.ts'
+export { createNetwork, type NetworkChoice, type NetworkOptions } from './networks/createNetwork.ts'
 export { type KohyaLoraModule, readKohyaLora, type SavePrecision, writeKohyaLora } from './networks/kohyaLora.ts'
-export { attachLora, LoraNetwork, type LoraOptions } from './networks/lora.ts'
+export type { LoraLayer, LoraModels } from './networks/layers.ts'
+export { attachLora, DyLoraNetwork, type DyLoraOptions, LoraNetwork, type LoraOptions } from './networks/lora.ts'
 export { type LoraFile, type LoraFileModule, type LoraMatrix, readLora } from './networks/loraFile.ts'
 export type { LoraConfig, LoraStyle, WritableLoraStyle } from './networks/loraKeys/names.ts'
+export { LoconNetwork, LohaNetwork, LokrNetwork, type LokrOptions, type LycorisOptions } from './networks/lycoris.ts'
 export { type LoraDelta, loraDelta, mergeLora } from './networks/mergeLora.ts'
+export type { NetworkFacts } from './networks/metadata.ts'
+export {
+  BranchNetwork,
+  type NetworkClass,
+  type NetworkParameter,
+  type OwnNetworkOptions,
+  type TrainableNetwork,
+} from './networks/network.ts'
+export { type LoadedWeights, loadNetworkWeights, networkFromFile } from './networks/networkFromFile.ts'
 export {
   type EmbeddingRows,
   readTextualInversion,
@@ -113,6 +125,7 @@ export {
   xtiLayers,
 } from './networks/textualInversion.ts'
 export { type WriteLoraOptions, writeLora } from './networks/writeLora.ts'
+export type { Branch, BranchTerm } from './nn/branch.ts'
 export { randomWeights } from './nn/init.ts'
 export { type WeightSource, Weights } from './nn/weights.ts'
 export * from './ops/index.ts'

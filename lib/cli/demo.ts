@@ -1,5 +1,5 @@
 import { prepareDemo } from '../demo/demo.ts'
-import { networkTraining } from '../train/methods/network.ts'
+import { networkTraining } from '../train/methods/trainNetwork.ts'
 import { exitCodes } from '../util/errors.ts'
 import { formatLoss } from './format.ts'
 import type { CliHost } from './host.ts'

@@ -278,6 +278,17 @@ export interface Addon {
   /** [norm, min(1, maxNorm / (norm + 1e-6))] */
   gradientNorm(gradients: readonly Handle[], maxNorm: number): Handle
   /**
+   * Scales factors in place where the norm of their product, scale * sqrt(square), is above the limit. [products scaled, mean norm,
+   * largest norm]
+   */
+  limitNorms(
+    factors: readonly Handle[],
+    factorCounts: readonly number[],
+    squares: readonly Handle[],
+    scales: readonly number[],
+    maxNorm: number,
+  ): Handle
+  /**
    * One step for all parameters, in place. States and scales lie parameter by parameter; `rows` chooses each parameter's 15 numbers
    * from `constants`.
    */

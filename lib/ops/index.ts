@@ -29,6 +29,7 @@ export { type GroupNormOptions, groupNorm } from './groupNorm.ts'
 export { groupNormSilu } from './groupNormSilu.ts'
 export { type ImageWindow, imageToTensor } from './imageToTensor.ts'
 export { type LayerNormOptions, layerNorm } from './layerNorm.ts'
+export { limitNorms, type NormedProduct } from './limitNorms.ts'
 export { type LinearOptions, linear } from './linear.ts'
 export { type LoadParameterOptions, loadParameter } from './loadParameter.ts'
 export { lookupTable } from './lookupTable.ts'
@@ -74,6 +75,7 @@ export {
   tensorStep,
 } from './tensorStep.ts'
 export { type TimestepEmbeddingOptions, timestepEmbedding } from './timestepEmbedding.ts'
+export { type TrainRowsOptions, trainRows } from './trainRows.ts'
 export {
   type VaeEncodeOptions,
   type VaeEncodeParameter,

@@ -78,8 +78,8 @@ export interface StepEvent {
   readonly stepsPerSecond: number
   /** After the step. Default: not measured. */
   readonly memory?: MemoryUse | undefined
-  /** What the limit on the norms of a network's weights (`scale_weight_norms`) did. Default: there is no limit. */
-  readonly maxNorm?: MaxNorm | undefined
+  /** What the method measured, by its names in logs: `max_norm/keys_scaled`. Default: nothing. */
+  readonly measures?: Readonly<Record<string, number>> | undefined
 }
 
 /** In bytes. */
@@ -90,13 +90,6 @@ export interface MemoryUse {
   readonly liveBytes: number
   /** The most that tensors have held there. */
   readonly peakBytes: number
-}
-
-export interface MaxNorm {
-  /** Modules whose weights were scaled down. */
-  readonly keysScaled: number
-  readonly averageKeyNorm: number
-  readonly maxKeyNorm: number
 }
 
 export interface EpochEndEvent {

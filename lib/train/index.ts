@@ -31,13 +31,16 @@ export type {
 export { dreamBooth } from './methods/dreamBooth.ts'
 export { fineTuning } from './methods/fineTune.ts'
 export { LoraMethod, type LoraMethodOptions } from './methods/lora.ts'
-export { networkTraining } from './methods/network.ts'
+export { NetworkMethod, type NetworkMethodOptions } from './methods/network.ts'
+export { networkTraining } from './methods/trainNetwork.ts'
+export { type NetworkArguments, readNetworkArguments } from './networkArguments.ts'
 export { type BatchKey, drawTimesteps, makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
 export type { TrainingOptions } from './openTraining.ts'
 export { type OptimizerConfig, type OptimizerPlan, planOptimizer } from './optimizerPlan.ts'
 export { type GroupRates, type LoraPlusRatios, loraParameterGroups } from './parameterGroups.ts'
 export { type DebugDatasetOptions, type ParsedTraining, parseTraining } from './parseTraining.ts'
 export { type ScheduleCurves, scheduleCurves } from './scheduleCurves.ts'
+export { type NetworkStart, type StartedNetwork, startNetwork } from './startNetwork.ts'
 export { type EncodesCaptions, TextCache } from './textCache.ts'
 export type {
   DreamBoothConfig,

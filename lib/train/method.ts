@@ -7,7 +7,7 @@ import type { ModelPart, StableDiffusion } from '../models/stableDiffusion/stabl
 import type { UNet } from '../models/stableDiffusion/unet.ts'
 import type { SaveFacts } from '../networks/metadata.ts'
 import type { OptimizerGroup } from '../optim/customOptimizer.ts'
-import type { CacheEvent, MaxNorm } from './events.ts'
+import type { CacheEvent } from './events.ts'
 import type { OptimizerPlan } from './optimizerPlan.ts'
 import type { StepPlan } from './schedule.ts'
 import type { TrainConfig } from './trainConfig.ts'
@@ -66,7 +66,7 @@ export interface TrainingMethod extends StepMethod {
    */
   beginStep?(step: number): readonly string[]
   /** Called after every batch's backward pass and the update that may follow it. What it measured goes into the step's event. */
-  afterPass?(): Promise<MaxNorm | undefined> | undefined
+  afterPass?(): Promise<Readonly<Record<string, number>>> | undefined
   /** Whether random parts of the forward pass, such as dropout, are on: they are off while something is measured. */
   setTraining?(on: boolean): void
   /** Writes what was trained, whole or not at all. @returns the bytes written */

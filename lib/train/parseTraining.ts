@@ -1,9 +1,13 @@
 /** From the options of a training, as people write them, to its typed configuration. */
+
+import { loadLocalExport, namesLocalExport } from '../config/localExport.ts'
 import { readTrainConfigFile } from '../config/trainConfigFile.ts'
 import { type GivenTrainOptions, readTrainArguments, type TrainOptionReading } from '../config/trainOptions.ts'
+import type { NetworkClass } from '../networks/network.ts'
 import { ConfigError } from '../util/errors.ts'
+import { didYouMean } from '../util/nearest.ts'
 import { checkTrainOptions, notesOnTrainOptions } from './checkOptions.ts'
-import { type NetworkArguments, readNetworkArguments } from './networkArguments.ts'
+import { type NetworkArguments, networkModules, readNetworkArguments } from './networkArguments.ts'
 import { readOptimizerOptions } from './optimizerOptions.ts'
 import { planOptimizer } from './optimizerPlan.ts'
 import type { DreamBoothConfig, FineTuneConfig, TrainConfig, TrainNetworkConfig } from './trainConfig.ts'
@@ -65,13 +69,13 @@ export async function parseTraining<Name extends keyof TrainingConfigs>(
   const unreadable = new Set([...file.unreadable, ...line.unreadable])
   problems.push(...checkTrainOptions(trainer, given, { unreadable, dataOnly }))
   const optimizer = await readOptimizerOptions(given)
-  const network = readNetworkArguments(given.network_args ?? [])
+  const network = await networkOptions(given)
   problems.push(...optimizer.problems, ...network.problems)
   const values = withDefaults(trainer, given)
   const { trackerName } = trainings[trainer]
   const config = {
     ...trainingBlocks(trainer, values, given, { optimizer: optimizer.config, trackerName }),
-    ...methodBlocks[trainer](values, network.facts),
+    ...methodBlocks[trainer](values, network),
   } as TrainingConfigs[Name]
   if (optimizer.problems.length === 0)
     problems.push(...planOptimizer(config.optimizer, trainings[trainer].trainedGroups(config)).problems)
@@ -85,9 +89,42 @@ export async function parseTraining<Name extends keyof TrainingConfigs>(
   }
 }
 
+interface NetworkOptions {
+  readonly facts: NetworkArguments
+  /** A class of the user's own. */
+  readonly own: NetworkClass | null
+  readonly multipliers: readonly number[]
+  readonly problems: readonly string[]
+}
+
+async function networkOptions(given: GivenTrainOptions): Promise<NetworkOptions> {
+  const { network_module: module = 'networks.lora', network_args = [], base_weights_multiplier = [] } = given
+  const problems: string[] = []
+  let own: NetworkClass | null = null
+  if (namesLocalExport(module)) {
+    try {
+      own = (await loadLocalExport('--network_module', module)) as unknown as NetworkClass
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      problems.push(error.message)
+    }
+  } else if (!(networkModules as readonly string[]).includes(module))
+    problems.push(
+      `--network_module must be one of ${networkModules.join(', ')}, or ./file.js#Class, found "${module}".${didYouMean(module, networkModules)}`,
+    )
+  const context = { module, dim: given.network_dim ?? null, dropout: given.network_dropout ?? null }
+  const { facts, problems: wrong } = readNetworkArguments(network_args, context)
+  const multipliers = base_weights_multiplier.map(Number)
+  if (multipliers.some((each) => !Number.isFinite(each)))
+    problems.push(`--base_weights_multiplier must be numbers, found ${base_weights_multiplier.join(' ')}`)
+  if (multipliers.length > (given.base_weights ?? []).length && given.base_weights !== undefined)
+    problems.push('--base_weights_multiplier has more numbers than --base_weights has files')
+  return { facts, own, multipliers, problems: [...problems, ...wrong] }
+}
+
 type MethodBlock<Config extends TrainConfig> = (
   values: TrainOptionValues,
-  network: NetworkArguments,
+  network: NetworkOptions,
 ) => Omit<Config, keyof TrainConfig>
 
 /** What each kind of training has of its own. */
@@ -112,13 +149,22 @@ function dreamBoothBlock(values: TrainOptionValues): Pick<DreamBoothConfig, 'dre
   }
 }
 
-function networkBlock(values: TrainOptionValues, network: NetworkArguments): Pick<TrainNetworkConfig, 'network'> {
+function networkBlock(
+  values: TrainOptionValues,
+  { facts, own, multipliers }: NetworkOptions,
+): Pick<TrainNetworkConfig, 'network'> {
   return {
     network: {
       dim: values.network_dim ?? null,
       alpha: values.network_alpha ?? null,
       dropout: values.network_dropout ?? null,
-      ...network,
+      ...facts,
+      ...(own && { choice: own }),
+      weights: values.network_weights ?? null,
+      dimFromWeights: values.dim_from_weights ?? false,
+      baseWeights: values.base_weights ?? [],
+      baseWeightsMultiplier: multipliers,
+      scaleWeightNorms: values.scale_weight_norms || null,
       trainUnet: !values.network_train_text_encoder_only,
       trainTextEncoder: !values.network_train_unet_only,
       trainingComment: values.training_comment ?? null,

@@ -34,7 +34,11 @@ export async function scheduleCurves(
     given = { ...file.given, ...given }
   }
   const { config, problems: wrong } = await readOptimizerOptions(given)
-  const network = readNetworkArguments(given.network_args ?? [])
+  const network = readNetworkArguments(given.network_args ?? [], {
+    module: given.network_module ?? 'networks.lora',
+    dim: given.network_dim ?? null,
+    dropout: given.network_dropout ?? null,
+  })
   problems.push(...wrong, ...network.problems)
   const trained = [
     ...(given.network_train_unet_only ? [] : ['textencoder' as const]),

@@ -5,7 +5,9 @@ import type { DatasetFallbacks } from '../config/datasetConfig.ts'
 import type { SamplerName } from '../config/samplerNames.ts'
 import type { DatasetSource } from '../data/datasetGroup.ts'
 import type { BlockWeights } from '../networks/blockWeights.ts'
+import type { NetworkChoice } from '../networks/createNetwork.ts'
 import type { SavePrecision } from '../networks/kohyaLora.ts'
+import type { NetworkClass } from '../networks/network.ts'
 import type { LoggingConfig } from './logs/logSinks.ts'
 import type { LossFunction, LossOptions } from './loss.ts'
 import type { NoiseOptions } from './noise.ts'
@@ -160,6 +162,17 @@ export interface TrainNetworkConfig extends TrainConfig {
     /** Null: not given, 1. */
     readonly alpha: number | null
     readonly dropout: number | null
+    /** A kind with its own options, or a class of your own. Default: plain LoRA. */
+    readonly choice?: NetworkChoice | NetworkClass
+    /** File to go on from. Default: none. */
+    readonly weights?: string | null
+    /** Modules, ranks and alphas are those of that file. Default false. */
+    readonly dimFromWeights?: boolean
+    /** Files merged into the model before the training, and how strongly. Multipliers that are missing are 1. */
+    readonly baseWeights?: readonly string[]
+    readonly baseWeightsMultiplier?: readonly number[]
+    /** Limit for the norm of every module's change of its weight. Default: none. */
+    readonly scaleWeightNorms?: number | null
     /** Of the U-Net's learning rate, by block; blocks of weight 0 get no modules. Default: none. */
     readonly blockWeights?: BlockWeights | null
     /** Rates of lora_up in relation to lora_down. Default: the same. */

@@ -212,7 +212,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       this.#learningRate(at.before.steps + at.step, learningRate, group),
     )
     const { loss, gradientNorm, nonFinite, effectiveLearningRates } = await this.#step.update(rates)
-    const maxNorm = await this.method.afterPass?.()
+    const measures = await this.method.afterPass?.()
     at.step++
     this.#average.add(at.position++, loss)
     if (!Number.isFinite(loss))
@@ -232,7 +232,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       effectiveLearningRates: effectiveLearningRates && this.#byGroup(effectiveLearningRates),
       stepsPerSecond: (1000 * (at.step - pace.from)) / (performance.now() - pace.started),
       memory: memoryUse(),
-      maxNorm,
+      measures,
     }
   }
 
@@ -276,6 +276,9 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     }
     if (latentCache !== null) yield* latentCache.fill(group, { signal })
     if (latentCache !== null && group.heldOut) yield* latentCache.fill(group.heldOut, { signal })
+    // What is cached is encoded for good: only previews decode.
+    if (latentCache !== null && !signal?.aborted && this.#opened.prompts.length === 0)
+      this.#opened.models.release('vae')
     if (this.method.prepare !== undefined) yield* this.method.prepare(signal)
   }
 

@@ -68,7 +68,7 @@ export function trainingFacts(
     faceCropAugRange: data.fallbacks.face_crop_aug_range ?? null,
     priorLossWeight: data.priorLossWeight,
     minSnrGamma: loss.minSnrGamma ?? null,
-    scaleWeightNorms: null,
+    scaleWeightNorms: config.network.scaleWeightNorms ?? null,
     ...described,
     data: datasetMetadata(group),
   }

@@ -58,6 +58,7 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "dequantizeBlockwise", &dequantize_blockwise);
   def(env, exports, "quantizationMap", &quantization_map);
   def(env, exports, "gradientNorm", &gradient_norm);
+  def(env, exports, "limitNorms", &limit_norms);
   def(env, exports, "optimizerStep", &optimizer_step);
   def(env, exports, "adaptiveStep", &adaptive_step);
   def(env, exports, "tensorStep", &tensor_step);

@@ -135,6 +135,12 @@ Tensor quantization_map(bool is_signed);
 // gradient_norm: [norm, min(1, max_norm / (norm + 1e-6))] of all gradients together; an infinite max_norm does not clip
 Tensor gradient_norm(std::vector<Tensor> gradients, double max_norm);
 
+// limit_norms: scales the factors of every product whose norm, scale * sqrt(square), is above max_norm, in place and
+// all alike; factor_counts says how many each product has. [products scaled, mean norm, largest norm], both as they are
+// then
+Tensor limit_norms(std::vector<Tensor> factors, const std::vector<int64_t>& factor_counts, std::vector<Tensor> squares,
+                   const std::vector<double>& scales, double max_norm);
+
 // optimizer_step: one step for all parameters, in place, by a rule of optimizer_rules.h. States and scales lie
 // parameter by parameter, as many as the rule has (a state null: the rule runs without it; absmax null: float32 states;
 // copy null: none); rows chooses each parameter's [l2, decay, mode, 12 numbers of the rule] from constants; clip comes

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { showTraining, type Train } from '../../lib/cli/showTraining.ts'
-import { networkTraining } from '../../lib/train/methods/network.ts'
+import { networkTraining } from '../../lib/train/methods/trainNetwork.ts'
 import { parseTraining } from '../../lib/train/parseTraining.ts'
 import type { TrainNetworkConfig } from '../../lib/train/trainConfig.ts'
 import { exitCodes } from '../../lib/util/errors.ts'

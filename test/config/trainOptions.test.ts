@@ -149,7 +149,6 @@ describe('arguments', () => {
     [['--lr_warmup_steps', '-1'], 'found "-1"'],
     [['--sample_sampler', 'eular_a'], 'found "eular_a". Did you mean "euler_a"?'],
     [['--save_model_as', 'diffusers'], '--save_model_as must be one of safetensors, ckpt, pt, found "diffusers"'],
-    [['--network_module', 'networks.oft'], '--network_module networks.oft comes with a later version'],
     [['--log_with', 'wandb'], '--log_with must be one of tensorboard, jsonl, all, found "wandb"'],
     [['--max_token_length', '77'], '--max_token_length must be one of 75, 150, 225, found "77"'],
   ])('%j are refused', (args, message) => {
@@ -201,7 +200,8 @@ describe('rules between options', () => {
     [['--lr_scheduler_type', 'StepLR'], '--lr_scheduler_args: StepLR needs step_size'],
     [['--lr_scheduler_type', 'StepLR', '--lr_scheduler_args', 'step_size=3', '--lr_warmup_steps', '2'], 'leave it out'],
     [['--lr_scheduler_args', 'a=1', '--scheduler_args', 'a=1'], '--scheduler_args is another name'],
-    [['--network_args', 'conv_dim=4'], 'conv_dim comes with a later version'],
+    [['--network_args', 'conv_alpha=4'], 'conv_alpha has no effect without conv_dim'],
+    [['--network_module', 'networks.dylor'], 'found "networks.dylor". Did you mean "networks.dylora"?'],
     [['--network_args', 'down_lr_weigth=sine'], 'Did you mean "down_lr_weight"?'],
     [['--network_args', 'down_lr_weight=sin'], 'one of sine, cosine'],
     [['--optimizer_args', 'weight_decy=1'], 'Did you mean "weight_decay"?'],

@@ -131,7 +131,10 @@ describe('trainNetwork', () => {
     const names = [...modules.keys()]
     expect(names.filter((name) => name.startsWith('lora_unet_'))).toHaveLength(unetModules)
     expect(names.filter((name) => name.startsWith('lora_te_text_model_encoder_layers_'))).toHaveLength(textModules)
-    const shapes = (name: string) => [modules.get(name)?.down.shape, modules.get(name)?.up.shape]
+    const shapes = (name: string) => {
+      const { weights } = modules.get(name)!
+      return [weights['lora_down.weight']!.shape, weights['lora_up.weight']!.shape]
+    }
     expect(shapes('lora_unet_down_blocks_0_attentions_0_proj_in')).toEqual([
       [4, 32, 1, 1],
       [32, 4, 1, 1],
@@ -148,7 +151,8 @@ describe('trainNetwork', () => {
     const parts = ['alpha', 'lora_down.weight', 'lora_up.weight']
     expect(file.names.toSorted()).toEqual(names.flatMap((name) => parts.map((part) => `${name}.${part}`)).toSorted())
     await file.close()
-    for (const { up } of modules.values()) expect(up.values.some((value) => value !== 0)).toBe(true)
+    for (const { weights } of modules.values())
+      expect(weights['lora_up.weight']!.values.some((value) => value !== 0)).toBe(true)
     expect(Object.fromEntries(metadata)).toMatchObject({
       ss_output_name: 'frog',
       ss_network_module: 'networks.lora',

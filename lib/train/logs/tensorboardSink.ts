@@ -43,7 +43,7 @@ async function write(writer: EventWriter, event: TrainEvent, tags: ScalarTags): 
 }
 
 function stepScalars(event: StepEvent, tags: ScalarTags): Readonly<Record<string, number>> {
-  const { loss, averageLoss, learningRates, effectiveLearningRates, gradientNorm, maxNorm } = event
+  const { loss, averageLoss, learningRates, effectiveLearningRates, gradientNorm, measures } = event
   const single = tags === 'model' && Object.keys(learningRates).length === 1
   const named = (prefix: string, rates: Readonly<Record<string, number>>): [string, number][] =>
     Object.entries(rates).map(([group, rate]) => [single ? prefix : `${prefix}/${group}`, rate])
@@ -53,13 +53,7 @@ function stepScalars(event: StepEvent, tags: ScalarTags): Readonly<Record<string
     // Under the name that other trainers log D-Adaptation's d times the rate by.
     ...Object.fromEntries(named('lr/d*lr', effectiveLearningRates ?? {})),
     'norm/grad_norm': gradientNorm,
-    ...(maxNorm === undefined
-      ? {}
-      : {
-          'max_norm/keys_scaled': maxNorm.keysScaled,
-          'max_norm/average_key_norm': maxNorm.averageKeyNorm,
-          'max_norm/max_key_norm': maxNorm.maxKeyNorm,
-        }),
+    ...measures,
   }
 }
 

@@ -99,11 +99,10 @@ describe('tensorboardSink', () => {
   })
 
   it('writes what optimizers and limits on norms add, and validation losses', async () => {
-    const maxNorm = { keysScaled: 3, averageKeyNorm: 0.5, maxKeyNorm: 1 }
-    const validation = { type: 'validation', step: 5, epoch: 2, loss: 0.75, trainingLoss: 0.5 } as const
-    const events = those({ ...step, maxNorm }, { ...validation, by: 'step' }, { ...validation, by: 'epoch' })
-    await log([tensorboardSink(folder)], events)
     const norms = { 'max_norm/keys_scaled': 3, 'max_norm/average_key_norm': 0.5, 'max_norm/max_key_norm': 1 }
+    const validation = { type: 'validation', step: 5, epoch: 2, loss: 0.75, trainingLoss: 0.5 } as const
+    const events = those({ ...step, measures: norms }, { ...validation, by: 'step' }, { ...validation, by: 'epoch' })
+    await log([tensorboardSink(folder)], events)
     const losses = { 'loss/current': 0.5, 'loss/average': 0.25 }
     expect(scalarsOf(await eventsIn(folder))).toEqual([
       [5, { ...losses, 'lr/unet': 2, 'lr/d*lr/unet': 4, 'norm/grad_norm': 8, ...norms }],
