@@ -3,6 +3,7 @@ import { DdimSampler } from '../diffusion/ddim.ts'
 import type { ClipTokenizer } from '../models/clip/tokenizer.ts'
 import { TOKEN_ROW_LENGTH } from '../models/clip/tokenizer.ts'
 import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
+import { contextTensors, type UNetContext } from '../models/stableDiffusion/unet.ts'
 import { streamOf } from '../nn/init.ts'
 import { add } from '../ops/add.ts'
 import { cast } from '../ops/cast.ts'
@@ -33,22 +34,21 @@ export interface SampleOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Draws one picture: DDIM with classifier-free guidance (Ho and Salimans, 2022). Nothing is recorded for gradients. */
+/**
+ * Draws one picture: DDIM with classifier-free guidance (Ho and Salimans, 2022). Nothing is recorded for gradients.
+ * @param tokenizer one, or as many as the U-Net has cross-attention layers: see `InversionNetwork.tokenizers`
+ */
 export async function samplePicture(
   models: StableDiffusion,
-  tokenizer: ClipTokenizer,
+  tokenizer: ClipTokenizer | readonly ClipTokenizer[],
   prompt: PromptSpec,
   options: SampleOptions,
 ): Promise<RgbImage> {
   const { unet, vae, config } = models
   const guided = prompt.scale > 1
   const [height, width] = [prompt.height / vae.reduction, prompt.width / vae.reduction]
-  const context = encodePrompts(
-    models,
-    tokenizer,
-    guided ? [prompt.negativePrompt, prompt.prompt] : [prompt.prompt],
-    options.clipSkip ?? 1,
-  )
+  const texts = guided ? [prompt.negativePrompt, prompt.prompt] : [prompt.prompt]
+  const context = forEachLayer(tokenizer, (one) => encodePrompts(models, one, texts, options.clipSkip ?? 1))
   const sampler = new DdimSampler({ steps: prompt.steps, predictionType: config.predictionType })
   const shape = [1, height, width, config.unet.inChannels]
   let latents = keep(randomNormal(shape, { seed: prompt.seed ?? options.seed, stream: streamOf('preview') }))
@@ -82,7 +82,7 @@ export async function samplePicture(
     return { width: prompt.width, height: prompt.height, pixels: toBytes(values) }
   } finally {
     latents.dispose()
-    context.dispose()
+    for (const states of contextTensors(context)) states.dispose()
   }
 }
 
@@ -91,6 +91,15 @@ function guide(output: Tensor, guidance: number): Tensor {
   const half = (start: number): Tensor => contiguous(slice(output, { axis: 0, start, end: start + 1 }))
   const unconditional = half(0)
   return add(unconditional, scale(sub(half(1), unconditional), { factor: guidance }))
+}
+
+/** With one tokenizer, or a list of one, a context for all layers; with more, one for each. */
+function forEachLayer(
+  tokenizer: ClipTokenizer | readonly ClipTokenizer[],
+  encode: (tokenizer: ClipTokenizer) => Tensor,
+): UNetContext {
+  if ('encode' in tokenizer) return encode(tokenizer)
+  return tokenizer.length === 1 ? encode(tokenizer[0]!) : tokenizer.map(encode)
 }
 
 /** Hidden states of prompts, [n, 77 * chunks, d]: as many chunks of 75 tokens as the longest needs, each with its start and end. */

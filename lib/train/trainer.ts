@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { backwardInTurns } from '../autograd/backward.ts'
 import { minSnrWeights } from '../diffusion/noiseSchedule.ts'
-import type { UNet } from '../models/stableDiffusion/unet.ts'
+import { contextTensors, type UNet, type UNetContext } from '../models/stableDiffusion/unet.ts'
 import { cast } from '../ops/cast.ts'
 import { mseLoss } from '../ops/mseLoss.ts'
 import { scale } from '../ops/scale.ts'
@@ -27,8 +27,11 @@ export interface TrainBatch {
 
 /** What differs between kinds of training. The loop is the same for all. */
 export interface TrainingMethod {
-  /** Captions to hidden states, [n, s, d]; recorded when the text encoder learns. */
-  condition(captions: readonly string[]): Tensor
+  /**
+   * Captions to hidden states, [n, s, d], or those of each cross-attention layer; recorded when what makes them learns. `key` is that
+   * of the batch, for random choices.
+   */
+  condition(captions: readonly string[], key: BatchKey): UNetContext
   /** Called before every forward pass, with its number in the run: random choices are a function of it. */
   beginPass?(pass: number): void
 }
@@ -72,7 +75,7 @@ export class Trainer {
   async accumulate(batch: TrainBatch): Promise<void> {
     const { method } = this.#options
     method.beginPass?.(this.#passes++)
-    const context = method.condition(batch.captions)
+    const context = method.condition(batch.captions, batch.key)
     await turn()
     const { loss, share } = await this.#forward(batch, context)
     this.#losses.push(readNumber(loss, 0))
@@ -85,7 +88,7 @@ export class Trainer {
   /** The loss and its share of the update's; `context` is used up. */
   async #forward(
     { latents, key, lossWeights, mask }: TrainBatch,
-    context: Tensor,
+    context: UNetContext,
   ): Promise<{ loss: Tensor; share: Tensor }> {
     const { unet, noise, gradientAccumulationSteps } = this.#options
     const inputs = scope(() => {
@@ -103,7 +106,7 @@ export class Trainer {
         return { loss, share: scale(loss, { factor: 1 / gradientAccumulationSteps }) }
       })
     } finally {
-      for (const used of [noisy, target, times, context, prediction]) used?.dispose()
+      for (const used of [noisy, target, times, ...contextTensors(context), prediction]) used?.dispose()
     }
   }
 
