@@ -1,4 +1,5 @@
 import type { AcceptedData } from '../config/datasetKinds.ts'
+import type { TrainerName } from '../config/trainOptions.ts'
 import { DatasetView } from '../debugDataset/datasetView.ts'
 import { writeDatasetHtml } from '../debugDataset/htmlFile.ts'
 import { listBatch } from '../debugDataset/listing.ts'
@@ -8,7 +9,7 @@ import { type DebugDatasetOptions, parseTraining } from '../train/parseTraining.
 import { planSteps } from '../train/schedule.ts'
 import type { TrainConfig } from '../train/trainConfig.ts'
 import { loadTrainingData, tokenizerVariant } from '../train/trainingData.ts'
-import { type TrainingConfigs, trainings } from '../train/trainings.ts'
+import { trainings } from '../train/trainings.ts'
 import { exitCodes } from '../util/errors.ts'
 import { printable } from './format.ts'
 import type { CliHost } from './host.ts'
@@ -24,7 +25,7 @@ import { nextKey } from './keys.ts'
  * @returns the exit code
  */
 export async function debugDatasetCommand(
-  trainer: keyof TrainingConfigs,
+  trainer: TrainerName,
   args: readonly string[],
   options: Partial<DebugDatasetOptions>,
   host: CliHost,

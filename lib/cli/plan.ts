@@ -1,8 +1,9 @@
+import type { TrainerName } from '../config/trainOptions.ts'
 import { loadClipTokenizer } from '../models/clip/tokenizer.ts'
 import { parseTraining } from '../train/parseTraining.ts'
 import { loadTrainingData, tokenizerVariant } from '../train/trainingData.ts'
 import { planTraining, type TrainingPlan } from '../train/trainingPlan.ts'
-import { type TrainingConfigs, trainings } from '../train/trainings.ts'
+import { trainings } from '../train/trainings.ts'
 import { exitCodes } from '../util/errors.ts'
 import { formatBytes, formatCount, printable } from './format.ts'
 import type { CliHost } from './host.ts'
@@ -15,7 +16,7 @@ import type { CliHost } from './host.ts'
  * @returns the exit code
  */
 export async function planCommand(
-  trainer: keyof TrainingConfigs,
+  trainer: TrainerName,
   args: readonly string[],
   { json = false }: { readonly json?: boolean | undefined },
   host: CliHost,

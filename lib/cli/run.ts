@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { describeTrainOptions } from '../config/describeTrainOptions.ts'
-import type { TrainingConfigs } from '../train/trainings.ts'
+import { type TrainerName, trainerNames } from '../config/trainOptions.ts'
 import { exitCodes, NoisewrightError } from '../util/errors.ts'
 import { packageRoot } from '../util/packageRoot.ts'
 import { addFileCommands } from './fileCommands.ts'
@@ -11,16 +11,14 @@ import { type CliHost, processHost } from './host.ts'
 import { addPrepareCommands } from './prepareCommands.ts'
 import type { TrainCommandOptions } from './train.ts'
 
-type TrainerName = keyof TrainingConfigs
-
 /** The trainings, in one sentence each. */
 const trainings: Readonly<Record<TrainerName, string>> = {
   'fine-tune': 'Train the U-Net, and the text encoder where asked for, on pictures with metadata.',
   'train-db': 'Train U-Net and text encoder on a few pictures of a subject (DreamBooth).',
   'train-network': 'Train a LoRA, or another network beside a model that stays as it is.',
+  'train-textual-inversion': 'Train the vectors of a new word.',
+  'train-textual-inversion-xti': 'Train the vectors of a new word, for each layer of the U-Net (P+).',
 }
-
-const trainerNames = Object.keys(trainings) as TrainerName[]
 
 const exitCodesInWords = `
 Exit codes:

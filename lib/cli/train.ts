@@ -1,7 +1,8 @@
 import { readOutputConfig } from '../config/outputConfig.ts'
+import type { TrainerName } from '../config/trainOptions.ts'
 import { atomicWrite } from '../io/atomicWrite.ts'
 import { parseTraining } from '../train/parseTraining.ts'
-import { type TrainingConfigs, trainings } from '../train/trainings.ts'
+import { trainings } from '../train/trainings.ts'
 import { exitCodes } from '../util/errors.ts'
 import type { CliHost } from './host.ts'
 import { showTraining, type Train } from './showTraining.ts'
@@ -19,7 +20,7 @@ export interface TrainCommandOptions {
  * @returns the exit code
  * @throws ConfigError for wrong options, and what the training throws
  */
-export async function trainCommand<Name extends keyof TrainingConfigs>(
+export async function trainCommand<Name extends TrainerName>(
   trainer: Name,
   args: readonly string[],
   host: CliHost,

@@ -1,5 +1,6 @@
+import type { TrainerName } from '../config/trainOptions.ts'
 import { parseTraining } from '../train/parseTraining.ts'
-import { type TrainingConfigs, trainings } from '../train/trainings.ts'
+import { trainings } from '../train/trainings.ts'
 import { verifyResume } from '../train/verifyResume.ts'
 import { exitCodes } from '../util/errors.ts'
 import { formatCount } from './format.ts'
@@ -15,7 +16,7 @@ const namedTensors = 10
  * @param args options of the training
  * @returns the exit code: ok, or that of a fault of noisewright itself
  */
-export async function verifyResumeCommand<Name extends keyof TrainingConfigs>(
+export async function verifyResumeCommand<Name extends TrainerName>(
   trainer: Name,
   args: readonly string[],
   { steps }: { readonly steps?: number | undefined },

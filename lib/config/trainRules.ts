@@ -66,6 +66,17 @@ export const trainErrors: readonly TrainRule[] = [
     breaks: (given, has) => !!given.no_token_padding && has('max_token_length') && given.max_token_length !== '75',
   },
   {
+    options: ['use_object_template', 'use_style_template'],
+    text: '--use_object_template contradicts --use_style_template: give one of them',
+    breaks: (given) => !!given.use_object_template && !!given.use_style_template,
+  },
+  {
+    options: ['max_token_length', 'token_string'],
+    trainers: ['train-textual-inversion-xti'],
+    text: '--max_token_length has no place here: captions have at most 75 tokens',
+    breaks: (given, has) => has('max_token_length') && given.max_token_length !== '75',
+  },
+  {
     options: ['use_safetensors', 'save_model_as'],
     text: '--use_safetensors contradicts --save_model_as ckpt',
     breaks: (given) => !!given.use_safetensors && given.save_model_as === 'ckpt',
@@ -89,6 +100,11 @@ export const trainErrors: readonly TrainRule[] = [
 
 /** What has no effect, or another one than it seems. */
 export const trainNotes: readonly TrainRule[] = [
+  {
+    options: ['init_word', 'weights'],
+    text: '--init_word has no effect, since --weights is given',
+    breaks: (_, has) => has('init_word') && has('weights'),
+  },
   without('learning_rate_te', 'train_text_encoder', ['fine-tune']),
   {
     options: ['learning_rate_te', 'stop_text_encoder_training'],

@@ -250,9 +250,10 @@ export interface Addon {
     mask: MaybeHandle,
     kind: number,
   ): Handle
-  embeddingForward(ids: Handle, table: Handle): Handle
-  /** The gradient of a table of `rows` rows. */
-  embeddingBackward(dy: Handle, ids: Handle, rows: number): Handle
+  /** Ids past the rows of the table choose rows of `added`. */
+  embeddingForward(ids: Handle, table: Handle, added: MaybeHandle): Handle
+  /** The gradient of `rows` rows, the first of which has the id `first`. */
+  embeddingBackward(dy: Handle, ids: Handle, first: number, rows: number): Handle
   timestepEmbeddingForward(timesteps: Handle, dim: number, maxPeriod: number): Handle
   addNoiseForward(latents: Handle, noise: Handle, timesteps: Handle, alphasCumprod: Handle): Handle
   velocityForward(latents: Handle, noise: Handle, timesteps: Handle, alphasCumprod: Handle): Handle

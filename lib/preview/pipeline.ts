@@ -3,6 +3,7 @@ import type { SamplerName } from '../config/samplerNames.ts'
 import { createSampler } from '../diffusion/samplers/createSampler.ts'
 import type { ClipTokenizer } from '../models/clip/tokenizer.ts'
 import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
+import { contextTensors, type UNetContext } from '../models/stableDiffusion/unet.ts'
 import { streamOf } from '../nn/init.ts'
 import { add } from '../ops/add.ts'
 import { cast } from '../ops/cast.ts'
@@ -33,10 +34,11 @@ export interface SampleOptions extends EncodePromptsOptions {
 /**
  * Draws one picture with classifier-free guidance (Ho and Salimans, 2022). Nothing is recorded for gradients.
  * @throws ArgumentError for steps that the sampler does not take
+ * @param tokenizer one, or as many as the U-Net has cross-attention layers: see `InversionNetwork.tokenizers`
  */
 export async function samplePicture(
   models: StableDiffusion,
-  tokenizer: ClipTokenizer,
+  tokenizer: ClipTokenizer | readonly ClipTokenizer[],
   prompt: PromptSpec,
   options: SampleOptions,
 ): Promise<RgbImage> {
@@ -47,7 +49,7 @@ export async function samplePicture(
     predictionType: config.predictionType,
   })
   const texts = guided ? [prompt.negativePrompt, prompt.prompt] : [prompt.prompt]
-  const context = encodePrompts(models, tokenizer, texts, options)
+  const context = forEachLayer(tokenizer, (one) => encodePrompts(models, one, texts, options))
   const seed = prompt.seed ?? options.seed
   const shape = [1, prompt.height / vae.reduction, prompt.width / vae.reduction, config.unet.inChannels]
   const run = scope(() => sampler.start(randomNormal(shape, { seed, stream: streamOf('preview') }), { seed }))
@@ -80,7 +82,7 @@ export async function samplePicture(
     return { width: prompt.width, height: prompt.height, pixels: toBytes(values) }
   } finally {
     run.dispose()
-    context.dispose()
+    for (const states of contextTensors(context)) states.dispose()
   }
 }
 
@@ -89,6 +91,15 @@ function guide(output: Tensor, guidance: number): Tensor {
   const half = (start: number): Tensor => contiguous(slice(output, { axis: 0, start, end: start + 1 }))
   const unconditional = half(0)
   return add(unconditional, scale(sub(half(1), unconditional), { factor: guidance }))
+}
+
+/** With one tokenizer, or a list of one, a context for all layers; with more, one for each. */
+function forEachLayer(
+  tokenizer: ClipTokenizer | readonly ClipTokenizer[],
+  encode: (tokenizer: ClipTokenizer) => Tensor,
+): UNetContext {
+  if ('encode' in tokenizer) return encode(tokenizer)
+  return tokenizer.length === 1 ? encode(tokenizer[0]!) : tokenizer.map(encode)
 }
 
 /** [-1, 1] to 0..255, rounded half to even. */

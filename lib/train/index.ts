@@ -32,7 +32,10 @@ export { dreamBooth } from './methods/dreamBooth.ts'
 export { fineTuning } from './methods/fineTune.ts'
 export { LoraMethod, type LoraMethodOptions } from './methods/lora.ts'
 export { NetworkMethod, type NetworkMethodOptions } from './methods/network.ts'
+export { TextualInversionMethod } from './methods/textualInversion.ts'
+export { textualInversion, xti } from './methods/trainInversion.ts'
 export { networkTraining } from './methods/trainNetwork.ts'
+export { XtiMethod } from './methods/xti.ts'
 export { type NetworkArguments, readNetworkArguments } from './networkArguments.ts'
 export { type BatchKey, drawTimesteps, makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
 export type { TrainingOptions } from './openTraining.ts'
@@ -45,6 +48,7 @@ export { type EncodesCaptions, TextCache } from './textCache.ts'
 export type {
   DreamBoothConfig,
   FineTuneConfig,
+  TextualInversionConfig,
   TrainConfig,
   TrainNetworkConfig,
 } from './trainConfig.ts'
@@ -57,5 +61,13 @@ export {
   type TrainingStepOptions,
   type UpdateResult,
 } from './trainingStep.ts'
-export { fineTune, type TrainingConfigs, trainDreamBooth, trainings, trainNetwork } from './trainings.ts'
+export {
+  fineTune,
+  type TrainingConfigs,
+  trainDreamBooth,
+  trainings,
+  trainNetwork,
+  trainTextualInversion,
+  trainXti,
+} from './trainings.ts'
 export { type ResumeReport, type VerifyResumeOptions, verifyResume } from './verifyResume.ts'

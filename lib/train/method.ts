@@ -38,7 +38,8 @@ export interface RunIdentity {
 /** What previews are drawn with, made from a file that was written. */
 export interface PreviewSource {
   readonly models: StableDiffusion
-  readonly tokenizer: ClipTokenizer
+  /** One, or one for each cross-attention layer. */
+  readonly tokenizer: ClipTokenizer | readonly ClipTokenizer[]
   /** What a prompt is replaced by before it is read. */
   readonly expandPrompt?: (prompt: string) => string
   /** Puts the models back as they were and frees what was read. */

@@ -2,7 +2,12 @@
 
 import { loadLocalExport, namesLocalExport } from '../config/localExport.ts'
 import { readTrainConfigFile } from '../config/trainConfigFile.ts'
-import { type GivenTrainOptions, readTrainArguments, type TrainOptionReading } from '../config/trainOptions.ts'
+import {
+  type GivenTrainOptions,
+  readTrainArguments,
+  type TrainerName,
+  type TrainOptionReading,
+} from '../config/trainOptions.ts'
 import type { NetworkClass } from '../networks/network.ts'
 import { ConfigError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
@@ -10,7 +15,13 @@ import { checkTrainOptions, notesOnTrainOptions } from './checkOptions.ts'
 import { type NetworkArguments, networkModules, readNetworkArguments } from './networkArguments.ts'
 import { readOptimizerOptions } from './optimizerOptions.ts'
 import { planOptimizer } from './optimizerPlan.ts'
-import type { DreamBoothConfig, FineTuneConfig, TrainConfig, TrainNetworkConfig } from './trainConfig.ts'
+import type {
+  DreamBoothConfig,
+  FineTuneConfig,
+  TextualInversionConfig,
+  TrainConfig,
+  TrainNetworkConfig,
+} from './trainConfig.ts'
 import { type TrainOptionValues, trainingBlocks, withDefaults } from './trainingBlocks.ts'
 import { type TrainingConfigs, trainings } from './trainings.ts'
 
@@ -47,7 +58,7 @@ export interface ParseOptions {
  *
  * @throws ConfigError that names every problem of the command line and of the file, one on a line
  */
-export async function parseTraining<Name extends keyof TrainingConfigs>(
+export async function parseTraining<Name extends TrainerName>(
   trainer: Name,
   args: readonly string[],
   { dataOnly = false }: ParseOptions = {},
@@ -128,10 +139,12 @@ type MethodBlock<Config extends TrainConfig> = (
 ) => Omit<Config, keyof TrainConfig>
 
 /** What each kind of training has of its own. */
-const methodBlocks: { readonly [Name in keyof TrainingConfigs]: MethodBlock<TrainingConfigs[Name]> } = {
+const methodBlocks: { readonly [Name in TrainerName]: MethodBlock<TrainingConfigs[Name]> } = {
   'fine-tune': fineTuneBlock,
   'train-db': dreamBoothBlock,
   'train-network': networkBlock,
+  'train-textual-inversion': inversionBlock,
+  'train-textual-inversion-xti': inversionBlock,
 }
 
 function fineTuneBlock(values: TrainOptionValues): Pick<FineTuneConfig, 'fineTune'> {
@@ -145,6 +158,18 @@ function dreamBoothBlock(values: TrainOptionValues): Pick<DreamBoothConfig, 'dre
       stopTextEncoderTraining: values.stop_text_encoder_training ?? null,
       textEncoderLearningRate: values.learning_rate_te ?? null,
       noTokenPadding: values.no_token_padding ?? false,
+    },
+  }
+}
+
+function inversionBlock(values: TrainOptionValues): Pick<TextualInversionConfig, 'inversion'> {
+  return {
+    inversion: {
+      tokenString: values.token_string ?? '',
+      vectorCount: values.num_vectors_per_token ?? 1,
+      initWord: values.init_word ?? null,
+      weights: values.weights ?? null,
+      template: values.use_object_template ? 'object' : values.use_style_template ? 'style' : null,
     },
   }
 }

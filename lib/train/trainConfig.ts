@@ -8,6 +8,7 @@ import type { BlockWeights } from '../networks/blockWeights.ts'
 import type { NetworkChoice } from '../networks/createNetwork.ts'
 import type { SavePrecision } from '../networks/kohyaLora.ts'
 import type { NetworkClass } from '../networks/network.ts'
+import type { TemplateKind } from './inversionTemplates.ts'
 import type { LoggingConfig } from './logs/logSinks.ts'
 import type { LossFunction, LossOptions } from './loss.ts'
 import type { NoiseOptions } from './noise.ts'
@@ -203,5 +204,21 @@ export interface DreamBoothConfig extends TrainConfig {
     readonly textEncoderLearningRate: number | null
     /** Captions are as long as the longest of their batch. Default false. */
     readonly noTokenPadding?: boolean
+  }
+}
+
+/** A training of the embeddings of a new word. */
+export interface TextualInversionConfig extends TrainConfig {
+  readonly inversion: {
+    /** What stands for the embeddings in captions and prompts; no token of the vocabulary. */
+    readonly tokenString: string
+    /** Embeddings that it stands for, for each layer where they have their own. */
+    readonly vectorCount: number
+    /** Words that they start from. Null: random numbers, far away from all words. */
+    readonly initWord: string | null
+    /** File that they start from. */
+    readonly weights: string | null
+    /** Sentences in place of captions. Null: captions. */
+    readonly template: TemplateKind | null
   }
 }

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { backwardInTurns } from '../autograd/backward.ts'
 import { noGrad } from '../autograd/tape.ts'
-import type { UNet } from '../models/stableDiffusion/unet.ts'
+import { contextTensors, type UNet, type UNetContext } from '../models/stableDiffusion/unet.ts'
 import { cast } from '../ops/cast.ts'
 import { scale } from '../ops/scale.ts'
 import { findNonFinite } from '../optim/nonFinite.ts'
@@ -28,8 +28,11 @@ export interface TrainBatch {
 
 /** What a step asks a kind of training for. */
 export interface StepMethod {
-  /** Captions to hidden states, [n, s, d]; recorded when the text encoder learns. */
-  condition(captions: readonly string[]): Tensor
+  /**
+   * Captions to hidden states, [n, s, d], or those of each cross-attention layer; recorded when what makes them learns. `key` is that
+   * of the batch, for random choices.
+   */
+  condition(captions: readonly string[], key: BatchKey): UNetContext
   /** Called before every forward pass, with its number in the run: random choices are a function of it. */
   beginPass?(pass: number): void
 }
@@ -76,7 +79,7 @@ export class TrainingStep {
   async accumulate(batch: TrainBatch): Promise<void> {
     const { method } = this.#options
     method.beginPass?.(this.passes++)
-    const context = method.condition(batch.captions)
+    const context = method.condition(batch.captions, batch.key)
     await turn()
     const { loss, share } = await this.#forward(batch, context)
     this.#losses.push(readNumber(loss, 0))
@@ -96,7 +99,7 @@ export class TrainingStep {
       scope(() => {
         const { unet, method } = this.#options
         const inputs = this.#prepare(batch, timesteps)
-        const prediction = unet.forward(inputs.noisy, inputs.times, method.condition(batch.captions))
+        const prediction = unet.forward(inputs.noisy, inputs.times, method.condition(batch.captions, batch.key))
         return this.#loss(prediction, inputs, batch)
       }),
     )
@@ -104,7 +107,7 @@ export class TrainingStep {
   }
 
   /** The loss and its share of the update's; `context` is used up. */
-  async #forward(batch: TrainBatch, context: Tensor): Promise<{ loss: Tensor; share: Tensor }> {
+  async #forward(batch: TrainBatch, context: UNetContext): Promise<{ loss: Tensor; share: Tensor }> {
     const { unet, gradientAccumulationSteps } = this.#options
     const inputs = this.#prepare(batch)
     const { noisy, target, times } = inputs
@@ -117,7 +120,7 @@ export class TrainingStep {
         return { loss, share: scale(loss, { factor: 1 / gradientAccumulationSteps }) }
       })
     } finally {
-      for (const used of [noisy, target, times, context, prediction]) used?.dispose()
+      for (const used of [noisy, target, times, ...contextTensors(context), prediction]) used?.dispose()
     }
   }
 

@@ -103,9 +103,10 @@ Tensor element_loss_backward(const Tensor& dloss, const Tensor& prediction, cons
                              const std::optional<Tensor>& weights, const std::optional<Tensor>& thresholds,
                              const std::optional<Tensor>& mask, int64_t kind);
 
-// embedding: rows of table chosen by int32 ids; the gradient is a whole float32 table of `rows` rows
-Tensor embedding_forward(const Tensor& ids, const Tensor& table);
-Tensor embedding_backward(const Tensor& dy, const Tensor& ids, int64_t rows);
+// embedding: rows of table, continued by added, chosen by int32 ids; the gradient is a float32 table of `rows` rows, those from
+// `first` on
+Tensor embedding_forward(const Tensor& ids, const Tensor& table, const std::optional<Tensor>& added);
+Tensor embedding_backward(const Tensor& dy, const Tensor& ids, int64_t first, int64_t rows);
 
 // timestep_embedding: [cos(t f_i), sin(t f_i)] float32 [n, dim]
 Tensor timestep_embedding_forward(const Tensor& timesteps, int64_t dim, double max_period);

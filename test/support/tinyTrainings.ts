@@ -1,6 +1,11 @@
 /** Configurations of every kind of training, made of the one of a network. */
 import { join } from 'node:path'
-import type { DreamBoothConfig, FineTuneConfig, TrainConfig } from '../../lib/train/trainConfig.ts'
+import type {
+  DreamBoothConfig,
+  FineTuneConfig,
+  TextualInversionConfig,
+  TrainConfig,
+} from '../../lib/train/trainConfig.ts'
 import { type FileContent, makeFolder } from './pictures.ts'
 import { fourPictures, type TinyOverrides, tinyTraining } from './tinyTraining.ts'
 
@@ -31,6 +36,20 @@ export async function tinyDreamBooth(
   return {
     ...(await shared(model, dataFile, overrides)),
     dreamBooth: { stopTextEncoderTraining: null, textEncoderLearningRate: null, ...dreamBooth },
+  }
+}
+
+export async function tinyInversion(
+  model: string,
+  dataFile: string,
+  {
+    inversion = {},
+    ...overrides
+  }: TinyOverrides & { readonly inversion?: Partial<TextualInversionConfig['inversion']> } = {},
+): Promise<TextualInversionConfig> {
+  return {
+    ...(await shared(model, dataFile, overrides)),
+    inversion: { tokenString: 'sks frog', vectorCount: 1, initWord: null, weights: null, template: null, ...inversion },
   }
 }
 
