@@ -16,7 +16,7 @@ import type { TrainingControls } from './controls.ts'
 import type { EndEvent, PlannedWork, PreviewEvent, RemoveEvent, SaveEvent, StateEvent, WarningEvent } from './events.ts'
 import type { PreviewSource, TrainingMethod } from './method.ts'
 import { expiredName, isDue, type Moment, outputName, type StepPlan } from './schedule.ts'
-import type { RunPosition } from './state/manifest.ts'
+import { type RunPosition, stateFiles } from './state/manifest.ts'
 import type { TrainConfig } from './trainConfig.ts'
 
 export interface TrainingOutputParts {
@@ -182,9 +182,13 @@ export class TrainingOutput {
       () => false,
     )
     if (!exists) return
-    await rm(path, { recursive: true }).catch((error: unknown) => {
+    try {
+      // First: a folder with a manifest is complete, also when the rest is not removed any more.
+      if (what === 'state') await rm(stateFiles(path).manifest, { force: true })
+      await rm(path, { recursive: true })
+    } catch (error) {
       throw toIoError(path, 'remove what newer saves replace', error)
-    })
+    }
     yield { type: 'remove', path, what }
   }
 
