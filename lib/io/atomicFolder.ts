@@ -51,10 +51,18 @@ export async function atomicFolder(
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => {})
     const state = `nothing was changed: a previous folder of that name is still there`
-    throw toIoError(path, 'write the folder', error, state)
+    throw toIoError(path, 'write the folder', atTarget(error, temporary, path), state)
   }
   if (hasPrevious) await removePrevious(path, previous, target)
   await syncFolder(parent)
+}
+
+/** What failed in the temporary folder, said of the place that the folder was to take. */
+function atTarget(error: unknown, temporary: string, path: string): unknown {
+  if (!(error instanceof IoError) || !error.path.startsWith(temporary)) return error
+  const { space, message } = error
+  const options = { cause: error, ...(space && { space }) }
+  return new IoError(path + error.path.slice(temporary.length), message.slice(error.path.length + 2), options)
 }
 
 /** @returns whether there is a folder of that name */
