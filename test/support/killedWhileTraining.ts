@@ -78,9 +78,11 @@ export async function killWhileTraining(options: TrainingKillOptions): Promise<T
   for (let run = 0; killed < kills; run++) {
     const kind = kinds[run % kinds.length]!
     if (!alone.has(kind)) {
-      const began = performance.now()
       const output = join(folder, `alone-${kind}`)
-      await start(kind, output, null).end()
+      const training = start(kind, output, null)
+      await training.begun
+      const began = performance.now()
+      await training.end()
       alone.set(kind, { end: await lastTensors(output), milliseconds: performance.now() - began })
     }
     const { end, milliseconds } = alone.get(kind)!
@@ -89,6 +91,8 @@ export async function killWhileTraining(options: TrainingKillOptions): Promise<T
     for (let resume: string | null = null; !ended; ) {
       const training = start(kind, output, resume)
       const mayKill = killed < kills
+      // One kill in five may come while the model is loaded: little is to be lost there.
+      if (random() > 0.2) await training.begun
       const outcome = mayKill ? await training.kill(random() * milliseconds) : await training.end()
       if (outcome === null) {
         ended = true
@@ -118,6 +122,8 @@ export async function killWhileTraining(options: TrainingKillOptions): Promise<T
 type Moment = 'killsBeforeSteps' | 'killsInSaves' | 'killsInSteps'
 
 interface Training {
+  /** Resolves when everything is loaded, or the process has ended. */
+  readonly begun: Promise<unknown>
   /** Waits for the end. */
   end(): Promise<null>
   /** Kills it after some time; null: it had ended before. */
@@ -127,8 +133,13 @@ interface Training {
 function startTraining(program: string, args: readonly string[]): Training {
   const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
   let [text, errors] = ['', '']
+  let begin = (): void => {}
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve
+  })
   child.stdout.on('data', (data: Buffer) => {
     text += data.toString()
+    begin()
   })
   child.stderr.on('data', (data: Buffer) => {
     errors += data.toString()
@@ -144,6 +155,7 @@ function startTraining(program: string, args: readonly string[]): Training {
   const last = (word: string): number =>
     Number(text.match(new RegExp(`${word} (\\d+)\\n(?!.*${word} )`, 's'))?.[1] ?? 0)
   return {
+    begun: Promise.race([begun, closed]),
     end: async () => {
       await closed
       return null
