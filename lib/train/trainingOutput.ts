@@ -4,6 +4,7 @@ import { mkdir, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { WritableFileSystem } from '../io/atomicWrite.ts'
 import { toIoError } from '../io/systemError.ts'
+import { temporaryName } from '../io/temporaryFiles.ts'
 import type { SaveFacts } from '../networks/metadata.ts'
 import { findNonFiniteValues } from '../optim/nonFinite.ts'
 import { inEvaluation, type Optimizer } from '../optim/optimizer.ts'
@@ -200,14 +201,16 @@ export class TrainingOutput {
       yield* this.#draw(path, moment, at)
       return
     }
-    const unique = `${process.pid}-${randomBytes(6).toString('hex')}`
-    const passing = join(config.output.folder, `.noisewright-preview-${unique}${method.extension}`)
+    // A killed process leaves it; the next write to the output folder knows it by its name and removes it.
+    const folder = join(config.output.folder, temporaryName(randomBytes(6)))
+    const passing = join(folder, `preview${method.extension}`)
     const facts = { steps: at.step, epoch: at.epoch, finishedAt: Date.now() / 1000 }
     try {
+      await mkdir(folder)
       await this.#write(passing, facts)
       yield* this.#draw(passing, moment, at)
     } finally {
-      await rm(passing, { recursive: true, force: true })
+      await rm(folder, { recursive: true, force: true })
     }
   }
 
