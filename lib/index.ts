@@ -66,6 +66,7 @@ export {
 } from './hub/resolveHubModel.ts'
 export { openTensorFile } from './io/openTensorFile.ts'
 export { openSafetensors, type SafetensorsFile, type SafetensorsTensor, writeSafetensors } from './io/safetensors.ts'
+export { bytesOf, type FileDType } from './io/tensorBytes.ts'
 export type { TensorFile, TensorInfo } from './io/tensorFile.ts'
 export { type CaptionReplacement, type CleaningRules, readCleaningRules } from './metadata/cleaningRules.ts'
 export { type CleanMetadataOptions, type CleanReport, cleanMetadata } from './metadata/cleanMetadata.ts'
@@ -106,7 +107,7 @@ export { type LoraFile, type LoraFileModule, type LoraMatrix, readLora } from '.
 export type { LoraConfig, LoraStyle, WritableLoraStyle } from './networks/loraKeys/names.ts'
 export { LoconNetwork, LohaNetwork, LokrNetwork, type LokrOptions, type LycorisOptions } from './networks/lycoris.ts'
 export { type LoraDelta, loraDelta, mergeLora } from './networks/mergeLora.ts'
-export type { NetworkFacts } from './networks/metadata.ts'
+export type { NetworkFacts, SaveFacts } from './networks/metadata.ts'
 export {
   BranchNetwork,
   type NetworkClass,
@@ -125,9 +126,23 @@ export {
   xtiLayers,
 } from './networks/textualInversion.ts'
 export { type WriteLoraOptions, writeLora } from './networks/writeLora.ts'
-export type { Branch, BranchTerm } from './nn/branch.ts'
+export type { Branch, BranchTerm, DropoutKey, LowRankTerm, WeightTerm } from './nn/branch.ts'
+export { Conv2d, type Conv2dConfig, type Conv2dForward, type Padding } from './nn/conv2d.ts'
+export { GroupNorm, type GroupNormConfig } from './nn/groupNorm.ts'
 export { randomWeights } from './nn/init.ts'
-export { type WeightSource, Weights } from './nn/weights.ts'
+export { LayerNorm } from './nn/layerNorm.ts'
+export { Linear, type LinearConfig, type LinearForward } from './nn/linear.ts'
+export {
+  type FileLayout,
+  fileShape,
+  type Init,
+  type Model,
+  type ParameterRecord,
+  type ParameterRequest,
+  Registry,
+  type WeightSource,
+  Weights,
+} from './nn/weights.ts'
 export * from './ops/index.ts'
 export * from './optim/index.ts'
 export { type MergeTextsOptions, type MergeTextsReport, mergeTexts } from './prepare/mergeTexts.ts'

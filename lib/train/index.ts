@@ -1,5 +1,5 @@
 /** Training runs as async iterators of events, and the parts they are made of. */
-export { CaptionEncoder, type CaptionEncoderOptions } from './conditioning.ts'
+export { CaptionEncoder, type CaptionEncoderOptions, captionOptions } from './conditioning.ts'
 export { TrainingControls } from './controls.ts'
 export type * from './events.ts'
 export { type FillOptions, type LatentBatch, LatentCache, type LatentCacheOptions } from './latentCache.ts'
@@ -42,8 +42,10 @@ export type { TrainingOptions } from './openTraining.ts'
 export { type OptimizerConfig, type OptimizerPlan, planOptimizer } from './optimizerPlan.ts'
 export { type GroupRates, type LoraPlusRatios, loraParameterGroups } from './parameterGroups.ts'
 export { type DebugDatasetOptions, type ParsedTraining, parseTraining } from './parseTraining.ts'
+export type { StepPlan } from './schedule.ts'
 export { type ScheduleCurves, scheduleCurves } from './scheduleCurves.ts'
 export { type NetworkStart, type StartedNetwork, startNetwork } from './startNetwork.ts'
+export type { StepFault } from './stepFault.ts'
 export { type EncodesCaptions, TextCache } from './textCache.ts'
 export type {
   DreamBoothConfig,

@@ -81,6 +81,7 @@ export class TrainBatches {
       latents: scope(() => scale(unscaled(), { factor })),
       captions: items.map((item) => item.caption),
       lossWeights: items.map((item) => item.lossWeight),
+      pictures: items.map(({ image }) => image.path),
       ...(mask === null ? {} : { mask }),
     }
   }

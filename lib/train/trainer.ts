@@ -151,6 +151,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     })
     this.#disposers.push(
       () => latentCache?.clear(),
+      () => this.#step.dispose(),
       () => optimizer.dispose(),
       () => method.dispose(),
       () => models.dispose(),
@@ -211,13 +212,11 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     const rates = groups.map(({ learningRate }, group) =>
       this.#learningRate(at.before.steps + at.step, learningRate, group),
     )
-    const { loss, gradientNorm, nonFinite, effectiveLearningRates } = await this.#step.update(rates)
+    const { loss, gradientNorm, fault, effectiveLearningRates } = await this.#step.update(rates)
     const measures = await this.method.afterPass?.()
     at.step++
     this.#average.add(at.position++, loss)
-    if (!Number.isFinite(loss))
-      yield { type: 'warning', message: `step ${at.step}: the loss is ${loss}; lower the learning rate` }
-    const skipped = this.#skipped.add(at.step, nonFinite)
+    const skipped = this.#skipped.add(at.step, fault)
     if (skipped !== null) yield { type: 'warning', message: skipped }
     yield {
       type: 'step',

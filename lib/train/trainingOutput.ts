@@ -4,15 +4,20 @@ import { mkdir, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { WritableFileSystem } from '../io/atomicWrite.ts'
 import { toIoError } from '../io/systemError.ts'
+import { temporaryName } from '../io/temporaryFiles.ts'
+import type { SaveFacts } from '../networks/metadata.ts'
+import { findNonFiniteValues } from '../optim/nonFinite.ts'
 import { inEvaluation, type Optimizer } from '../optim/optimizer.ts'
 import { type SampleOptions, samplePicture } from '../preview/pipeline.ts'
 import { type RgbImage, sampleFileName, writePng } from '../preview/png.ts'
 import type { PromptSpec } from '../preview/promptSpec.ts'
+import { DivergenceError } from '../util/errors.ts'
+import { listed } from '../util/listed.ts'
 import type { TrainingControls } from './controls.ts'
 import type { EndEvent, PlannedWork, PreviewEvent, RemoveEvent, SaveEvent, StateEvent, WarningEvent } from './events.ts'
 import type { PreviewSource, TrainingMethod } from './method.ts'
 import { expiredName, isDue, type Moment, outputName, type StepPlan } from './schedule.ts'
-import type { RunPosition } from './state/manifest.ts'
+import { type RunPosition, stateFiles } from './state/manifest.ts'
 import type { TrainConfig } from './trainConfig.ts'
 
 export interface TrainingOutputParts {
@@ -145,11 +150,24 @@ export class TrainingOutput {
   }
 
   async #save(at: Moment | 'end', step: number, epoch: number): Promise<SaveEvent> {
-    const { method, optimizer } = this.#parts
-    const path = this.#pathOf(at, method.extension)
+    const path = this.#pathOf(at, this.#parts.method.extension)
     const facts = { steps: step, epoch, finishedAt: Date.now() / 1000 }
-    const bytes = await inEvaluation(optimizer, () => method.write(path, facts))
+    const bytes = await this.#write(path, facts)
     return { type: 'save', path, step, epoch, bytes }
+  }
+
+  /** A good file is never replaced by a broken one. */
+  #write(path: string, facts: SaveFacts): Promise<number> {
+    const { method, optimizer } = this.#parts
+    return inEvaluation(optimizer, async () => {
+      const broken = await findNonFiniteValues(method.groups.flatMap(({ params }) => params))
+      if (broken.length > 0)
+        throw new DivergenceError(
+          `${path}: nothing was written: after step ${facts.steps}, weights are not finite: ${listed(broken)}. Lower the learning rate, and go on from an earlier file`,
+          broken,
+        )
+      return method.write(path, facts)
+    })
   }
 
   async #saveState(moment: Moment | 'end', at: RunPosition): Promise<StateEvent> {
@@ -167,28 +185,34 @@ export class TrainingOutput {
       () => false,
     )
     if (!exists) return
-    await rm(path, { recursive: true }).catch((error: unknown) => {
+    try {
+      // First: a folder with a manifest is complete, also when the rest is not removed any more.
+      if (what === 'state') await rm(stateFiles(path).manifest, { force: true })
+      await rm(path, { recursive: true })
+    } catch (error) {
       throw toIoError(path, 'remove what newer saves replace', error)
-    })
+    }
     yield { type: 'remove', path, what }
   }
 
   /** Previews from the file: what is drawn is what the user will load. Without one, a passing file is written and read. */
   async *#preview(path: string | null, moment: Moment, at: RunPosition): AsyncGenerator<PreviewEvent | WarningEvent> {
-    const { config, method, optimizer, signal, prompts } = this.#parts
+    const { config, method, signal, prompts } = this.#parts
     if (signal?.aborted || prompts.length === 0) return
     if (path !== null) {
       yield* this.#draw(path, moment, at)
       return
     }
-    const unique = `${process.pid}-${randomBytes(6).toString('hex')}`
-    const passing = join(config.output.folder, `.noisewright-preview-${unique}${method.extension}`)
+    // A killed process leaves it; the next write to the output folder knows it by its name and removes it.
+    const folder = join(config.output.folder, temporaryName(randomBytes(6)))
+    const passing = join(folder, `preview${method.extension}`)
     const facts = { steps: at.step, epoch: at.epoch, finishedAt: Date.now() / 1000 }
     try {
-      await inEvaluation(optimizer, () => method.write(passing, facts))
+      await mkdir(folder)
+      await this.#write(passing, facts)
       yield* this.#draw(passing, moment, at)
     } finally {
-      await rm(passing, { recursive: true, force: true })
+      await rm(folder, { recursive: true, force: true })
     }
   }
 

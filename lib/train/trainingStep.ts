@@ -3,16 +3,18 @@ import { backwardInTurns } from '../autograd/backward.ts'
 import { noGrad } from '../autograd/tape.ts'
 import { contextTensors, type UNet, type UNetContext } from '../models/stableDiffusion/unet.ts'
 import { cast } from '../ops/cast.ts'
+import { concatBatch } from '../ops/concatBatch.ts'
 import { scale } from '../ops/scale.ts'
 import { findNonFinite } from '../optim/nonFinite.ts'
 import { clipGradients, type Optimizer } from '../optim/optimizer.ts'
 import { tensor } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
 import { formatShape } from '../tensor/shape.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import { retain, Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { type LossFunction, type LossOptions, weightedLoss } from './loss.ts'
 import { type BatchKey, makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
+import { firstBrokenPlace, parameterNames, type StepFault } from './stepFault.ts'
 
 /** One batch, ready for the U-Net's side of the step. */
 export interface TrainBatch {
@@ -24,6 +26,8 @@ export interface TrainBatch {
   readonly lossWeights: readonly number[]
   /** Weights of the loss over the latents' area, [n, h, w], each 0 to 1. Default: 1. */
   readonly mask?: Float32Array | undefined
+  /** Paths of the pictures, for messages. Default: not known. */
+  readonly pictures?: readonly string[] | undefined
 }
 
 /** What a step asks a kind of training for. */
@@ -57,14 +61,21 @@ export interface UpdateResult {
   readonly gradientNorm: number
   /** Of each group, where the optimizer finds its own step size; else null. */
   readonly effectiveLearningRates: readonly number[] | null
-  /** Parameters whose gradient was not finite: with any, nothing was changed. */
-  readonly nonFinite: readonly string[]
+  /** Null for a step that was taken; otherwise a loss or a gradient was not finite, and nothing was changed. */
+  readonly fault: StepFault | null
+}
+
+/** A batch that has gone forward and backward; the latents are its own. */
+interface DoneBatch {
+  readonly batch: TrainBatch
+  readonly pass: number
+  readonly loss: Promise<number>
 }
 
 /** The training step: noise, U-Net, loss, backward; and after every k-th of these one update. */
 export class TrainingStep {
   readonly #options: TrainingStepOptions
-  #losses: Promise<number>[] = []
+  #done: DoneBatch[] = []
   /** Batches that went through; a resumed run sets it. */
   passes = 0
 
@@ -78,11 +89,15 @@ export class TrainingStep {
    */
   async accumulate(batch: TrainBatch): Promise<void> {
     const { method } = this.#options
-    method.beginPass?.(this.passes++)
+    const pass = this.passes++
+    method.beginPass?.(pass)
     const context = method.condition(batch.captions, batch.key)
     await turn()
     const { loss, share } = await this.#forward(batch, context)
-    this.#losses.push(readNumber(loss, 0))
+    const value = readNumber(loss, 0)
+    // A failure is raised by `update`; until then it must not count as unhandled.
+    value.catch(() => undefined)
+    this.#done.push({ batch: { ...batch, latents: retain(batch.latents) }, pass, loss: value })
     await turn()
     await backwardInTurns(share, { turn })
     share.dispose()
@@ -157,31 +172,83 @@ export class TrainingStep {
 
   /** Micro-batches accumulated since the last update. */
   get accumulated(): number {
-    return this.#losses.length
+    return this.#done.length
   }
 
   /**
-   * Clips, steps the optimizer and clears the gradients. A gradient that is not finite changes nothing; its parameter is named.
+   * Clips, steps the optimizer and clears the gradients. A loss or a gradient that is not finite changes nothing; what broke is named.
    * @param rates of the groups for this step, or the one factor of all, from the schedule
    */
   async update(rates: number | readonly number[]): Promise<UpdateResult> {
     const { optimizer, maxGradNorm } = this.#options
-    const clip = clipGradients(optimizer, maxGradNorm > 0 ? maxGradNorm : Number.POSITIVE_INFINITY)
     const learningRates = typeof rates === 'number' ? optimizer.learningRates.map((rate) => rate * rates) : rates
-    optimizer.step({ clip, learningRates })
-    const losses = this.#losses
-    this.#losses = []
+    const batches = this.#done
     try {
-      const [values, gradientNorm] = await Promise.all([Promise.all(losses), clip === null ? 0 : readNumber(clip, 0)])
+      // They are known while the backward pass still runs: nothing waits for the device here.
+      const losses = await Promise.all(batches.map(({ loss }) => loss))
+      const loss = losses.reduce((sum, value) => sum + value, 0) / losses.length
+      const clip = clipGradients(optimizer, maxGradNorm > 0 ? maxGradNorm : Number.POSITIVE_INFINITY)
+      if (Number.isFinite(loss)) optimizer.step({ clip, learningRates })
+      const gradientNorm = clip === null ? 0 : await readNumber(clip, 0)
       return {
-        loss: values.reduce((sum, value) => sum + value, 0) / values.length,
+        loss,
         gradientNorm,
         effectiveLearningRates: (await optimizer.effectiveLearningRates?.()) ?? null,
-        nonFinite: Number.isFinite(gradientNorm) ? [] : await findNonFinite(optimizer),
+        fault: Number.isFinite(loss) && Number.isFinite(gradientNorm) ? null : await this.#fault(losses, loss),
       }
     } finally {
       optimizer.zeroGrad()
+      this.dispose()
     }
+  }
+
+  /** Frees what a begun step holds. The next batch begins another. */
+  dispose(): void {
+    for (const { batch } of this.#done.splice(0)) batch.latents.dispose()
+  }
+
+  async #fault(losses: readonly number[], loss: number): Promise<StepFault> {
+    const broken = this.#done.filter((_, i) => !Number.isFinite(losses[i]))
+    const batches = broken.length > 0 ? broken : this.#done
+    return {
+      loss,
+      parameters: await findNonFinite(this.#options.optimizer),
+      pictures: [...new Set(batches.flatMap(({ batch }) => batch.pictures ?? []))],
+      place: await this.#brokenPlace(batches, broken.length > 0),
+    }
+  }
+
+  /** The forward pass of each batch once more: weights and random numbers are those of the first time. */
+  async #brokenPlace(batches: readonly DoneBatch[], lossIsBroken: boolean): Promise<string> {
+    const { unet, method, optimizer } = this.#options
+    const names = parameterNames(optimizer.parameters?.() ?? [])
+    for (const { name, tensor } of unet.registry.parameters.values())
+      if (!names.has(tensor)) names.set(tensor, `unet.${name}`)
+    for (const { batch, pass } of batches) {
+      method.beginPass?.(pass)
+      const inputs = this.#prepare(batch)
+      let encoded: UNetContext = []
+      const condition = (): Tensor => {
+        encoded = method.condition(batch.captions, batch.key)
+        return encoded instanceof Tensor ? encoded : concatBatch(encoded)
+      }
+      const stages = [
+        { result: 'the latents', run: () => batch.latents },
+        { result: 'the noisy latents', run: () => inputs.noisy },
+        { result: 'the hidden states of the captions', run: condition },
+        {
+          result: 'the prediction of the U-Net',
+          run: (_latents: Tensor, noisy: Tensor) => unet.forward(noisy, inputs.times, encoded),
+        },
+      ]
+      try {
+        const place = await firstBrokenPlace(stages, names)
+        if (place !== null) return place
+      } finally {
+        for (const used of [inputs.noisy, inputs.target, inputs.times, ...contextTensors(encoded)]) used.dispose()
+      }
+    }
+    return lossIsBroken ? 'the loss' : 'the backward pass'
   }
 }
 

@@ -182,15 +182,17 @@ export class NativeError extends NoisewrightError {
   readonly exitCode = exitCodes.native
 }
 
-/** A training's losses or gradients are no longer finite. Files written before are as they were. */
+/** A training's losses, gradients or weights are no longer finite. Files written before are as they were. */
 export class DivergenceError extends NoisewrightError {
   override readonly name = 'DivergenceError'
   readonly code = 'ERR_DIVERGED' as const
   readonly exitCode = exitCodes.diverged
   constructor(
     message: string,
-    /** Where it was seen: parameters whose gradient was not finite. */
+    /** Where it was seen: parameters whose gradient or value was not finite. */
     readonly parameters: readonly string[],
+    /** Paths of the pictures of the step, where a step showed it. */
+    readonly pictures: readonly string[] = [],
   ) {
     super(message)
   }

@@ -18,8 +18,9 @@ const exceptions: Readonly<Record<string, string>> = {
   'lib/hub/modelCache.ts': 'links and small references of the cache that other tools share',
   'lib/io/appendFile.ts': 'appends records to a log that grows as long as the training runs; cuts a torn one off again',
   'lib/prepare/prepareBucketsLatents.ts': 'removes latents of mirrored pictures that belong to latents it has replaced',
-  'lib/train/trainingOutput.ts': 'removes weights and states that newer ones replace, and passing files of previews',
-  'lib/train/verifyResume.ts': 'makes a passing folder for two short runs, and removes it',
+  'lib/train/trainingOutput.ts':
+    'removes files and states that newer ones replace, and files that previews were drawn from',
+  'lib/train/verifyResume.ts': 'removes the folder it made for its runs',
   'lib/demo/pictures.ts': 'removes the pictures of an earlier demo, which it recognises by their names',
 }
 

@@ -94,7 +94,7 @@ describe('a training that is aborted while it draws', () => {
     let abortedAt = 0
     for await (const event of trainNetwork(config, { signal: controller.signal })) {
       events.push(event)
-      if (event.type === 'save' && abortedAt === 0)
+      if (event.type === 'step' && abortedAt === 0)
         setTimeout(() => {
           abortedAt = performance.now()
           controller.abort()
