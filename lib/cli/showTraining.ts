@@ -1,5 +1,5 @@
 /** Runs a training and shows it. */
-import type { HubProgress } from '../hub/resolveHubModel.ts'
+import type { HubProgress } from '../hub/hubSnapshot.ts'
 import { TrainingControls } from '../train/controls.ts'
 import type { TrainEvent } from '../train/events.ts'
 import { logEvents } from '../train/logs/logEvents.ts'
