@@ -61,6 +61,13 @@ export { isHubId } from './hub/hubId.ts'
 export type { HubDownloadOptions, HubProgress, HubSnapshot } from './hub/hubSnapshot.ts'
 export { resolveHubFolder } from './hub/resolveHubFolder.ts'
 export { type ResolveHubModelOptions, resolveHubModel } from './hub/resolveHubModel.ts'
+export {
+  type HubRepositoryOptions,
+  type HubUpload,
+  makeHubRepository,
+  type UploadToHubOptions,
+  uploadToHub,
+} from './hub/uploadToHub.ts'
 export { openTensorFile } from './io/openTensorFile.ts'
 export { openSafetensors, type SafetensorsFile, type SafetensorsTensor, writeSafetensors } from './io/safetensors.ts'
 export type { TensorFile, TensorInfo } from './io/tensorFile.ts'
