@@ -18,6 +18,7 @@ import { cachesFolder, LatentStore } from './latentStore.ts'
 import type { RunIdentity, TrainingKind } from './method.ts'
 import { expectNoProblems, type OptimizerPlan, planOptimizer } from './optimizerPlan.ts'
 import { openTrainState, type SavedTraining } from './state/openTrainState.ts'
+import { resumeFolder } from './state/resumeFolder.ts'
 import type { TrainConfig } from './trainConfig.ts'
 import { loadTrainingData } from './trainingData.ts'
 
@@ -31,7 +32,7 @@ export interface TrainingOptions {
   readonly fileSystem?: WritableFileSystem | undefined
   /** What others ask of the training while it runs. Default: nobody asks. */
   readonly controls?: TrainingControls | undefined
-  /** How the download of a model given by hub id goes. */
+  /** How the download of a model or a state of the hub goes. */
   readonly onDownload?: ((progress: HubProgress) => void) | undefined
 }
 
@@ -60,10 +61,10 @@ export async function openTraining<Config extends TrainConfig>(
   config: Config,
   options: TrainingOptions,
 ): Promise<OpenedTraining> {
-  const { model, training, preview, output, state } = config
+  const { model, training, preview, output } = config
   const optimizerPlan = planOptimizer(config.optimizer, kind.trainedGroups(config))
   expectNoProblems(optimizerPlan)
-  const resume = state?.resume ?? null
+  const resume = await resumeFolder(config, options)
   const resumed = resume === null ? null : await openTrainState(resume, { kind: kind.name, config })
   try {
     const seed = resumed?.manifest.seed ?? training.seed ?? drawUint32()
