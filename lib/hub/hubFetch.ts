@@ -25,7 +25,7 @@ export type HubFetch = (input: string | URL | Request, init?: RequestInit) => Pr
 /**
  * Makes a `fetch` that answers with a success or throws. It sends the token to the hub's own origin only, whatever a redirect or a
  * `Link` header says; it tries again after 429, 5xx and lost connections, waiting as long as `Retry-After` asks (a minute at most).
- * A `Blob` as the body is read piece by piece, anew for each try.
+ * A `Blob` as the body is read piece by piece, anew for each try, and is not redirected.
  *
  * @throws HubError that says what to do, for every other answer; what `signal`, or that of the request, was aborted with; what
  *   reading a `Blob` failed with
@@ -123,7 +123,7 @@ async function answerOf(url: URL, init: RequestInit, signal: AbortSignal | undef
 class UnreadableBody extends Error {}
 
 /**
- * A `Blob` as the body, with its length, which stores of large files insist on.
+ * A `Blob` as the body, with its length, which stores of large files insist on, read as fast as it is sent.
  * @param onPiece called when another piece leaves
  */
 function streamed({ body, headers }: RequestInit, onPiece: () => void): RequestInit {
@@ -140,7 +140,8 @@ function streamed({ body, headers }: RequestInit, onPiece: () => void): RequestI
   }
   const withLength = new Headers(headers)
   withLength.set('content-length', String(body.size))
-  return { body: pieces(), headers: withLength, duplex: 'half' }
+  // A request that cannot be redirected, with no window: for any other, Node's fetch keeps a copy of the whole body in memory.
+  return { body: pieces(), headers: withLength, duplex: 'half', redirect: 'error', window: null }
 }
 
 function unsafeAddress(id: string, url: URL): HubError {

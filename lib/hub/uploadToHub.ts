@@ -1,8 +1,8 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join, relative, resolve, sep } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { systemErrorCode, toIoError } from '../io/systemError.ts'
+import { toIoError } from '../io/systemError.ts'
 import { ArgumentError, HubError, IoError } from '../util/errors.ts'
+import { FileBlob } from './fileBlob.ts'
 import { createHubFetch, type HubFetch } from './hubFetch.ts'
 import { type HubRepositoryType, isCommit, isRepositoryName, isSafePath, webPath } from './hubId.ts'
 import type { HubConnectionOptions } from './hubSnapshot.ts'
@@ -51,14 +51,15 @@ export async function uploadToHub(
   const { repo, hubUrl, fetch } = hub
   const upload = {
     ...{ repo, hubUrl, fetch },
-    // Not as Blobs of Node, which take the size of a file modulo 4 GiB in Node 20.
-    files: files.map(({ file, target }) => ({ path: target, content: pathToFileURL(file) })),
+    files: await Promise.all(
+      files.map(async ({ file, target }) => ({ path: target, content: await FileBlob.open(file) })),
+    ),
     commitTitle: `Upload ${path}`,
     // Xet cuts and hashes files on the main thread; the hub takes the older protocol as well.
     useXet: false,
     ...(signal && { abortSignal: signal }),
   }
-  const commit = await ask(hub, local, options, async () => {
+  const commit = await ask(hub, options, async () => {
     const oid = (await uploadFiles(upload))?.commit.oid
     if (oid === undefined || !isCommit(oid)) throw new TypeError(`expected a commit, received ${oid}`)
     return oid
@@ -103,14 +104,14 @@ async function openRepository(name: string, options: HubRepositoryOptions): Prom
 async function makeIfMissing(hub: OpenRepository, options: HubRepositoryOptions): Promise<boolean> {
   const { createRepo, repoExists } = await import('@huggingface/hub')
   const { repo, hubUrl, fetch } = hub
-  const exists = await unless(404, false, () => ask(hub, hub.id, options, () => repoExists({ repo, hubUrl, fetch })))
+  const exists = await unless(404, false, () => ask(hub, options, () => repoExists({ repo, hubUrl, fetch })))
   if (exists) return false
   const { visibility = 'private' } = options
   // The token is added by `fetch`; the library takes no other than those of huggingface.co.
   const repository = { repo, hubUrl, fetch, visibility, accessToken: '' }
   // Somebody else may have made it in between.
   return unless(409, false, async () => {
-    await ask(hub, hub.id, options, () => createRepo(repository))
+    await ask(hub, options, () => createRepo(repository))
     return true
   })
 }
@@ -131,7 +132,6 @@ async function unless<T>(status: number, value: T, call: () => Promise<T>): Prom
  */
 async function ask<T>(
   { id, hubUrl }: OpenRepository,
-  path: string,
   { signal }: HubRepositoryOptions,
   call: () => Promise<T>,
 ): Promise<T> {
@@ -139,8 +139,7 @@ async function ask<T>(
     return await call()
   } catch (error) {
     signal?.throwIfAborted()
-    if (error instanceof HubError) throw error
-    if (systemErrorCode(error) !== undefined) throw toIoError(path, 'read what is uploaded', error)
+    if (error instanceof HubError || error instanceof IoError) throw error
     const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : undefined
     const what = status === undefined ? 'gave an answer that cannot be used' : `refused a large file (${status})`
     const details = { reason: 'answer', url: hubUrl, status } as const
