@@ -58,12 +58,16 @@ export { type ImageFormat, type ImageHeader, type ImageOptions, readImageHeader 
 export { type LoadPictureOptions, loadPicture, type PictureResize } from './data/loadPicture.ts'
 export * from './diffusion/index.ts'
 export { isHubId } from './hub/hubId.ts'
+export type { HubDownloadOptions, HubProgress, HubSnapshot } from './hub/hubSnapshot.ts'
+export { resolveHubFolder } from './hub/resolveHubFolder.ts'
+export { type ResolveHubModelOptions, resolveHubModel } from './hub/resolveHubModel.ts'
 export {
-  type HubModel,
-  type HubProgress,
-  type ResolveHubModelOptions,
-  resolveHubModel,
-} from './hub/resolveHubModel.ts'
+  type HubRepositoryOptions,
+  type HubUpload,
+  makeHubRepository,
+  type UploadToHubOptions,
+  uploadToHub,
+} from './hub/uploadToHub.ts'
 export { openTensorFile } from './io/openTensorFile.ts'
 export { openSafetensors, type SafetensorsFile, type SafetensorsTensor, writeSafetensors } from './io/safetensors.ts'
 export { bytesOf, type FileDType } from './io/tensorBytes.ts'

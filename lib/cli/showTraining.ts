@@ -1,8 +1,10 @@
 /** Runs a training and shows it. */
-import type { HubProgress } from '../hub/resolveHubModel.ts'
+import type { HubProgress } from '../hub/hubSnapshot.ts'
 import { TrainingControls } from '../train/controls.ts'
 import type { TrainEvent } from '../train/events.ts'
+import { hubUploadSink } from '../train/logs/hubUploadSink.ts'
 import { logEvents } from '../train/logs/logEvents.ts'
+import type { LogSink } from '../train/logs/logSink.ts'
 import { logSinks } from '../train/logs/logSinks.ts'
 import type { TrainingKind } from '../train/method.ts'
 import type { TrainConfig } from '../train/trainConfig.ts'
@@ -61,7 +63,7 @@ export async function showTraining(
   try {
     const signal = AbortSignal.any([interrupts.signal, stop.signal])
     const events = start(kind, config, { signal, controls, onDownload: downloadLines(host) })
-    const sinks = [...logSinks(config.logging), ...(dashboard === null ? [] : [dashboard.sink])]
+    const sinks = [...logSinks(config.logging), ...hubSinks(config), ...(dashboard === null ? [] : [dashboard.sink])]
     for await (const event of logEvents(events, sinks)) {
       onEvent(event)
       if (event.type === 'end') {
@@ -85,4 +87,9 @@ export async function showTraining(
     await dashboard?.close()
   }
   return interrupted ? exitCodes.interrupted : exitCodes.ok
+}
+
+function hubSinks({ hub }: TrainConfig): readonly LogSink[] {
+  if (hub === undefined || hub.repository === null) return []
+  return [hubUploadSink({ ...hub, repository: hub.repository, token: hub.token ?? undefined })]
 }

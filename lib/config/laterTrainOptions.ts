@@ -3,14 +3,12 @@ import type { TrainOptionType } from './trainOptionRow.ts'
 /** Options of sd-scripts' trainers that this version refuses by name, so that none is ignored in silence. */
 export const laterTrainOptions: Readonly<Record<string, TrainOptionType>> = {
   ...typed('flag', [
-    ...['save_state_to_huggingface', 'resume_from_huggingface', 'async_upload'],
     ...['fp8_base', 'fp8_base_unet', 'cpu_offload_checkpointing', 'cache_info', 'log_config', 'console_log_simple'],
     ...['skip_until_initial_step'],
   ]),
   ...typed('integer', ['initial_epoch', 'initial_step']),
   ...typed('text', [
-    ...['dataset_class', 'console_log_level', 'console_log_file', 'huggingface_repo_id'],
-    ...['huggingface_repo_type', 'huggingface_path_in_repo', 'huggingface_token', 'huggingface_repo_visibility'],
+    ...['dataset_class', 'console_log_level', 'console_log_file'],
     ...['metadata_usage_hint', 'metadata_thumbnail', 'metadata_merged_from'],
     ...['metadata_trigger_phrase', 'metadata_preprocessor', 'metadata_is_negative_embedding'],
   ]),

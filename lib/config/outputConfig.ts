@@ -13,7 +13,7 @@ export interface OutputConfig {
 
 /**
  * What `--output_config` asks to be written; undefined when it was not given. Single values are checked, rules between options
- * are not, since the file may be meant to be completed.
+ * are not, since the file may be meant to be completed. Secrets are left out.
  *
  * @throws ConfigError for wrong values, without `--config_file`, and when the file exists
  */
@@ -36,7 +36,9 @@ export async function readOutputConfig(
   const { stringify } = await import('smol-toml')
   const entries = [...trainOptionsOf(trainer).values()].flatMap((option) => {
     const value = values[option.name as keyof typeof values] as unknown
-    return value === undefined || value === option.default ? [] : [[option.name, fileValue(value)] as const]
+    return value === undefined || value === option.default || option.secret
+      ? []
+      : [[option.name, fileValue(value)] as const]
   })
   return { file, text: `${stringify(Object.fromEntries(entries)).trimEnd()}\n` }
 }

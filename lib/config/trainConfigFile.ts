@@ -129,7 +129,8 @@ function readTomlValue(option: TrainOption, value: unknown): ValueReading {
   })()
   if (reading === undefined) {
     const expected = type === 'flag' ? 'true or false' : expectedTrainValue(option)
-    return { problem: `"${name}" must be ${expected}, found ${showValue(value)}` }
+    const found = option.secret ? 'something else' : showValue(value)
+    return { problem: `"${name}" must be ${expected}, found ${found}` }
   }
   return 'problem' in reading ? { problem: `"${name}" ${reading.problem}` } : reading
 }

@@ -38,6 +38,8 @@ export interface TrainOption {
   /** Undefined: none. */
   readonly default?: number | boolean | string
   readonly required?: true
+  /** Its value is shown and written nowhere. */
+  readonly secret?: true
   readonly minimum?: number
   readonly maximum?: number
   /** The accepted words, compared without regard to case. */

@@ -101,6 +101,47 @@ export const trainOutputOptions = [
   { ...output, ...text, name: 'metadata_description', help: 'Description in the metadata.' },
   { ...output, ...text, name: 'metadata_license', help: 'Licence in the metadata.' },
   { ...output, ...text, name: 'metadata_tags', help: 'Tags in the metadata, with commas between them.' },
+  {
+    ...output,
+    ...text,
+    name: 'huggingface_repo_id',
+    help: 'Upload every saved file to this repository of the Hugging Face hub, owner/name; it is made if it is not there.',
+  },
+  {
+    ...output,
+    ...text,
+    name: 'huggingface_repo_type',
+    default: 'model',
+    choices: ['model', 'dataset', 'space'],
+    help: 'Kind of that repository.',
+  },
+  {
+    ...output,
+    ...text,
+    name: 'huggingface_path_in_repo',
+    help: 'Folder of that repository that files are uploaded to; its root when not given.',
+  },
+  {
+    ...output,
+    ...text,
+    name: 'huggingface_token',
+    secret: true,
+    help: 'Access token of the hub; that of HF_TOKEN, or of a login, when not given. No file is ever written with it.',
+  },
+  {
+    ...output,
+    ...text,
+    name: 'huggingface_repo_visibility',
+    default: 'private',
+    choices: ['private', 'public'],
+    help: 'Who may see that repository if it is made; one that is there stays as it is.',
+  },
+  {
+    ...output,
+    ...flag,
+    name: 'async_upload',
+    help: 'The training goes on during uploads; only its end waits for them.',
+  },
 
   {
     ...state,
@@ -126,6 +167,18 @@ export const trainOutputOptions = [
     ...text,
     name: 'resume',
     help: 'Folder of a saved state to go on from, with the same results as without a stop.',
+  },
+  {
+    ...state,
+    ...flag,
+    name: 'resume_from_huggingface',
+    help: 'resume is a folder of a repository of the Hugging Face hub, owner/name/folder[:revision[:type]], downloaded first.',
+  },
+  {
+    ...state,
+    ...flag,
+    name: 'save_state_to_huggingface',
+    help: 'Upload what save_state saves too.',
   },
   {
     ...state,

@@ -58,6 +58,16 @@ export const trainErrors: readonly TrainRule[] = [
   },
   needs('log_with', 'logging_dir', ', the folder of the log'),
   needs('resume_restart', 'resume', ''),
+  {
+    options: ['resume_from_huggingface', 'resume'],
+    text: '--resume_from_huggingface needs --resume, the folder of a repository: owner/name/folder',
+    breaks: (given, has) => !!given.resume_from_huggingface && !has('resume'),
+  },
+  {
+    options: ['save_state_to_huggingface', 'save_state', 'save_state_on_train_end'],
+    text: '--save_state_to_huggingface needs --save_state or --save_state_on_train_end',
+    breaks: (given) => !!given.save_state_to_huggingface && !given.save_state && !given.save_state_on_train_end,
+  },
   needs('dim_from_weights', 'network_weights', ''),
   needs('base_weights_multiplier', 'base_weights', ''),
   {
@@ -151,6 +161,16 @@ export const trainNotes: readonly TrainRule[] = [
   ...(['validation_seed', 'validate_every_n_steps', 'validate_every_n_epochs', 'max_validation_steps'] as const).map(
     (name) => without(name, 'validation_split'),
   ),
+  ...(['huggingface_repo_type', 'huggingface_path_in_repo', 'huggingface_repo_visibility'] as const).map((name) =>
+    without(name, 'huggingface_repo_id'),
+  ),
+  without('async_upload', 'huggingface_repo_id'),
+  without('save_state_to_huggingface', 'huggingface_repo_id'),
+  {
+    options: ['huggingface_token', 'huggingface_repo_id', 'resume_from_huggingface'],
+    text: '--huggingface_token has no effect without --huggingface_repo_id or --resume_from_huggingface',
+    breaks: (given, has) => has('huggingface_token') && !has('huggingface_repo_id') && !given.resume_from_huggingface,
+  },
   without('sample_at_first', 'sample_prompts'),
   ...(['train_data_dir', 'reg_data_dir', 'in_json'] as const).map(
     (name): TrainRule => ({

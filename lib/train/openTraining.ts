@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { loadStableDiffusion } from '../checkpoints/loadStableDiffusion.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
-import type { HubProgress } from '../hub/resolveHubModel.ts'
+import type { HubProgress } from '../hub/hubSnapshot.ts'
 import type { WritableFileSystem } from '../io/atomicWrite.ts'
 import { toIoError } from '../io/systemError.ts'
 import { type ClipTokenizer, loadClipTokenizer } from '../models/clip/tokenizer.ts'
@@ -18,6 +18,7 @@ import { cachesFolder, LatentStore } from './latentStore.ts'
 import type { RunIdentity, TrainingKind } from './method.ts'
 import { expectNoProblems, type OptimizerPlan, planOptimizer } from './optimizerPlan.ts'
 import { openTrainState, type SavedTraining } from './state/openTrainState.ts'
+import { resumeFolder } from './state/resumeFolder.ts'
 import type { TrainConfig } from './trainConfig.ts'
 import { loadTrainingData } from './trainingData.ts'
 
@@ -31,7 +32,7 @@ export interface TrainingOptions {
   readonly fileSystem?: WritableFileSystem | undefined
   /** What others ask of the training while it runs. Default: nobody asks. */
   readonly controls?: TrainingControls | undefined
-  /** How the download of a model given by hub id goes. */
+  /** How the download of a model or a state of the hub goes. */
   readonly onDownload?: ((progress: HubProgress) => void) | undefined
 }
 
@@ -60,10 +61,10 @@ export async function openTraining<Config extends TrainConfig>(
   config: Config,
   options: TrainingOptions,
 ): Promise<OpenedTraining> {
-  const { model, training, preview, output, state } = config
+  const { model, training, preview, output } = config
   const optimizerPlan = planOptimizer(config.optimizer, kind.trainedGroups(config))
   expectNoProblems(optimizerPlan)
-  const resume = state?.resume ?? null
+  const resume = await resumeFolder(config, options)
   const resumed = resume === null ? null : await openTrainState(resume, { kind: kind.name, config })
   try {
     const seed = resumed?.manifest.seed ?? training.seed ?? drawUint32()

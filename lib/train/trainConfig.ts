@@ -4,6 +4,7 @@ import type { SaveModelAs } from '../checkpoints/writeModel.ts'
 import type { DatasetFallbacks } from '../config/datasetConfig.ts'
 import type { SamplerName } from '../config/samplerNames.ts'
 import type { DatasetSource } from '../data/datasetGroup.ts'
+import type { HubRepositoryType } from '../hub/hubId.ts'
 import type { BlockWeights } from '../networks/blockWeights.ts'
 import type { NetworkChoice } from '../networks/createNetwork.ts'
 import type { SavePrecision } from '../networks/kohyaLora.ts'
@@ -31,6 +32,26 @@ export interface DescriptiveMetadata {
 export interface NoiseConfig extends Partial<Omit<NoiseOptions, 'seed' | 'schedule' | 'predictionType'>> {
   /** The last timestep is noise alone. Default false. */
   readonly zeroTerminalSnr?: boolean
+}
+
+/** What goes to the Hugging Face hub, and what comes from there. */
+export interface HubConfig {
+  /** `owner/name` of the repository that saved files are uploaded to. Null: they are not. */
+  readonly repository: string | null
+  /** Default: model. */
+  readonly type?: HubRepositoryType
+  /** Folder of the repository. Default: its root. */
+  readonly folder?: string | null
+  /** Of a repository that is made. Default: private. */
+  readonly visibility?: 'private' | 'public'
+  /** Saved states are uploaded too. Default false. */
+  readonly states?: boolean
+  /** The training goes on during uploads, but for its end. Default false. */
+  readonly background?: boolean
+  /** It is written nowhere and shown nowhere. Null: that of the environment or of a login. */
+  readonly token?: string | null
+  /** `state.resume` is a folder of a repository: `owner/name/folder[:revision[:type]]`. Default false. */
+  readonly resume?: boolean
 }
 
 /** What every kind of training is told. */
@@ -138,11 +159,13 @@ export interface TrainConfig {
     /** As for the files of weights. Default: as those. */
     readonly keepLastEpochs?: number | null
     readonly keepLastSteps?: number | null
-    /** Folder of a state to go on from. Default: none. */
+    /** Folder of a state to go on from, here or, with `hub.resume`, in a repository. Default: none. */
     readonly resume?: string | null
     /** Count epochs and steps from the start again after `resume`. Default false. */
     readonly restart?: boolean
   }
+  /** Default: nothing. */
+  readonly hub?: HubConfig
   readonly preview: {
     readonly promptFile: string | null
     readonly everyEpochs: number | null

@@ -93,6 +93,7 @@ export function trainingBlocks(
       resume: values.resume ?? null,
       restart: values.resume_restart,
     },
+    ...hubBlock(values),
     preview: {
       promptFile: values.sample_prompts ?? null,
       everyEpochs: values.sample_every_n_epochs ?? null,
@@ -107,6 +108,23 @@ export function trainingBlocks(
       kinds: values.log_with === 'all' ? ['tensorboard', 'jsonl'] : [values.log_with ?? 'tensorboard'],
       tags: trainer === 'train-network' ? 'network' : 'model',
       webhook: values.log_webhook ?? null,
+    },
+  }
+}
+
+function hubBlock(values: TrainOptionValues): Pick<TrainConfig, 'hub'> {
+  const { huggingface_repo_id: repository, resume_from_huggingface: resume } = values
+  if (repository === undefined && !resume) return {}
+  return {
+    hub: {
+      repository: repository ?? null,
+      type: values.huggingface_repo_type,
+      folder: values.huggingface_path_in_repo ?? null,
+      visibility: values.huggingface_repo_visibility,
+      states: values.save_state_to_huggingface,
+      background: values.async_upload,
+      token: values.huggingface_token ?? null,
+      resume,
     },
   }
 }

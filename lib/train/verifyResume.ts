@@ -31,7 +31,7 @@ export interface ResumeReport {
 
 /**
  * Trains a few steps, goes on from a state half-way, and compares the ends: weights and moments, bit by bit. Everything is written
- * into a passing folder; previews and logs are left out.
+ * into a passing folder; previews, logs and the hub are left out.
  *
  * @throws what the training throws
  */
@@ -53,6 +53,7 @@ export async function verifyResume<Config extends TrainConfig>(
         training: { ...config.training, maxSteps: steps, maxEpochs: null, seed },
         output: { ...config.output, folder: into, name, saveEveryEpochs: null, saveRatio: null, saveEverySteps: from },
         state: { save: true, resume },
+        hub: { repository: null },
         preview: { promptFile: null, everyEpochs: null, everySteps: null },
       }
       for await (const event of train(kind, short, { signal })) {

@@ -170,7 +170,9 @@ describe('a state', () => {
 
 describe('verifyResume', () => {
   it('finds the same bits in weights and moments, and leaves nothing behind', async () => {
-    const config = await tinyTraining(model, data, { network: { dropout: 0.1 }, training: { seed: null } })
+    const tiny = await tinyTraining(model, data, { network: { dropout: 0.1 }, training: { seed: null } })
+    // Its states are here, whatever the training goes on from.
+    const config = { ...tiny, hub: { repository: 'org/name', resume: true } }
     const steps: number[] = []
     const report = await verifyResume(networkTraining, config, {
       steps: 3,
