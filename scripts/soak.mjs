@@ -2,12 +2,14 @@
 // npm run test:soak -- kills [number] [seed]: the same with scripts/soakKills.ts.
 // npm run test:soak -- optimizers [names]: the same with scripts/soakOptimizers.ts.
 // npm run test:soak -- paged [folder]: the same with scripts/soakPaged.ts.
+// npm run test:soak -- learning [minutes]: the same with scripts/soakLearning.ts.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { bundle } from './bundle.mjs'
 
 const [first, ...others] = process.argv.slice(2)
-const entry = { kills: 'soakKills', optimizers: 'soakOptimizers', paged: 'soakPaged' }[first] ?? 'soak'
+const entry =
+  { kills: 'soakKills', optimizers: 'soakOptimizers', paged: 'soakPaged', learning: 'soakLearning' }[first] ?? 'soak'
 const entries = { [entry]: `scripts/${entry}.ts` }
 if (entry === 'soakKills') entries.savingChild = 'test/support/savingChild.ts'
 const folder = await bundle('soak', entries)
