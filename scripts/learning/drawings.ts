@@ -1,7 +1,13 @@
 /** What a model draws, and how far pictures are from each other. */
 
+import { noGrad } from '../../lib/autograd/tape.ts'
+import type { StableDiffusion } from '../../lib/models/stableDiffusion/stableDiffusion.ts'
+import { imageToTensor } from '../../lib/ops/imageToTensor.ts'
+import { sliceChannels } from '../../lib/ops/sliceChannels.ts'
 import { samplePicture } from '../../lib/preview/pipeline.ts'
 import type { RgbImage } from '../../lib/preview/png.ts'
+import { tensor } from '../../lib/tensor/create.ts'
+import { scope } from '../../lib/tensor/scope.ts'
 import type { PreviewSource } from '../../lib/train/method.ts'
 import { pictureSize } from './world.ts'
 
@@ -19,6 +25,23 @@ export async function drawAll(
         await samplePicture(models, tokenizer, { prompt, negativePrompt: '', ...size, steps: 20, scale: 1 }, { seed }),
       )
   return pictures
+}
+
+/** Pictures through the autoencoder and back: what the best of drawings would be. */
+export async function copyAll({ vae }: StableDiffusion, pictures: readonly RgbImage[]): Promise<RgbImage[]> {
+  const copies: RgbImage[] = []
+  for (const { width, height, pixels } of pictures) {
+    const copy = noGrad(() =>
+      scope(() => {
+        const moments = vae.encode(imageToTensor(tensor(pixels, [height, width, 3]), {}))
+        return vae.decode(sliceChannels(moments, { start: 0, end: vae.config.latentChannels }))
+      }),
+    )
+    const values = (await copy.read()) as Float32Array
+    copy.dispose()
+    copies.push({ width, height, pixels: Uint8Array.from(Uint8ClampedArray.from(values, (x) => x * 127.5 + 127.5)) })
+  }
+  return copies
 }
 
 /** Root of the mean squared difference of two pictures, 0 to 1. */
