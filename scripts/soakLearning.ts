@@ -1,7 +1,7 @@
 /**
  * Trainings teach: a tiny model is trained on the demo's pictures, and then every kind of training has to do its job on it, by stated
- * margins. `node scripts/soak.mjs learning [minutes]` compiles and runs it; the minutes are those of the first training on two idle
- * cores, and what it makes is kept in `out/learning` for the next run. One run each, always the same.
+ * margins. `node scripts/soak.mjs learning [minutes]` compiles and runs it; the minutes are those that the tiny model is trained
+ * for on an idle core, and what it makes is kept in `out/learning` for the next run. One run each, always the same.
  */
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,8 +16,8 @@ import { makePrior } from './learning/prior.ts'
 import { makeWorld } from './learning/world.ts'
 
 const minutes = Number(process.argv[2] ?? 20)
-/** In a minute on two idle cores, half of which goes to the autoencoder. */
-const stepsPerMinute = { vae: 100, model: 100 } as const
+/** In a minute of an idle core, half of which goes to the autoencoder. */
+const stepsPerMinute = { vae: 100, model: 150 } as const
 
 // Operations of these sizes gain little from a second thread. The results do not depend on it.
 setThreadCount(1)
@@ -37,7 +37,7 @@ for (const learner of learners) await lessons.bind(learner)
 const sheet = join(folder, 'drawings.png')
 await writePng(sheet, contactSheet(lessons.drawings))
 
-const columns = [26, 50, 8, 8, 8, 8] as const
+const columns = [36, 52, 8, 8, 8, 8] as const
 const print = (...cells: readonly string[]): void =>
   console.log(cells.map((cell, i) => (i < 2 ? cell.padEnd(columns[i]!) : cell.padStart(columns[i]!))).join(''))
 print('what', 'measure', 'before', 'after', 'share', 'limit')

@@ -22,12 +22,12 @@ export const learners: readonly Learner[] = [
   {
     name: 'train-db',
     steps: 120,
-    learningRate: 3e-4,
+    learningRate: 5e-4,
     train: (config, title) => {
       const options = { stopTextEncoderTraining: null, textEncoderLearningRate: null }
       return runTraining(dreamBooth, { ...config, dreamBooth: options }, title)
     },
-    limits: { distance: 0.6, drift: 0.8 },
+    limits: { distance: 0.5, drift: 0.85 },
   },
   {
     name: 'train-network',
@@ -41,6 +41,6 @@ export const learners: readonly Learner[] = [
         title,
       )
     },
-    limits: { distance: 0.6, drift: 0.8 },
+    limits: { distance: 0.5, drift: 0.85 },
   },
 ]

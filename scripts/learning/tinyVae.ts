@@ -21,9 +21,7 @@ import { PhiloxStream } from '../../lib/util/philox.ts'
 /** Standard deviation of the posterior, the same for every latent, and the weight of the means' part of its divergence. */
 const posterior = { deviation: 0.1, weight: 1e-3 } as const
 const batchSize = 4
-const peakRate = 3e-3
-/** Of the squared error, beside the absolute one: large errors, those of colour, come first. */
-const squareWeight = 4
+const peakRate = 4e-3
 
 /** Random weights whose log variances are a constant from the start; nothing trains them away from it. */
 function startWeights(seed: number, latentChannels: number): WeightSource {
@@ -54,7 +52,7 @@ export async function trainTinyVae(
     master.requiresGrad = true
     return { name, master, layout }
   })
-  const optimizer = new AdamW([{ params }], { betas: [0.9, 0.99], weightDecay: 0 })
+  const optimizer = new AdamW([{ params }], { weightDecay: 0 })
   const random = new PhiloxStream(BigInt(seed), 'vae')
   let order: number[] = []
   for (let step = 0; step < steps; step++) {
@@ -85,6 +83,5 @@ function lossOf(vae: Vae, pixels: Tensor, { seed, step }: { readonly seed: numbe
   const decoded = vae.decode(add(means, scale(noise, { factor: posterior.deviation })))
   const absolute = elementLoss(decoded, pixels, null, null, null, { type: 'l1' })
   const divergence = scale(mseLoss(means, full(means.shape, 0), null, {}), { factor: posterior.weight })
-  const square = scale(mseLoss(decoded, pixels, null, {}), { factor: squareWeight })
-  return add(add(absolute, square), divergence)
+  return add(add(absolute, mseLoss(decoded, pixels, null, {})), divergence)
 }
