@@ -16,10 +16,11 @@ import { makePrior } from './learning/prior.ts'
 import { makeWorld } from './learning/world.ts'
 
 const minutes = Number(process.argv[2] ?? 20)
+if (!(minutes > 0)) throw new Error(`expected minutes, a number above 0, found "${process.argv[2]}"`)
 /** In a minute of an idle core, half of which goes to the autoencoder. */
 const stepsPerMinute = { vae: 100, model: 150 } as const
 
-// Operations of these sizes gain little from a second thread. The results do not depend on it.
+// Operations of these sizes are so short that a second thread mostly waits. The results do not depend on it.
 setThreadCount(1)
 /** Beside the folder that this program was compiled into. */
 const folder = fileURLToPath(new URL('../learning', import.meta.url))
