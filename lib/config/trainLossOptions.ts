@@ -36,20 +36,15 @@ export const trainLossOptions = [
     ...text,
     name: 'mixed_precision',
     default: 'no',
-    choices: ['no', 'fp16', 'bf16'],
-    help: 'Type the models are computed in; "no" is float32. What is trained stays float32; fp16 scales the loss.',
+    choices: ['no', 'bf16'],
+    laterChoices: ['fp16'],
+    help: 'Type the models are computed in; "no" is float32. What is trained stays float32.',
   },
   {
     ...training,
     ...flag,
     name: 'full_bf16',
     help: 'What is trained is bfloat16 too, rounded up or down by chance. Needs mixed_precision bf16.',
-  },
-  {
-    ...training,
-    ...flag,
-    name: 'full_fp16',
-    help: 'What is trained is float16 too. Needs mixed_precision fp16.',
   },
   { ...training, ...flag, name: 'no_half_vae', help: 'The VAE is computed in float32 whatever mixed_precision says.' },
   {

@@ -47,11 +47,6 @@ export const trainErrors: readonly TrainRule[] = [
     breaks: ({ min_timestep = 0, max_timestep = 1000 }) => min_timestep >= max_timestep,
   },
   {
-    options: ['full_fp16', 'mixed_precision'],
-    text: '--full_fp16 needs --mixed_precision fp16',
-    breaks: (given) => !!given.full_fp16 && given.mixed_precision !== 'fp16',
-  },
-  {
     options: ['full_bf16', 'mixed_precision'],
     text: '--full_bf16 needs --mixed_precision bf16',
     breaks: (given) => !!given.full_bf16 && given.mixed_precision !== 'bf16',

@@ -103,7 +103,7 @@ export interface TrainConfig {
     readonly maxEpochs: number | null
     readonly gradientAccumulationSteps: number
     readonly gradientCheckpointing: boolean
-    readonly mixedPrecision: 'no' | 'fp16' | 'bf16'
+    readonly mixedPrecision: 'no' | 'bf16'
     /** What is trained is in the type of `mixedPrecision` too. Default false. */
     readonly fullPrecision?: boolean
     /** Compute the VAE in float32 whatever `mixedPrecision` says. Default false. */
