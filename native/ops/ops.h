@@ -103,8 +103,8 @@ Tensor element_loss_backward(const Tensor& dloss, const Tensor& prediction, cons
                              const std::optional<Tensor>& weights, const std::optional<Tensor>& thresholds,
                              const std::optional<Tensor>& mask, int64_t kind);
 
-// embedding: rows of table, continued by added, chosen by int32 ids; the gradient is a float32 table of `rows` rows, those from
-// `first` on
+// embedding: rows of table, continued by added, chosen by int32 ids; the gradient is a float32 table of `rows` rows,
+// the first of which has the id `first`
 Tensor embedding_forward(const Tensor& ids, const Tensor& table, const std::optional<Tensor>& added);
 Tensor embedding_backward(const Tensor& dy, const Tensor& ids, int64_t first, int64_t rows);
 
