@@ -91,12 +91,15 @@ export async function killWhileTraining(options: TrainingKillOptions): Promise<T
     const { end, milliseconds } = alone.get(kind)!
     const output = join(folder, `run-${run}`)
     let [ended, killsOfRun] = [false, 0]
+    let done = 0
     for (let resume: string | null = null; !ended; ) {
       const training = start(kind, output, resume)
       const mayKill = killed < kills && killsOfRun < mostPerRun
       // One kill in five may come while the model is loaded: little is to be lost there.
       if (random() > 0.2) await training.begun
-      const outcome = mayKill ? await training.kill(random() * milliseconds) : await training.end()
+      const outcome = mayKill
+        ? await training.kill(random() * milliseconds * (1 - done / (steps + 1)))
+        : await training.end()
       if (outcome === null) {
         ended = true
         continue
@@ -106,6 +109,7 @@ export async function killWhileTraining(options: TrainingKillOptions): Promise<T
       count[outcome]++
       const found = await lookAt(output)
       resume = found.newest
+      done = found.step
       count.wholeStates += found.whole
       count.halfRemoved = Math.max(count.halfRemoved, found.halfRemoved)
       count.mostLeftovers = Math.max(count.mostLeftovers, found.leftovers)
@@ -193,7 +197,7 @@ async function lookAt(output: string) {
     step = position.step
     newest = folder
   }
-  return { newest, whole, halfRemoved, leftovers: names.filter((name) => name.startsWith('.')).length }
+  return { newest, step, whole, halfRemoved, leftovers: names.filter((name) => name.startsWith('.')).length }
 }
 
 /** Bytes of the tensors of the last file and of the last state: weights, and moments. Headers hold times. */
