@@ -18,6 +18,8 @@ export interface TrainingKillOptions {
   readonly seed: number
   /** Default: 6. */
   readonly steps?: number
+  /** Kills of one run; it is left alone after them. Default: any number. */
+  readonly mostPerRun?: number
   /** Told of each kill and each end. Default: nobody. */
   readonly onProgress?: (line: string) => void
 }
@@ -49,6 +51,7 @@ type Kind = (typeof kinds)[number]
 /** @throws when a state with a manifest is not whole, a run ends with other bits, or a process fails by itself */
 export async function killWhileTraining(options: TrainingKillOptions): Promise<TrainingKillReport> {
   const { program, folder, kills, seed, steps = 6, onProgress = () => {} } = options
+  const { mostPerRun = Number.POSITIVE_INFINITY } = options
   const { model, data } = await writeTinyFiles(folder)
   const random = uniform(seed)
   const start = (kind: Kind, output: string, resume: string | null): Training => {
@@ -87,21 +90,26 @@ export async function killWhileTraining(options: TrainingKillOptions): Promise<T
     }
     const { end, milliseconds } = alone.get(kind)!
     const output = join(folder, `run-${run}`)
-    let ended = false
+    let [ended, killsOfRun] = [false, 0]
+    let done = 0
     for (let resume: string | null = null; !ended; ) {
       const training = start(kind, output, resume)
-      const mayKill = killed < kills
+      const mayKill = killed < kills && killsOfRun < mostPerRun
       // One kill in five may come while the model is loaded: little is to be lost there.
       if (random() > 0.2) await training.begun
-      const outcome = mayKill ? await training.kill(random() * milliseconds) : await training.end()
+      const outcome = mayKill
+        ? await training.kill(random() * milliseconds * (1 - done / (steps + 1)))
+        : await training.end()
       if (outcome === null) {
         ended = true
         continue
       }
       killed++
+      killsOfRun++
       count[outcome]++
       const found = await lookAt(output)
       resume = found.newest
+      done = found.step
       count.wholeStates += found.whole
       count.halfRemoved = Math.max(count.halfRemoved, found.halfRemoved)
       count.mostLeftovers = Math.max(count.mostLeftovers, found.leftovers)
@@ -189,7 +197,7 @@ async function lookAt(output: string) {
     step = position.step
     newest = folder
   }
-  return { newest, whole, halfRemoved, leftovers: names.filter((name) => name.startsWith('.')).length }
+  return { newest, step, whole, halfRemoved, leftovers: names.filter((name) => name.startsWith('.')).length }
 }
 
 /** Bytes of the tensors of the last file and of the last state: weights, and moments. Headers hold times. */
