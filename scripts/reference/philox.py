@@ -33,9 +33,8 @@ def stream_of(name):
 
 def words(seed, stream, count):
     """The first words of a stream."""
-    blocks = range(-(-count // 4))
-    found = [word for i in blocks for word in block((*halves(i), *halves(stream)), halves(seed))]
-    return np.array(found[:count], dtype=np.uint32)
+    blocks = np.arange(-(-count // 4), dtype=np.uint64)
+    return np.stack(block((*halves(blocks), *halves(stream)), halves(seed)), axis=1).ravel()[:count].astype(np.uint32)
 
 
 def uniforms(seed, stream, shape):
