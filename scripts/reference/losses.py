@@ -37,13 +37,13 @@ def element_loss(o, d, c):
     return 2 * c * bent if kind == "huber" else 2 * bent
 
 
-def loss_of(prediction, target, mask, o, prediction_type, zero_terminal_snr):
-    t = torch.tensor(TIMESTEPS)
+def loss_of(prediction, target, mask, o, prediction_type, zero_terminal_snr, timesteps=TIMESTEPS, weights=LOSS_WEIGHTS):
+    t = torch.tensor(timesteps)
     velocity = prediction_type == "v_prediction"
     loss = element_loss(o, prediction - target, threshold(o, t, alphas_cumprod(zero_terminal_snr).double()))
     if mask is not None:
         loss = loss * mask.unsqueeze(-1)
-    loss = loss.mean(dim=(1, 2, 3)) * torch.tensor(LOSS_WEIGHTS)
+    loss = loss.mean(dim=(1, 2, 3)) * torch.tensor(weights)
     original = alphas_cumprod(False).double()
     snr = (original / (1 - original))[t]
     capped = snr.clamp(max=1000)

@@ -29,32 +29,47 @@ def alphas_cumprod(zero_terminal_snr):
     return (1 - betas).cumprod(0)
 
 
-def draw(purpose, shape):
-    """[n, c, h, w]; the library draws [h, w, c] of each sample."""
-    n, h, w, c = shape
-    samples = [normals(SEED, stream_of(f"{purpose}/{KEY['epoch']}/{KEY['batch']}/{slot}"), (h, w, c)) for slot in range(n)]
-    return torch.stack([torch.from_numpy(sample) for sample in samples]).double().permute(0, 3, 1, 2)
+class Draws:
+    """The random numbers of one batch."""
+
+    def __init__(self, seed, key):
+        self.seed, self.key = seed, key
+
+    def stream(self, purpose, *parts):
+        return Stream(self.seed, purpose, *self.key.values(), *parts)
+
+    def normals(self, purpose, place, shape):
+        return normals(self.seed, stream_of(f"{purpose}/{self.key['epoch']}/{self.key['batch']}/{place}"), shape)
+
+    def noise(self, purpose, shape):
+        """[n, c, h, w]; the library draws [h, w, c] of each sample."""
+        n, h, w, c = shape
+        samples = [self.normals(purpose, slot, (h, w, c)) for slot in range(n)]
+        return torch.stack([torch.from_numpy(sample) for sample in samples]).double().permute(0, 3, 1, 2)
+
+    def share(self, purpose, is_random):
+        return self.stream(f"{purpose} strength").uniform() if is_random else 1.0
+
+    def timesteps(self, count, o):
+        first, end = o.get("minTimestep", 0), o.get("maxTimestep", STEPS)
+        return [first + self.stream("timestep", slot).below(end - first) for slot in range(count)]
 
 
-def share(purpose, is_random):
-    return Stream(SEED, f"{purpose} strength", *KEY.values()).uniform() if is_random else 1.0
-
-
-def noise_of(x, o):
+def noise_of(x, o, draws):
     n, c, h, w = x.shape
-    noise = draw("noise", [n, h, w, c])
+    noise = draws.noise("noise", [n, h, w, c])
     if o.get("noiseOffset"):
-        strength = o["noiseOffset"] * share("noise offset", o.get("noiseOffsetRandomStrength"))
+        strength = o["noiseOffset"] * draws.share("noise offset", o.get("noiseOffsetRandomStrength"))
         if o.get("adaptiveNoiseScale") is not None:
             strength = (strength + o["adaptiveNoiseScale"] * x.mean(dim=(2, 3), keepdim=True).abs()).clamp(min=0)
-        z = normals(SEED, stream_of(f"offset/{KEY['epoch']}/{KEY['batch']}/batch"), (n, c, 1, 1))
+        z = draws.normals("offset", "batch", (n, c, 1, 1))
         noise = noise + strength * torch.from_numpy(z).double()
     if o.get("multiresNoiseIterations"):
-        ratios = Stream(SEED, "octaves", *KEY.values())
+        ratios = draws.stream("octaves")
         for i in range(o["multiresNoiseIterations"]):
             r = 2 + 2 * ratios.uniform()
             size = max(1, int(h / r**i)), max(1, int(w / r**i))
-            octave = F.interpolate(draw(f"octave {i}", [n, *size, c]), size=(h, w), mode="bilinear", align_corners=False)
+            octave = F.interpolate(draws.noise(f"octave {i}", [n, *size, c]), size=(h, w), mode="bilinear", align_corners=False)
             noise = noise + octave * o.get("multiresNoiseDiscount", 0.3) ** i
             if 1 in size:
                 break
@@ -62,18 +77,24 @@ def noise_of(x, o):
     return noise
 
 
-def make(name, options, prediction_type, zero_terminal_snr=False):
-    x = torch.from_numpy(formula(f"noise/{name}/latents", SHAPE, **LATENTS)).double().permute(0, 3, 1, 2)
-    first, end = options.get("minTimestep", 0), options.get("maxTimestep", STEPS)
-    timesteps = [first + Stream(SEED, "timestep", *KEY.values(), slot).below(end - first) for slot in range(SHAPE[0])]
+def make_noisy(x, options, prediction_type, zero_terminal_snr, draws):
+    """What the model sees, what it shall find, and when. x [n, c, h, w], float64."""
+    n, c, h, w = x.shape
+    timesteps = draws.timesteps(n, options)
     a = alphas_cumprod(zero_terminal_snr)[timesteps].double().reshape(-1, 1, 1, 1)
-    noise = noise_of(x, options)
+    noise = noise_of(x, options, draws)
     seen = noise
     if options.get("ipNoiseGamma"):
-        gamma = options["ipNoiseGamma"] * share("ip noise", options.get("ipNoiseGammaRandomStrength"))
-        seen = noise + gamma * draw("ip noise", SHAPE)
+        gamma = options["ipNoiseGamma"] * draws.share("ip noise", options.get("ipNoiseGammaRandomStrength"))
+        seen = noise + gamma * draws.noise("ip noise", [n, h, w, c])
     target = noise if prediction_type == "epsilon" else a.sqrt() * noise - (1 - a).sqrt() * x
-    results = {"noisy": a.sqrt() * x + (1 - a).sqrt() * seen, "target": target}
+    return a.sqrt() * x + (1 - a).sqrt() * seen, target, timesteps
+
+
+def make(name, options, prediction_type, zero_terminal_snr=False):
+    x = torch.from_numpy(formula(f"noise/{name}/latents", SHAPE, **LATENTS)).double().permute(0, 3, 1, 2)
+    noisy, target, timesteps = make_noisy(x, options, prediction_type, zero_terminal_snr, Draws(SEED, KEY))
+    results = {"noisy": noisy, "target": target}
     return {
         "name": name,
         "options": options,

@@ -31,6 +31,17 @@ def stream_of(name):
     return value
 
 
+def words(seed, stream, count):
+    """The first words of a stream."""
+    blocks = np.arange(-(-count // 4), dtype=np.uint64)
+    return np.stack(block((*halves(blocks), *halves(stream)), halves(seed)), axis=1).ravel()[:count].astype(np.uint32)
+
+
+def uniforms(seed, stream, shape):
+    """float32 in [0, 1), multiples of 2^-24."""
+    return (words(seed, stream, math.prod(shape)) >> 8).astype(np.float32).reshape(shape) / np.float32(2**24)
+
+
 def normals(seed, stream, shape):
     """Standard normal float32 numbers, two of each pair of words (Box and Muller)."""
     out = []
@@ -74,3 +85,9 @@ class Stream:
         while word >= 2**32 - 2**32 % bound:
             word = self.word()
         return word % bound
+
+    def shuffle(self, values):
+        """In place (Fisher and Yates)."""
+        for i in reversed(range(1, len(values))):
+            j = self.below(i + 1)
+            values[i], values[j] = values[j], values[i]

@@ -140,9 +140,8 @@ void element_loss_forward(const ElementLossParams& p) {
   const int64_t chunks = (p.size + kChunk - 1) / kChunk;
   Scratch<double> sums(p.samples * chunks);
   with_types(p, [&](auto kind, auto* t, auto* u) {
-    parallel_for(p.samples * chunks, [&](int64_t task) {
-      sums[task] = sum_of<decltype(kind)::value>(p, piece_of(p, chunks, task), t, u);
-    });
+    parallel_for(p.samples * chunks,
+                 [&](int64_t task) { sums[task] = sum_of<decltype(kind)::value>(p, piece_of(p, chunks, task), t, u); });
   });
   double loss = 0;
   for (int64_t n = 0; n < p.samples; n++) {
