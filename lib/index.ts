@@ -48,6 +48,8 @@ export { datasetJsonSchema, type JsonSchema } from './config/datasetJsonSchema.t
 export { explainOption } from './config/explain.ts'
 export type { ArgumentValues } from './config/namedArguments.ts'
 export type { PythonLiteral } from './config/pythonLiteral.ts'
+export { type Dashboard, type DashboardOptions, startDashboard } from './dashboard/dashboard.ts'
+export type { DashboardControls } from './dashboard/pages.ts'
 export { epochBatches, readBatches } from './data/batches.ts'
 export { type DatasetGroup, type DatasetSource, loadDatasetGroup } from './data/datasetGroup.ts'
 export { type BucketDescription, describeBuckets } from './data/describeBuckets.ts'
@@ -56,14 +58,19 @@ export { type ImageFormat, type ImageHeader, type ImageOptions, readImageHeader 
 export { type LoadPictureOptions, loadPicture, type PictureResize } from './data/loadPicture.ts'
 export * from './diffusion/index.ts'
 export { isHubId } from './hub/hubId.ts'
+export type { HubDownloadOptions, HubProgress, HubSnapshot } from './hub/hubSnapshot.ts'
+export { resolveHubFolder } from './hub/resolveHubFolder.ts'
+export { type ResolveHubModelOptions, resolveHubModel } from './hub/resolveHubModel.ts'
 export {
-  type HubModel,
-  type HubProgress,
-  type ResolveHubModelOptions,
-  resolveHubModel,
-} from './hub/resolveHubModel.ts'
+  type HubRepositoryOptions,
+  type HubUpload,
+  makeHubRepository,
+  type UploadToHubOptions,
+  uploadToHub,
+} from './hub/uploadToHub.ts'
 export { openTensorFile } from './io/openTensorFile.ts'
 export { openSafetensors, type SafetensorsFile, type SafetensorsTensor, writeSafetensors } from './io/safetensors.ts'
+export { bytesOf, type FileDType } from './io/tensorBytes.ts'
 export type { TensorFile, TensorInfo } from './io/tensorFile.ts'
 export { type CaptionReplacement, type CleaningRules, readCleaningRules } from './metadata/cleaningRules.ts'
 export { type CleanMetadataOptions, type CleanReport, cleanMetadata } from './metadata/cleanMetadata.ts'
@@ -96,11 +103,23 @@ export {
   convertLora,
   convertTextualInversion,
 } from './networks/convertLora.ts'
+export { createNetwork, type NetworkChoice, type NetworkOptions } from './networks/createNetwork.ts'
 export { type KohyaLoraModule, readKohyaLora, type SavePrecision, writeKohyaLora } from './networks/kohyaLora.ts'
-export { attachLora, LoraNetwork, type LoraOptions } from './networks/lora.ts'
+export type { LoraLayer, LoraModels } from './networks/layers.ts'
+export { attachLora, DyLoraNetwork, type DyLoraOptions, LoraNetwork, type LoraOptions } from './networks/lora.ts'
 export { type LoraFile, type LoraFileModule, type LoraMatrix, readLora } from './networks/loraFile.ts'
 export type { LoraConfig, LoraStyle, WritableLoraStyle } from './networks/loraKeys/names.ts'
+export { LoconNetwork, LohaNetwork, LokrNetwork, type LokrOptions, type LycorisOptions } from './networks/lycoris.ts'
 export { type LoraDelta, loraDelta, mergeLora } from './networks/mergeLora.ts'
+export type { NetworkFacts, SaveFacts } from './networks/metadata.ts'
+export {
+  BranchNetwork,
+  type NetworkClass,
+  type NetworkParameter,
+  type OwnNetworkOptions,
+  type TrainableNetwork,
+} from './networks/network.ts'
+export { type LoadedWeights, loadNetworkWeights, networkFromFile } from './networks/networkFromFile.ts'
 export {
   type EmbeddingRows,
   readTextualInversion,
@@ -111,8 +130,23 @@ export {
   xtiLayers,
 } from './networks/textualInversion.ts'
 export { type WriteLoraOptions, writeLora } from './networks/writeLora.ts'
+export type { Branch, BranchTerm, DropoutKey, LowRankTerm, WeightTerm } from './nn/branch.ts'
+export { Conv2d, type Conv2dConfig, type Conv2dForward, type Padding } from './nn/conv2d.ts'
+export { GroupNorm, type GroupNormConfig } from './nn/groupNorm.ts'
 export { randomWeights } from './nn/init.ts'
-export { type WeightSource, Weights } from './nn/weights.ts'
+export { LayerNorm } from './nn/layerNorm.ts'
+export { Linear, type LinearConfig, type LinearForward } from './nn/linear.ts'
+export {
+  type FileLayout,
+  fileShape,
+  type Init,
+  type Model,
+  type ParameterRecord,
+  type ParameterRequest,
+  Registry,
+  type WeightSource,
+  Weights,
+} from './nn/weights.ts'
 export * from './ops/index.ts'
 export * from './optim/index.ts'
 export { type MergeTextsOptions, type MergeTextsReport, mergeTexts } from './prepare/mergeTexts.ts'

@@ -1,5 +1,5 @@
 // npm run bench -- event-loop [steps], checkpoints [python], metadata [python], optimizers [filter words], pictures [python], plan-scale
-// [count ...]: programs of their own in benchmarks/.
+// [count ...], train-memory [filter words]: programs of their own in benchmarks/.
 // npm run bench -- ops [filter words] [--save]: bundles the benchmarks and runs them; see benchmarks/README.md.
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
@@ -15,6 +15,7 @@ const alone = {
   optimizers: 'optimizers',
   pictures: 'pictures',
   'plan-scale': 'planScale',
+  'train-memory': 'trainMemory',
 }[first]
 const files = readdirSync(join(root, 'benchmarks'), { recursive: true })
   .map((path) => path.replaceAll('\\', '/'))

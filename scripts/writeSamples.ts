@@ -10,6 +10,7 @@ import { readNpz, writeNpz } from '../lib/io/npz.ts'
 import type { PickleWritable } from '../lib/io/pickleWriter.ts'
 import { openSafetensors, type SafetensorsTensor, writeSafetensors } from '../lib/io/safetensors.ts'
 import { writeTorchFile } from '../lib/io/torchFileWriter.ts'
+import { readTextualInversion, writeTextualInversion } from '../lib/networks/textualInversion.ts'
 
 const folder = process.argv[2] ?? 'out/written'
 const fixtures = 'test/fixtures/torch_files'
@@ -57,4 +58,14 @@ if (values === undefined) throw new Error(`${latents} has no arr_0`)
 const store = new ArrayStore(join(folder, 'store'))
 await store.write('5a'.repeat(32), new Map([['latents', values]]))
 await source.close()
-console.log(`wrote 9 files to ${folder}`)
+// Learned embeddings of one token and of every layer, in each container.
+for (const [name, file] of [
+  ['learned', 'embParams.safetensors'],
+  ['layers', 'xti.safetensors'],
+] as const) {
+  const found = await readTextualInversion(join('test/fixtures/textual_inversion', file), { hiddenSize: 768 })
+  const rows = found.kind === 'layers' ? found.layers : found.rows
+  for (const extension of ['.pt', '.ckpt', '.safetensors'])
+    await writeTextualInversion(join(folder, `${name}${extension}`), rows)
+}
+console.log(`wrote 15 files to ${folder}`)

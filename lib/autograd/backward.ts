@@ -1,5 +1,6 @@
 import { addon } from '../native/load.ts'
 import { full } from '../tensor/create.ts'
+import type { DType } from '../tensor/dtype.ts'
 import { keep, scope } from '../tensor/scope.ts'
 import { formatShape, sameShape } from '../tensor/shape.ts'
 import { retain, type Tensor, wrap } from '../tensor/tensor.ts'
@@ -94,7 +95,7 @@ function* steps(
         if (!result) return
         if (edge === null) result.dispose()
         else if ('leaf' in edge) accumulate(edge.leaf, result)
-        else deliver(edge.node, edge.output, result)
+        else deliver(edge.node, edge.output, converted(result, edge.dtype))
       })
       yield
     }
@@ -143,6 +144,14 @@ function nodesFrom(starts: readonly TapeNode[]): TapeNode[] {
     }
   }
   return [...seen].sort((a, b) => b.id - a.id)
+}
+
+/** Ops give gradients of parameters in float32; one that is made from other tensors takes them in its own type. Used up. */
+function converted(gradient: Tensor, dtype: DType): Tensor {
+  if (gradient.dtype === dtype) return gradient
+  const result = wrap(addon.castForward(gradient.handle, dtype))
+  gradient.dispose()
+  return result
 }
 
 /** The sum of two gradients; both are used up. */

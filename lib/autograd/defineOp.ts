@@ -4,6 +4,7 @@ import { elementCount, formatShape } from '../tensor/shape.ts'
 import { retain, Tensor } from '../tensor/tensor.ts'
 import { ArgumentError, NativeError } from '../util/errors.ts'
 import { backpropagate } from './backward.ts'
+import { tellObserver } from './observeOps.ts'
 import { edgeTo, gradientsEnabled, noGrad, TapeNode, withGrad } from './tape.ts'
 
 /** The inputs of an op, in order; null for an optional one that is absent. */
@@ -81,6 +82,7 @@ export function defineOp<Inputs extends OpInputs, Saved extends OpInputs, Option
       if (recording) saved = tensors.map((tensor) => tensor && retain(tensor))
     }
     const y = definition.forward(inputs, options, save, needs)
+    tellObserver(name, inputs, y)
     if (!recording) return y
     if (backward === 'reference') {
       for (const tensor of saved) tensor?.dispose()

@@ -2,11 +2,17 @@
  * The record of what was computed, for the backward pass: a graph of nodes that points from each result to the inputs it came
  * from. Nodes own the tensors they saved and release them as soon as their gradients have been computed.
  */
+
+import type { DType } from '../tensor/dtype.ts'
 import { currentScope, type Releasable } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
 /** Where the gradient of one input goes: into a leaf's `grad`, on to the node that made the input, or nowhere. */
-export type Edge = { readonly leaf: Tensor } | { readonly node: TapeNode; readonly output: number } | null
+/** Where an input's gradient goes: to a leaf, or to what the input was made by, in its type; null: nowhere. */
+export type Edge =
+  | { readonly leaf: Tensor }
+  | { readonly node: TapeNode; readonly output: number; readonly dtype: DType }
+  | null
 
 export interface TapeNodeParts {
   readonly op: string
@@ -59,7 +65,7 @@ export class TapeNode implements Releasable {
 export function edgeTo(tensor: Tensor | null): Edge {
   if (tensor === null || !tensor.tracked) return null
   const { origin } = tensor
-  if (origin !== null) return { node: origin.node as TapeNode, output: origin.output }
+  if (origin !== null) return { node: origin.node as TapeNode, output: origin.output, dtype: tensor.dtype }
   return { leaf: tensor }
 }
 

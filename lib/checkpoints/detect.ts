@@ -117,7 +117,9 @@ function classify(index: TensorIndex): Verdict {
   if (index.outer?.has('string_to_param')) return pickledEmbedding(index.outer.get('string_to_param'))
   if (names.length === 0)
     return { kind: 'unknown', description: 'a file without tensors', refusal: 'it has no tensors' }
-  if (names.some((name) => loraKey.test(name))) return { kind: 'lora', description: 'LoRA' }
+  const lora = names.find((name) => loraKey.test(name))
+  if (lora !== undefined)
+    return { kind: 'lora', description: lora.includes('.hada_') ? 'LoHa' : lora.includes('.lokr_') ? 'LoKr' : 'LoRA' }
   const embedding = textualInversion(index)
   if (embedding !== null) return embedding
   const foreign = foreignFamily(index)

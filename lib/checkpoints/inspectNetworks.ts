@@ -5,11 +5,14 @@ import { sd1, sd2 } from '../models/stableDiffusion/config.ts'
 import type { LoraStyle } from '../networks/loraKeys/names.ts'
 import { resolveLoraKeys } from '../networks/loraKeys/resolve.ts'
 import { loraVersion } from '../networks/loraVersion.ts'
+import { rankOf, sizesIn } from '../networks/moduleShapes.ts'
 import { CheckpointError } from '../util/errors.ts'
 
 export interface LoraReport {
   readonly style: LoraStyle
-  /** How many modules have each rank. */
+  /** How many modules are of each kind: `lora`, `loha`, `lokr`. */
+  readonly kinds: Readonly<Record<string, number>>
+  /** How many modules have each rank; `full` for a LoKr of two whole matrices. */
   readonly ranks: Readonly<Record<string, number>>
   /** How many modules have each alpha; `none` where the file does not say. */
   readonly alphas: Readonly<Record<string, number>>
@@ -65,10 +68,12 @@ export async function inspectLora(file: TensorFile): Promise<LoraFindings> {
   try {
     const config = version === 2 ? sd2 : sd1
     const { style, modules, unused } = resolveLoraKeys(file.path, file.names, config, { allowUnknown: true })
-    const [ranks, alphas, layers] = [new Counts(), new Counts(), new Counts()]
+    const [kinds, ranks, alphas, layers] = [new Counts(), new Counts(), new Counts(), new Counts()]
     const targets = { textEncoder: 0, unet: 0 }
-    for (const { layer, down, alpha } of modules) {
-      ranks.add(String(file.info(down).shape[0] ?? 0))
+    for (const { layer, kind, weights, alpha } of modules) {
+      const shapes = Object.fromEntries(Object.entries(weights).map(([end, key]) => [end, file.info(key).shape]))
+      kinds.add(kind)
+      ranks.add(String(rankOf(sizesIn(kind, shapes)) ?? 'full'))
       alphas.add(alpha === null ? 'none' : await alphaText(file, alpha))
       targets[layer.part]++
       layers.add(layerKind(layer.path))
@@ -79,7 +84,8 @@ export async function inspectLora(file: TensorFile): Promise<LoraFindings> {
         return text === undefined || text === 'None' ? [] : [[key, text]]
       }),
     )
-    const lora = { style, ranks: ranks.sorted(), alphas: alphas.sorted(), targets, layers: layers.sorted(), training }
+    const counts = { kinds: kinds.sorted(), ranks: ranks.sorted(), alphas: alphas.sorted(), layers: layers.sorted() }
+    const lora = { style, ...counts, targets, training }
     return { lora, version, refusal: null, unknown: unused }
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error

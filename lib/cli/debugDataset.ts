@@ -1,12 +1,15 @@
+import type { AcceptedData } from '../config/datasetKinds.ts'
+import type { TrainerName } from '../config/trainOptions.ts'
 import { DatasetView } from '../debugDataset/datasetView.ts'
 import { writeDatasetHtml } from '../debugDataset/htmlFile.ts'
 import { listBatch } from '../debugDataset/listing.ts'
 import { serveDataset } from '../debugDataset/server.ts'
 import { loadClipTokenizer } from '../models/clip/tokenizer.ts'
+import { type DebugDatasetOptions, parseTraining } from '../train/parseTraining.ts'
 import { planSteps } from '../train/schedule.ts'
+import type { TrainConfig } from '../train/trainConfig.ts'
 import { loadTrainingData, tokenizerVariant } from '../train/trainingData.ts'
-import type { TrainNetworkConfig } from '../train/trainNetworkConfig.ts'
-import { type DebugDatasetOptions, parseTrainNetwork } from '../train/trainNetworkOptions.ts'
+import { trainings } from '../train/trainings.ts'
 import { exitCodes } from '../util/errors.ts'
 import { printable } from './format.ts'
 import type { CliHost } from './host.ts'
@@ -14,29 +17,32 @@ import { listenForInterrupts } from './interrupts.ts'
 import { nextKey } from './keys.ts'
 
 /**
- * `noisewright debug-dataset`: shows the batches that `train-network` would train on, on the terminal, in a file or as a page.
+ * `noisewright debug-dataset`: shows the batches that a training would train on, on the terminal, in a file or as a page.
  *
- * @param args options of train-network; of those it cannot do without, only the data are needed
+ * @param trainer whose options they are
+ * @param args options of the training; of those it cannot do without, only the data are needed
  * @param options in place of `--debug_dataset_html` and the others
  * @returns the exit code
  */
 export async function debugDatasetCommand(
+  trainer: TrainerName,
   args: readonly string[],
   options: Partial<DebugDatasetOptions>,
   host: CliHost,
 ): Promise<number> {
-  const { config, notes, debugDataset } = await parseTrainNetwork(args, { dataOnly: true })
+  const { config, notes, debugDataset } = await parseTraining(trainer, args, { dataOnly: true })
   for (const note of notes) host.stderr.write(`note: ${note}\n`)
-  return showDataset(config, { maxBatches: null, html: null, port: null, ...debugDataset, ...options }, host)
+  const { accepts } = trainings[trainer]
+  return showDataset(config, { maxBatches: null, html: null, port: null, ...debugDataset, ...options, accepts }, host)
 }
 
 /** Shows the data of a training as `--debug_dataset` asks for. @returns the exit code */
 export async function showDataset(
-  config: TrainNetworkConfig,
-  { maxBatches, html, port }: DebugDatasetOptions,
+  config: TrainConfig,
+  { maxBatches, html, port, accepts }: DebugDatasetOptions & { readonly accepts?: AcceptedData | undefined },
   host: CliHost,
 ): Promise<number> {
-  const group = await loadTrainingData(config, config.training.seed ?? 0)
+  const group = await loadTrainingData(config, { seed: config.training.seed ?? 0, accepts })
   const view = await DatasetView.open(group, {
     tokenizer: await loadClipTokenizer({ variant: await tokenizerVariant(config) }),
     tokenLimit: config.model.maxTokenLength ?? 75,

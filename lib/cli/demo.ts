@@ -1,4 +1,5 @@
 import { prepareDemo } from '../demo/demo.ts'
+import { networkTraining } from '../train/methods/trainNetwork.ts'
 import { exitCodes } from '../util/errors.ts'
 import { formatLoss } from './format.ts'
 import type { CliHost } from './host.ts'
@@ -18,7 +19,7 @@ export async function demoCommand({ folder, train, ...options }: DemoCommandOpti
   const config = await prepareDemo(folder, options)
   const epochs: number[] = []
   const written: string[] = []
-  const exitCode = await showTraining(config, host, {
+  const exitCode = await showTraining(networkTraining, config, host, {
     train,
     onEvent: (event) => {
       if (event.type === 'epochEnd') epochs.push(event.averageLoss)

@@ -1,6 +1,6 @@
 /** How the writing of a model goes, and its interruption. */
 import type { EntryProgress } from '../checkpoints/modelEntries.ts'
-import type { HubProgress } from '../hub/resolveHubModel.ts'
+import type { HubProgress } from '../hub/hubSnapshot.ts'
 import { exitCodes } from '../util/errors.ts'
 import { formatBytes } from './format.ts'
 import type { CliHost } from './host.ts'

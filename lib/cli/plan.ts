@@ -1,24 +1,28 @@
+import type { TrainerName } from '../config/trainOptions.ts'
 import { loadClipTokenizer } from '../models/clip/tokenizer.ts'
+import { parseTraining } from '../train/parseTraining.ts'
 import { loadTrainingData, tokenizerVariant } from '../train/trainingData.ts'
 import { planTraining, type TrainingPlan } from '../train/trainingPlan.ts'
-import { parseTrainNetwork } from '../train/trainNetworkOptions.ts'
+import { trainings } from '../train/trainings.ts'
 import { exitCodes } from '../util/errors.ts'
 import { formatBytes, formatCount, printable } from './format.ts'
 import type { CliHost } from './host.ts'
 
 /**
- * `noisewright plan`: what `train-network` would do with its data, without loading a model.
+ * `noisewright plan`: what a training would do with its data, without loading a model.
  *
- * @param args options of train-network; of those it cannot do without, only the data are needed
+ * @param trainer whose options they are
+ * @param args options of the training; of those it cannot do without, only the data are needed
  * @returns the exit code
  */
 export async function planCommand(
+  trainer: TrainerName,
   args: readonly string[],
   { json = false }: { readonly json?: boolean | undefined },
   host: CliHost,
 ): Promise<number> {
-  const { config, notes } = await parseTrainNetwork(args, { dataOnly: true })
-  const group = await loadTrainingData(config, config.training.seed ?? 0)
+  const { config, notes } = await parseTraining(trainer, args, { dataOnly: true })
+  const group = await loadTrainingData(config, { seed: config.training.seed ?? 0, accepts: trainings[trainer].accepts })
   const tokenizer = await loadClipTokenizer({ variant: await tokenizerVariant(config) })
   const plan = await planTraining(group, config, tokenizer)
   for (const message of [...notes, ...plan.warnings]) host.stderr.write(`note: ${printable(message)}\n`)

@@ -1,3 +1,4 @@
+import type { TrainerName } from '../config/trainOptions.ts'
 import { atomicWrite } from '../io/atomicWrite.ts'
 import { scheduleCurves } from '../train/scheduleCurves.ts'
 import { exitCodes } from '../util/errors.ts'
@@ -7,16 +8,18 @@ import type { CliHost } from './host.ts'
 /**
  * `noisewright plot-schedule`: draws the learning rates of a run on the terminal, and with `--svg` into a file.
  *
- * @param args options of train-network; those about the rates matter
+ * @param trainer whose options they are
+ * @param args options of the training; those about the rates matter
  * @returns the exit code
  * @throws ConfigError for wrong options, IoError when the file cannot be written
  */
 export async function plotScheduleCommand(
+  trainer: TrainerName,
   args: readonly string[],
   options: { readonly svg?: string | undefined },
   host: CliHost,
 ): Promise<number> {
-  const { schedule, messages, curves } = await scheduleCurves(args)
+  const { schedule, messages, curves } = await scheduleCurves(args, trainer)
   for (const message of messages) host.stderr.write(`note: ${message}\n`)
   const width = Math.min(120, host.stdout.columns ?? 80)
   const lines = drawChart(curves, { width, height: 14, colours: host.stdout.isTTY === true })

@@ -15,6 +15,14 @@ export function describeEvent(event: TrainEvent): readonly string[] {
       return [`warning: ${event.message}`]
     case 'epochEnd':
       return [`epoch ${event.epoch}: average loss ${formatLoss(event.averageLoss)}`]
+    case 'validation':
+      return [
+        `validation at step ${event.step}: loss ${formatLoss(event.loss)} (training ${formatLoss(event.trainingLoss)})`,
+      ]
+    case 'state':
+      return [`saved the state of step ${event.step} in ${event.path} (${formatBytes(event.bytes)})`]
+    case 'remove':
+      return [`removed ${event.path}, which newer ones replace`]
     case 'save':
       return [`saved ${event.path} (${formatBytes(event.bytes)})`]
     case 'preview':

@@ -3,12 +3,22 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { describeTrainOptions } from '../config/describeTrainOptions.ts'
+import { type TrainerName, trainerNames } from '../config/trainOptions.ts'
 import { exitCodes, NoisewrightError } from '../util/errors.ts'
 import { packageRoot } from '../util/packageRoot.ts'
 import { addFileCommands } from './fileCommands.ts'
 import { type CliHost, processHost } from './host.ts'
 import { addPrepareCommands } from './prepareCommands.ts'
-import type { TrainNetworkCommandOptions } from './trainNetwork.ts'
+import type { TrainCommandOptions } from './train.ts'
+
+/** The trainings, in one sentence each. */
+const trainings: Readonly<Record<TrainerName, string>> = {
+  'fine-tune': 'Train the U-Net, and the text encoder where asked for, on pictures with metadata.',
+  'train-db': 'Train U-Net and text encoder on a few pictures of a subject (DreamBooth).',
+  'train-network': 'Train a LoRA, or another network beside a model that stays as it is.',
+  'train-textual-inversion': 'Train the vectors of a new word.',
+  'train-textual-inversion-xti': 'Train the vectors of a new word, for each layer of the U-Net (P+).',
+}
 
 const exitCodesInWords = `
 Exit codes:
@@ -19,19 +29,20 @@ Exit codes:
   ${exitCodes.checkpoint}    a model file that is damaged or not what was asked for
   ${exitCodes.io}    a file that cannot be read or written
   ${exitCodes.native}    the native library does not load, or the device failed
-  ${exitCodes.interrupted}  interrupted: the step under way was finished and saved`
+  ${exitCodes.diverged}    a training whose losses or gradients are no longer finite
+  ${exitCodes.interrupted}  interrupted: the step under way was finished, and a state saved that --resume goes on from`
 
 /**
  * Runs one command line and never throws: errors are shown on the host's stderr.
  *
  * @param args without the names of the interpreter and the script
- * @param options passed to `train-network`
+ * @param options passed to trainings
  * @returns the exit code, one of `exitCodes`
  */
 export async function run(
   args: readonly string[],
   host: CliHost = processHost,
-  options: TrainNetworkCommandOptions = {},
+  options: TrainCommandOptions = {},
 ): Promise<number> {
   let exitCode: number = exitCodes.ok
   const program = buildProgram(host, options, (code) => {
@@ -48,11 +59,7 @@ export async function run(
   }
 }
 
-function buildProgram(
-  host: CliHost,
-  options: TrainNetworkCommandOptions,
-  setExitCode: (code: number) => void,
-): Command {
+function buildProgram(host: CliHost, options: TrainCommandOptions, setExitCode: (code: number) => void): Command {
   const { version, description } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as {
     version: string
     description: string
@@ -70,47 +77,61 @@ function buildProgram(
     })
     .addHelpText('after', exitCodesInWords)
 
-  // Its options are read by our own table, which reports every problem at once and knows what comes later.
-  program
-    .command('train-network')
-    .description('Train a LoRA for Stable Diffusion.')
-    .usage('--pretrained_model_name_or_path <folder> --dataset_config <file> --output_dir <folder> [options]')
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .addHelpText('after', () => `\n${describeTrainOptions(Math.min(120, host.stdout.columns ?? 100))}\n`)
-    .action(async (_options, command: Command) => {
-      const { trainNetworkCommand } = await import('./trainNetwork.ts')
-      setExitCode(await trainNetworkCommand(command.args, host, options))
-    })
+  for (const trainer of trainerNames) {
+    // Its options are read by our own table, which reports every problem at once and knows what comes later.
+    program
+      .command(trainer)
+      .description(trainings[trainer])
+      .usage('--pretrained_model_name_or_path <model> --dataset_config <file> --output_dir <folder> [options]')
+      .allowUnknownOption()
+      .allowExcessArguments()
+      .addHelpText('after', () => `\n${describeTrainOptions(trainer, Math.min(120, host.stdout.columns ?? 100))}\n`)
+      .action(async (_options, command: Command) => {
+        const { trainCommand } = await import('./train.ts')
+        setExitCode(await trainCommand(trainer, command.args, host, options))
+      })
+  }
 
   program
     .command('plot-schedule')
-    .description('Draw the learning rates that train-network would step with.')
-    .usage('[--svg <file>] [options of train-network: --lr_scheduler, --max_train_steps, --unet_lr, ...]')
+    .description('Draw the learning rates that a training would step with.')
+    .usage('[--svg <file>] [training] [its options: --lr_scheduler, --max_train_steps, --unet_lr, ...]')
     .option('--svg <file>', 'draw them into this file too')
     .allowUnknownOption()
     .allowExcessArguments()
     .action(async (options: { svg?: string }, command: Command) => {
       const { plotScheduleCommand } = await import('./plotSchedule.ts')
-      setExitCode(await plotScheduleCommand(command.args, options, host))
+      setExitCode(await plotScheduleCommand(...trainerOf(command.args), options, host))
     })
 
   program
     .command('plan')
-    .description('Say what train-network would do with its data and what it would need, without loading a model.')
-    .usage('[--json] [options of train-network: --dataset_config, --train_batch_size, ...]')
+    .description('Say what a training would do with its data and what it would need, without loading a model.')
+    .usage('[--json] [training] [its options: --dataset_config, --train_batch_size, ...]')
     .option('--json', 'as JSON')
     .allowUnknownOption()
     .allowExcessArguments()
     .action(async (options: { json?: boolean }, command: Command) => {
       const { planCommand } = await import('./plan.ts')
-      setExitCode(await planCommand(command.args, options, host))
+      setExitCode(await planCommand(...trainerOf(command.args), options, host))
+    })
+
+  program
+    .command('verify-resume')
+    .description('Train a few steps, at once and with a stop half-way, and compare the results bit by bit.')
+    .usage('[--steps <n>] [training] [its options]')
+    .option('--steps <number>', 'optimizer steps of each run (4)', wholeNumber)
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(async (options: { steps?: number }, command: Command) => {
+      const { verifyResumeCommand } = await import('./verifyResume.ts')
+      setExitCode(await verifyResumeCommand(...trainerOf(command.args), options, host))
     })
 
   program
     .command('debug-dataset')
-    .description('Show the batches that train-network would train on: listed, in a file, or as a page.')
-    .usage('[--html <file>] [--port <port>] [--max_batches <n>] [options of train-network]')
+    .description('Show the batches that a training would train on: listed, in a file, or as a page.')
+    .usage('[--html <file>] [--port <port>] [--max_batches <n>] [training] [its options]')
     .option('--html <file>', 'write a page with the first batches into this file')
     .option('--port <port>', 'serve a page to this machine at this port; 0: any free one', wholeNumber)
     .option('--max_batches <number>', 'batches that are listed, or in the file (20)', wholeNumber)
@@ -120,7 +141,7 @@ function buildProgram(
       const { debugDatasetCommand } = await import('./debugDataset.ts')
       const { max_batches: maxBatches, ...where } = options
       const given = { ...where, ...(maxBatches === undefined ? {} : { maxBatches }) }
-      setExitCode(await debugDatasetCommand(command.args, given, host))
+      setExitCode(await debugDatasetCommand(...trainerOf(command.args), given, host))
     })
 
   program
@@ -136,7 +157,7 @@ function buildProgram(
 
   program
     .command('explain')
-    .description('Say what an option of a dataset file or of train-network means, and which rules mention it.')
+    .description('Say what an option of a dataset file or of a training means, and which rules mention it.')
     .argument('[option]', 'its name, with dashes or without; all names when left out')
     .allowUnknownOption()
     .action(async (name: string | undefined) => {
@@ -155,6 +176,13 @@ function buildProgram(
   addFileCommands(program, host, setExitCode)
   addPrepareCommands(program, host, setExitCode)
   return program
+}
+
+/** Commands about a training take its name first; train-network when there is none. */
+function trainerOf([first, ...others]: readonly string[]): [trainer: TrainerName, args: readonly string[]] {
+  const named = trainerNames.find((name) => name === first)
+  if (named !== undefined) return [named, others]
+  return ['train-network', first === undefined ? [] : [first, ...others]]
 }
 
 function wholeNumber(text: string): number {

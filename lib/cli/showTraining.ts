@@ -1,35 +1,56 @@
 /** Runs a training and shows it. */
-import type { HubProgress } from '../hub/resolveHubModel.ts'
+import type { HubProgress } from '../hub/hubSnapshot.ts'
+import { TrainingControls } from '../train/controls.ts'
 import type { TrainEvent } from '../train/events.ts'
-import { logEvents } from '../train/logEvents.ts'
-import type { TrainNetworkConfig } from '../train/trainNetworkConfig.ts'
+import { hubUploadSink } from '../train/logs/hubUploadSink.ts'
+import { logEvents } from '../train/logs/logEvents.ts'
+import type { LogSink } from '../train/logs/logSink.ts'
+import { logSinks } from '../train/logs/logSinks.ts'
+import type { TrainingKind } from '../train/method.ts'
+import type { TrainConfig } from '../train/trainConfig.ts'
 import { exitCodes } from '../util/errors.ts'
 import { downloadLines } from './fileProgress.ts'
 import type { CliHost } from './host.ts'
 import { listenForInterrupts } from './interrupts.ts'
 import { createProgress } from './progress.ts'
 import { describeEvent, isRemark } from './report.ts'
+import { trainingDashboard } from './trainingDashboard.ts'
 
 /** Starts a training. */
 export type Train = (
-  config: TrainNetworkConfig,
-  options: { readonly signal: AbortSignal; readonly onDownload: (progress: HubProgress) => void },
+  kind: TrainingKind,
+  config: TrainConfig,
+  options: {
+    readonly signal: AbortSignal
+    readonly controls: TrainingControls
+    readonly onDownload: (progress: HubProgress) => void
+  },
 ) => AsyncIterable<TrainEvent>
 
 export interface ShowTrainingOptions {
-  /** Default: `trainNetwork`. */
+  /** Default: `train` of lib/train. */
   readonly train?: Train | undefined
   /** Sees every event before it is shown. */
   readonly onEvent?: (event: TrainEvent) => void
+  /** Serves a page that shows the training. Its port; 0: any free one. Default: no page. */
+  readonly dashboardPort?: number | undefined
 }
 
 /** @returns the exit code: ok, or interrupted */
 export async function showTraining(
-  config: TrainNetworkConfig,
+  kind: TrainingKind,
+  config: TrainConfig,
   host: CliHost,
-  { train, onEvent = () => {} }: ShowTrainingOptions = {},
+  { train, onEvent = () => {}, dashboardPort }: ShowTrainingOptions = {},
 ): Promise<number> {
-  const start: Train = train ?? (await import('../train/trainNetwork.ts')).trainNetwork
+  const start: Train = train ?? (await import('../train/trainer.ts')).train
+  const controls = new TrainingControls()
+  const stop = new AbortController()
+  const dashboard =
+    dashboardPort === undefined
+      ? null
+      : await trainingDashboard(config, { port: dashboardPort, controls, stop: () => stop.abort() })
+  if (dashboard !== null) host.stdout.write(`${dashboard.url} shows the training\n`)
   const progress = await createProgress(host.stderr)
   const interrupts = listenForInterrupts(host, {
     onFirst: () => {
@@ -40,10 +61,10 @@ export async function showTraining(
   })
   let interrupted = false
   try {
-    for await (const event of logEvents(
-      start(config, { signal: interrupts.signal, onDownload: downloadLines(host) }),
-      config.logging,
-    )) {
+    const signal = AbortSignal.any([interrupts.signal, stop.signal])
+    const events = start(kind, config, { signal, controls, onDownload: downloadLines(host) })
+    const sinks = [...logSinks(config.logging), ...hubSinks(config), ...(dashboard === null ? [] : [dashboard.sink])]
+    for await (const event of logEvents(events, sinks)) {
       onEvent(event)
       if (event.type === 'end') {
         progress.stop()
@@ -51,7 +72,7 @@ export async function showTraining(
       }
       const lines = [...describeEvent(event)]
       if (event.type === 'start' && config.logging.folder !== null) {
-        lines.push(`event files for TensorBoard are written under ${config.logging.folder}`)
+        lines.push(`logs are written under ${config.logging.folder}`)
       }
       if (lines.length > 0) {
         progress.clear()
@@ -63,6 +84,12 @@ export async function showTraining(
   } finally {
     progress.stop()
     interrupts.stop()
+    await dashboard?.close()
   }
   return interrupted ? exitCodes.interrupted : exitCodes.ok
+}
+
+function hubSinks({ hub }: TrainConfig): readonly LogSink[] {
+  if (hub === undefined || hub.repository === null) return []
+  return [hubUploadSink({ ...hub, repository: hub.repository, token: hub.token ?? undefined })]
 }

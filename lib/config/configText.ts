@@ -11,12 +11,17 @@ export async function parseToml(source: string, file: string): Promise<unknown> 
     if (!(error instanceof TomlError)) throw error
     const reason = error.message.split('\n')[0]!.replace(/^Invalid TOML document: /, '')
     const hint = reason.includes('escape') ? ' (write paths with backslashes in single quotes)' : ''
-    throw new ConfigError(`not valid TOML: ${reason}${hint}\n${error.codeblock}`, {
+    throw new ConfigError(`not valid TOML: ${reason}${hint}\n${withoutTokens(error.codeblock)}`, {
       file,
       line: error.line,
       column: error.column,
     })
   }
+}
+
+/** Lines of a file as a message may show them. */
+function withoutTokens(lines: string): string {
+  return lines.replace(/(\b\w*(?:token|api_key)["']?\s*=).*/g, '$1 (not shown)')
 }
 
 /** Turns the parser's bigints into numbers and its floats into `FloatLiteral`s, so that `512.0` is not taken for `512`. */

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { ConfigError } from '../util/errors.ts'
 import { parseJson, parseToml } from './configText.ts'
-import type { CacheUse } from './datasetEffects.ts'
+import type { TrainingUse } from './datasetEffects.ts'
 import type { DatasetFile } from './datasetFile.ts'
 import type { AcceptedData } from './datasetKinds.ts'
 import type { DatasetFallbacks, ValueOrigin } from './datasetLookup.ts'
@@ -57,6 +57,8 @@ export interface DreamBoothSubset extends SubsetOptions {
   readonly classTokens: string | undefined
   /** With its leading dot. */
   readonly captionExtension: string
+  /** Folder of the masks of its pictures; undefined: none, or no masked loss to use them. */
+  readonly conditioningDataDir: string | undefined
 }
 
 /** The pictures that a metadata file names, with its captions, tags and sizes. */
@@ -94,7 +96,7 @@ export interface DatasetGroupConfig {
   readonly notes: readonly string[]
 }
 
-export interface ResolveOptions extends CacheUse {
+export interface ResolveOptions extends TrainingUse {
   readonly fallbacks?: DatasetFallbacks
   /** Training sizes must be multiples of this many pixels. Default 8, the VAE's reduction. */
   readonly sizeMultiple?: number

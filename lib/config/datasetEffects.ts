@@ -3,15 +3,17 @@ import type { DatasetConfig, SubsetConfig } from './datasetConfig.ts'
 import { type DatasetOptionName, datasetOption } from './datasetOptions.ts'
 
 /** What is said on the command line about the whole training. */
-export interface CacheUse {
+export interface TrainingUse {
   /** Latents are encoded once, before training. Default false. */
   readonly cacheLatents?: boolean
   /** Captions are encoded once, before training. Default false. */
   readonly cacheTextEncoderOutputs?: boolean
+  /** Masks weigh the loss (`--masked_loss`). Default false: those of `alpha_mask` alone do. */
+  readonly maskedLoss?: boolean
 }
 
 /** What rules look at beside the values of a dataset or subset. */
-export interface EffectContext extends CacheUse {
+export interface EffectContext extends TrainingUse {
   /** Of the dataset. */
   readonly enableBucket: boolean
 }
@@ -124,6 +126,19 @@ export const subsetEffects: readonly EffectRule<SubsetConfig>[] = [
     option: 'face_crop_aug_range',
     because: 'with enable_bucket pictures are cropped to their buckets, not around faces',
     breaks: (_, { enableBucket }) => enableBucket,
+  },
+  {
+    ...noEffect,
+    severity: 'note',
+    option: 'conditioning_data_dir',
+    because: 'masks weigh the loss with --masked_loss only',
+    breaks: (_, { maskedLoss = false }) => !maskedLoss,
+  },
+  {
+    ...noEffect,
+    option: 'alpha_mask',
+    because: 'conditioning_data_dir holds the masks',
+    breaks: (subset) => subset.kind === 'dreambooth' && subset.conditioningDataDir !== undefined,
   },
   { ...changingCaption, option: 'shuffle_caption', breaks: textCached },
   { ...changingCaption, option: 'enable_wildcard', breaks: textCached },

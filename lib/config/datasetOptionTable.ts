@@ -307,6 +307,14 @@ export const datasetOptions = [
     doc: 'Weight the loss by the alpha channel of the picture.',
   },
   {
+    name: 'conditioning_data_dir',
+    type: 'text',
+    default: undefined,
+    levels: ['subset'],
+    kind: 'dreambooth',
+    doc: 'Folder with a mask for each picture, of the same name and size: with masked_loss its red channel weighs the loss, black not counting at all. Takes the place of alpha_mask.',
+  },
+  {
     name: 'resize_interpolation',
     type: 'text',
     choices: ['area', 'lanczos', 'auto'],

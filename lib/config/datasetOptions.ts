@@ -53,7 +53,6 @@ export function optionsAt(level: OptionLevel): Map<string, DatasetOption> {
 /** Options of sd-scripts' dataset files that this version refuses by name, so that none is ignored in silence. */
 export const laterDatasetOptions: readonly string[] = [
   'cache_info',
-  'conditioning_data_dir',
   'custom_attributes',
   'network_multiplier',
   'validation_seed',

@@ -27,6 +27,7 @@ export const datasetRulesInWords: readonly string[] = [
   'face_crop_aug_range has the smaller number first.',
   'In one dataset either all subsets have a metadata_file or none has.',
   'image_dir may be missing only beside metadata_file.',
+  'masked_loss needs a subset with conditioning_data_dir or alpha_mask.',
 ]
 
 /**

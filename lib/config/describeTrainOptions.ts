@@ -1,27 +1,29 @@
 import { laterTrainOptions } from './laterTrainOptions.ts'
-import { type TrainOption, type TrainOptionGroup, trainOptions } from './trainOptionTable.ts'
+import { type TrainerName, type TrainOption, type TrainOptionGroup, trainOptionsOf } from './trainOptions.ts'
 
 /** Of the groups of options, in the order in which they are shown. */
 export const groupTitles: Readonly<Record<TrainOptionGroup, string>> = {
   model: 'Model',
   data: 'Data (options of a dataset configuration win over these)',
-  network: 'Network',
+  method: 'What is trained',
   optimizer: 'Optimizer and learning rate',
   training: 'Training',
+  noise: 'Noise and loss',
+  validation: 'Validation',
   output: 'Output',
+  state: 'State, to go on from',
   preview: 'Preview pictures',
   logging: 'Log',
   hints: 'Accepted, without effect',
 }
 
-/** The options of `train-network` as text for a terminal, in groups, wrapped to a width in characters. */
-export function describeTrainOptions(width = 100): string {
+/** The options of a training as text for a terminal, in groups, wrapped to a width in characters. */
+export function describeTrainOptions(trainer: TrainerName, width = 100): string {
+  const options = [...trainOptionsOf(trainer).values()]
   const lines: string[] = []
   for (const [group, title] of Object.entries(groupTitles)) {
-    lines.push('', `${title}:`)
-    for (const option of trainOptions as readonly TrainOption[]) {
-      if (option.group === group) lines.push(...describe(option, width))
-    }
+    const rows = options.filter((option) => option.group === group)
+    if (rows.length > 0) lines.push('', `${title}:`, ...rows.flatMap((option) => describe(option, width)))
   }
   const later = Object.keys(laterTrainOptions).sort().join(', ')
   return [...lines.slice(1), '', 'Of a later version, refused by name:', ...wrap(later, width, '  ')].join('\n')

@@ -1,6 +1,6 @@
 /** Which keys and command-line options contradict something or do nothing, over all datasets and subsets that they serve. */
 import type { DatasetConfig, SubsetConfig } from './datasetConfig.ts'
-import type { CacheUse, DatasetValues, EffectRule } from './datasetEffects.ts'
+import type { DatasetValues, EffectRule, TrainingUse } from './datasetEffects.ts'
 import { whyNotAsked } from './datasetKinds.ts'
 import type { DatasetFallbacks, Lookup } from './datasetLookup.ts'
 import { type DatasetOption, type DatasetOptionName, datasetOption, datasetOptions, flagOf } from './datasetOptions.ts'
@@ -19,7 +19,7 @@ export class EffectReport {
 
   constructor(
     readonly fallbacks: DatasetFallbacks,
-    readonly caches: CacheUse,
+    readonly training: TrainingUse,
   ) {}
 
   /** Applies rules to one dataset or subset, whose options were all asked for. */
@@ -29,7 +29,7 @@ export class EffectReport {
     lookup: Lookup,
     enableBucket: boolean,
   ): void {
-    const context = { ...this.caches, enableBucket }
+    const context = { ...this.training, enableBucket }
     for (const name of new Set(rules.map(({ option }) => option))) {
       const origin = lookup.origins[name]
       if (origin === undefined || origin === 'default') continue

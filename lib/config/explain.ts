@@ -16,18 +16,18 @@ import {
   expectedTrainValue,
   laterTrainOptions,
   needlessTrainOptions,
-  otherTrainerOptions,
   refusalOf,
   type TrainOption,
+  trainerNames,
   trainOptions,
-  trainOptionsByName,
 } from './trainOptions.ts'
 import { trainErrors, trainNotes } from './trainRules.ts'
 
 const rows = datasetOptions as readonly DatasetOption[]
+const flags = trainOptions as readonly TrainOption[]
 
 /**
- * Explains an option of a dataset file or of `train-network`: what it does, its values, default and levels, its twin on the
+ * Explains an option of a dataset file or of a training: what it does, its values, default and levels, its twin on the
  * command line, and the rules that mention it.
  *
  * @param name in a file, or on the command line with dashes
@@ -37,15 +37,21 @@ const rows = datasetOptions as readonly DatasetOption[]
 export function explainOption(name: string, width = 100): string {
   const key = name.replace(/^-+/, '').replaceAll('-', '_')
   const inFile = findDatasetOption(key) ?? rows.find(({ commandLine }) => commandLine === key)
-  const flag = trainOptionsByName.get(key) ?? trainOptionsByName.get(inFile?.commandLine ?? '')
-  if (inFile === undefined && flag === undefined) return explainAbsence(key)
-  const names = new Set([key, ...(inFile ? [inFile.name, inFile.commandLine ?? ''] : []), ...(flag ? [flag.name] : [])])
+  const named = flags.filter((flag) => flag.name === key)
+  // A name has a row for each of several trainings where they differ.
+  const found = named.length > 0 ? named : flags.filter((flag) => flag.name === inFile?.commandLine)
+  if (inFile === undefined && found.length === 0) return explainAbsence(key)
+  const names = new Set([
+    key,
+    ...(inFile ? [inFile.name, inFile.commandLine ?? ''] : []),
+    ...found.map((flag) => flag.name),
+  ])
   const rules = allRules().filter((rule) => [...names].some((each) => each !== '' && mentions(rule, each)))
   return [
     key,
-    ...wrap(inFile?.doc ?? flag!.help, width, '  '),
+    ...wrap(inFile?.doc ?? found[0]!.help, width, '  '),
     ...(inFile === undefined ? [] : explainInFile(inFile, width)),
-    ...(flag === undefined ? [] : explainFlag(flag, inFile, width)),
+    ...found.flatMap((flag) => explainFlag(flag, inFile, width)),
     ...(rules.length === 0 ? [] : ['', 'Rules:', ...rules.flatMap((rule) => item(rule, width))]),
   ].join('\n')
 }
@@ -56,11 +62,15 @@ export function listOptions(width = 100): string {
     wrap(list.map(({ name }) => name).join(', '), width, '  ')
   const groups = Object.entries(groupTitles).flatMap(([group, title]) => [
     '',
-    `train-network: ${title}`,
-    ...names((trainOptions as readonly TrainOption[]).filter((option) => option.group === group)),
+    `Trainings: ${title}`,
+    ...names(uniqueNames(flags.filter((option) => option.group === group))),
   ])
   const intro = 'Dataset files ([general], [[datasets]], [[datasets.subsets]])'
   return [intro, ...names(rows), ...groups].join('\n')
+}
+
+function uniqueNames(options: readonly TrainOption[]): readonly { readonly name: string }[] {
+  return [...new Set(options.map(({ name }) => name))].map((name) => ({ name }))
 }
 
 function explainInFile(option: DatasetOption, width: number): string[] {
@@ -79,6 +89,7 @@ function explainFlag(option: TrainOption, inFile: DatasetOption | undefined, wid
   const facts = option.type === 'flag' ? [] : [`Value: ${expectedTrainValue(option)}.`]
   if (option.required) facts.push('Required.')
   else if (option.type !== 'flag') facts.push(defaultOf(option))
+  if (option.trainers !== undefined) facts.push(`Of ${option.trainers.join(', ')}.`)
   if (option.laterChoices) facts.push(`Of a later version: ${option.laterChoices.join(', ')}.`)
   if (inFile !== undefined) facts.push('Counts where the dataset file says nothing, not even false.')
   else if (option.hint) facts.push('Accepted, without effect.')
@@ -108,10 +119,10 @@ function item(rule: string, width: number): string[] {
 }
 
 function explainAbsence(key: string): string {
-  if ([laterTrainOptions, needlessTrainOptions, otherTrainerOptions].some((table) => Object.hasOwn(table, key)))
-    return refusalOf(key, `--${key}`)
+  if ([laterTrainOptions, needlessTrainOptions].some((table) => Object.hasOwn(table, key)))
+    return refusalOf(key, `--${key}`, trainerNames[0])
   if (laterDatasetOptions.includes(key))
     return `${key}, a key of dataset files, comes with a later version of noisewright`
-  const names = [...rows.map((option) => option.name), ...trainOptionsByName.keys()]
+  const names = [...rows.map((option) => option.name), ...flags.map((flag) => flag.name)]
   throw new ConfigError(`there is no option "${key}".${didYouMean(key, names)}`, { option: key })
 }

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { ConfigError } from '../util/errors.ts'
 import { trainConfigPath } from './trainConfigFile.ts'
-import { readTrainArguments, type TrainOption, trainOptions } from './trainOptions.ts'
+import { readTrainArguments, type TrainerName, trainOptionsOf } from './trainOptions.ts'
 
 /** A configuration file that is not written yet. */
 export interface OutputConfig {
@@ -13,12 +13,15 @@ export interface OutputConfig {
 
 /**
  * What `--output_config` asks to be written; undefined when it was not given. Single values are checked, rules between options
- * are not, since the file may be meant to be completed.
+ * are not, since the file may be meant to be completed. Secrets are left out.
  *
  * @throws ConfigError for wrong values, without `--config_file`, and when the file exists
  */
-export async function readOutputConfig(args: readonly string[]): Promise<OutputConfig | undefined> {
-  const { given, problems } = readTrainArguments(args)
+export async function readOutputConfig(
+  args: readonly string[],
+  trainer: TrainerName,
+): Promise<OutputConfig | undefined> {
+  const { given, problems } = readTrainArguments(args, trainer)
   const { output_config, config_file, ...values } = given
   if (!output_config) return undefined
   if (config_file === undefined)
@@ -31,9 +34,11 @@ export async function readOutputConfig(args: readonly string[]): Promise<OutputC
   )
   if (exists) throw new ConfigError('--output_config does not replace a file that exists: remove it first', { file })
   const { stringify } = await import('smol-toml')
-  const entries = (trainOptions as readonly TrainOption[]).flatMap((option) => {
+  const entries = [...trainOptionsOf(trainer).values()].flatMap((option) => {
     const value = values[option.name as keyof typeof values] as unknown
-    return value === undefined || value === option.default ? [] : [[option.name, fileValue(value)] as const]
+    return value === undefined || value === option.default || option.secret
+      ? []
+      : [[option.name, fileValue(value)] as const]
   })
   return { file, text: `${stringify(Object.fromEntries(entries)).trimEnd()}\n` }
 }

@@ -18,7 +18,7 @@ export interface ResolveContext extends ResolveOptions {
 
 /** @throws ConfigError naming every problem with its place */
 export async function resolveDatasets(raw: unknown, context: ResolveContext): Promise<DatasetGroupConfig> {
-  const { fallbacks = {}, sizeMultiple = 8, accepts = {}, file } = context
+  const { fallbacks = {}, sizeMultiple = 8, accepts = {}, maskedLoss = false, file } = context
   const problems = [
     ...(await validateDatasetConfig(raw)),
     ...checkKinds(raw, accepts),
@@ -60,13 +60,17 @@ export async function resolveDatasets(raw: unknown, context: ResolveContext): Pr
     const resolved = subsets.map((subset, at) => {
       const scope: Scope = { origin: 'subset', path: [...path, 'subsets', at], table: subset }
       const lookup = new Lookup([scope, ...outer], fallbacks)
-      const config = subsetConfig(lookup)
+      const config = subsetConfig(lookup, maskedLoss)
       problems.push(...checkFaceRange(config, lookup))
       effects.look(subsetEffects, config, lookup, dataset.enableBucket)
       return config
     })
     return { ...dataset, subsets: resolved }
   })
+  if (maskedLoss && datasets.length > 0 && !datasets.some(hasMasks)) {
+    const message = '--masked_loss needs masks: set conditioning_data_dir or alpha_mask in a subset of the data'
+    problems.push({ path: ['command line', '--masked_loss'], message })
+  }
   const report = effects.finish(datasets)
   problems.push(...report.problems)
   const locate = problems.length + report.notes.length > 0 ? await context.locate() : () => undefined
@@ -88,7 +92,7 @@ function datasetValues(values: Lookup): Omit<DatasetConfig, 'subsets' | 'kind'> 
   }
 }
 
-function subsetConfig(values: Lookup): SubsetConfig {
+function subsetConfig(values: Lookup, maskedLoss: boolean): SubsetConfig {
   const metadataFile = values.get('metadata_file')
   if (metadataFile !== undefined)
     return { kind: 'fineTuning', metadataFile, imageDir: values.get('image_dir'), ...subsetOptions(values) }
@@ -98,8 +102,15 @@ function subsetConfig(values: Lookup): SubsetConfig {
     imageDir: values.need('image_dir'),
     classTokens: values.get('class_tokens'),
     captionExtension: extension.startsWith('.') ? extension : `.${extension}`,
+    conditioningDataDir: maskDir(values, maskedLoss),
     ...subsetOptions(values),
   }
+}
+
+/** The folder of masks is asked for even where it is not used, so that it is said to have no effect. */
+function maskDir(values: Lookup, maskedLoss: boolean): string | undefined {
+  const folder = values.get('conditioning_data_dir')
+  return maskedLoss ? folder : undefined
 }
 
 function subsetOptions(values: Lookup): SubsetOptions {
@@ -127,6 +138,10 @@ function subsetOptions(values: Lookup): SubsetOptions {
     resizeInterpolation: values.need('resize_interpolation'),
     origins: values.origins,
   }
+}
+
+function hasMasks({ subsets }: DatasetConfig): boolean {
+  return subsets.some((subset) => subset.alphaMask || ('conditioningDataDir' in subset && subset.conditioningDataDir))
 }
 
 function checkFaceRange({ faceCropAugRange }: SubsetConfig, values: Lookup): ConfigProblem[] {

@@ -12,9 +12,10 @@ import {
   needlessTrainOptions,
   readTrainValue,
   refusalOf,
+  type TrainerName,
   type TrainOption,
   type TrainOptionReading,
-  trainOptionsByName,
+  trainOptionsOf,
   type ValueReading,
 } from './trainOptions.ts'
 
@@ -24,7 +25,7 @@ import {
  *
  * @throws ConfigError when the file cannot be read or is not TOML; what is wrong with single keys is in the result
  */
-export async function readTrainConfigFile(path: string): Promise<TrainOptionReading> {
+export async function readTrainConfigFile(path: string, trainer: TrainerName): Promise<TrainOptionReading> {
   const file = trainConfigPath(path)
   const source = await readText(file)
   const raw = (await parseToml(source, file)) as Readonly<Record<string, unknown>>
@@ -34,7 +35,8 @@ export async function readTrainConfigFile(path: string): Promise<TrainOptionRead
   const problems: { readonly path: ConfigPath; readonly message: string }[] = []
   for (const { path, key, value } of found) {
     const earlier = found.find((other) => other.key === key)!
-    const reading = earlier.path === path ? readKey(key, value) : { problem: `"${key}" is given twice; remove one` }
+    const reading =
+      earlier.path === path ? readKey(key, value, trainer) : { problem: `"${key}" is given twice; remove one` }
     if (reading === 'nothing asked') continue
     if ('value' in reading) {
       given[key] = reading.value
@@ -96,14 +98,14 @@ function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
   return isObject && !Array.isArray(value) && !(value instanceof Date) && !(value instanceof FloatLiteral)
 }
 
-function readKey(key: string, value: unknown): ValueReading | 'nothing asked' {
+function readKey(key: string, value: unknown, trainer: TrainerName): ValueReading | 'nothing asked' {
   if (key === 'config_file' || key === 'output_config') return { problem: `"${key}" belongs on the command line` }
-  const option = trainOptionsByName.get(key)
+  const option = trainOptionsOf(trainer).get(key)
   if (option !== undefined) return readTomlValue(option, value)
   // A switch of a later version that is off asks for what this version does.
   const isFlag = Object.hasOwn(needlessTrainOptions, key) || laterTrainOptions[key] === 'flag'
   if (isFlag && value === false) return 'nothing asked'
-  return { problem: refusalOf(key, key) }
+  return { problem: refusalOf(key, key, trainer) }
 }
 
 function readTomlValue(option: TrainOption, value: unknown): ValueReading {
@@ -127,7 +129,8 @@ function readTomlValue(option: TrainOption, value: unknown): ValueReading {
   })()
   if (reading === undefined) {
     const expected = type === 'flag' ? 'true or false' : expectedTrainValue(option)
-    return { problem: `"${name}" must be ${expected}, found ${showValue(value)}` }
+    const found = option.secret ? 'something else' : showValue(value)
+    return { problem: `"${name}" must be ${expected}, found ${found}` }
   }
   return 'problem' in reading ? { problem: `"${name}" ${reading.problem}` } : reading
 }

@@ -1,5 +1,17 @@
-/** The options of `noisewright train-network` about its data, and those without effect; `trainOptionTable.ts` has the others. */
+/** The options of a training about its data, and those without effect; `trainOptionTable.ts` has the others. */
 import { amount, count, data, flag, hint, integer, share, type TrainOption, text } from './trainOptionRow.ts'
+
+/** Those whose captions may change beyond their tokens. */
+const captionTrainers = ['fine-tune', 'train-db', 'train-network'] as const
+/** Those with regularization pictures. */
+const regTrainers = ['train-db', 'train-network', 'train-textual-inversion', 'train-textual-inversion-xti'] as const
+/** Those that read metadata of fine-tuning. */
+const metadataTrainers = [
+  'fine-tune',
+  'train-network',
+  'train-textual-inversion',
+  'train-textual-inversion-xti',
+] as const
 
 /** Options about pictures and captions. Those that a dataset configuration has too are what holds where it says nothing. */
 export const trainDataOptions = [
@@ -10,7 +22,7 @@ export const trainDataOptions = [
     help: 'Description of the data, .toml or .json: [general], [[datasets]], [[datasets.subsets]].',
   },
   { ...data, ...text, name: 'train_data_dir', help: 'Folder of <repeats>_<words> folders of pictures.' },
-  { ...data, ...text, name: 'reg_data_dir', help: 'The same with regularization pictures.' },
+  { ...data, ...text, trainers: regTrainers, name: 'reg_data_dir', help: 'The same with regularization pictures.' },
   {
     ...data,
     name: 'resolution',
@@ -18,7 +30,14 @@ export const trainDataOptions = [
     help: 'Training size in pixels: "512", or "512,768" (width, height).',
   },
   { ...data, ...count, name: 'train_batch_size', default: 1, help: 'Pictures per batch.' },
-  { ...data, ...integer, name: 'dataset_repeats', default: 1, help: 'How often each picture is seen per epoch.' },
+  {
+    ...data,
+    ...integer,
+    trainers: metadataTrainers,
+    name: 'dataset_repeats',
+    default: 1,
+    help: 'How often each picture is seen per epoch.',
+  },
   { ...data, ...flag, name: 'enable_bucket', help: 'Sort pictures into buckets by aspect ratio.' },
   { ...data, ...integer, name: 'min_bucket_reso', minimum: 8, default: 256, help: 'Smallest bucket side in pixels.' },
   { ...data, ...integer, name: 'max_bucket_reso', minimum: 8, default: 1024, help: 'Largest bucket side in pixels.' },
@@ -55,11 +74,19 @@ export const trainDataOptions = [
     help: 'Encode every picture once, before training, and keep the latents. Pictures must not change: no color_aug, random_crop or face_crop_aug_range.',
   },
   { ...data, ...count, name: 'vae_batch_size', default: 1, help: 'Pictures encoded at once for the latent cache.' },
-  { ...data, ...amount, name: 'prior_loss_weight', default: 1, help: 'Loss weight of regularization pictures.' },
+  {
+    ...data,
+    ...amount,
+    trainers: regTrainers,
+    name: 'prior_loss_weight',
+    default: 1,
+    help: 'Loss weight of regularization pictures.',
+  },
 
   {
     ...data,
     ...text,
+    trainers: metadataTrainers,
     name: 'in_json',
     help: 'Metadata file with captions, tags and sizes for fine-tuning, in place of captions beside pictures; train_data_dir is then the folder of the pictures.',
   },
@@ -90,6 +117,7 @@ export const trainDataOptions = [
   {
     ...data,
     ...share,
+    trainers: captionTrainers,
     name: 'caption_dropout_rate',
     default: 0,
     help: 'Share of uses that train with the empty caption.',
@@ -97,12 +125,20 @@ export const trainDataOptions = [
   {
     ...data,
     ...integer,
+    trainers: captionTrainers,
     name: 'caption_dropout_every_n_epochs',
     default: 0,
     minimum: 0,
     help: 'Every n-th epoch trains with empty captions; 0: none.',
   },
-  { ...data, ...share, name: 'caption_tag_dropout_rate', default: 0, help: 'Share of tags left out.' },
+  {
+    ...data,
+    ...share,
+    trainers: captionTrainers,
+    name: 'caption_tag_dropout_rate',
+    default: 0,
+    help: 'Share of tags left out.',
+  },
   {
     ...data,
     ...integer,
@@ -142,6 +178,7 @@ export const trainDataOptions = [
   {
     ...data,
     ...flag,
+    trainers: captionTrainers,
     name: 'weighted_captions',
     help: '(word:1.2) and [word] in captions weigh what they say.',
   },
@@ -154,6 +191,7 @@ export const trainDataOptions = [
   {
     ...data,
     ...flag,
+    trainers: ['train-network'],
     name: 'cache_text_encoder_outputs',
     help: 'Encode every caption once, before training. Needs network_train_unet_only, and captions that do not change.',
   },
@@ -169,6 +207,7 @@ export const trainDataOptions = [
   {
     ...data,
     ...flag,
+    trainers: metadataTrainers,
     name: 'allow_outside_image_dir',
     help: 'Let keys of fine-tuning metadata lead out of their image_dir, as by "../".',
   },
@@ -211,6 +250,13 @@ export const trainDataOptions = [
 
 /** Options of sd-scripts that are accepted and change nothing here. */
 export const trainHints = [
+  {
+    ...hint,
+    ...flag,
+    trainers: ['fine-tune'],
+    name: 'diffusers_xformers',
+    help: 'Attention is always memory-efficient here.',
+  },
   { ...hint, ...flag, name: 'mem_eff_attn', help: 'Attention is always memory-efficient here.' },
   { ...hint, ...flag, name: 'xformers', help: 'Attention is always memory-efficient here.' },
   { ...hint, ...flag, name: 'sdpa', help: 'Attention is always memory-efficient here.' },

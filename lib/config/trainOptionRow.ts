@@ -1,12 +1,25 @@
 /** What a row of the tables of training options is, and the parts that rows are made of. */
 
+/** The trainings, by the names of their commands. */
+export const trainerNames = [
+  'fine-tune',
+  'train-db',
+  'train-network',
+  'train-textual-inversion',
+  'train-textual-inversion-xti',
+] as const
+export type TrainerName = (typeof trainerNames)[number]
+
 export type TrainOptionGroup =
   | 'model'
   | 'data'
-  | 'network'
+  | 'method'
   | 'optimizer'
   | 'training'
+  | 'noise'
+  | 'validation'
   | 'output'
+  | 'state'
   | 'preview'
   | 'logging'
   | 'hints'
@@ -18,11 +31,15 @@ export interface TrainOption {
   readonly name: string
   readonly type: TrainOptionType
   readonly group: TrainOptionGroup
+  /** Trainings that have it. Default: all. A name may have a row for each of several trainings. */
+  readonly trainers?: readonly TrainerName[]
   /** The first version that has it. */
   readonly since: string
   /** Undefined: none. */
   readonly default?: number | boolean | string
   readonly required?: true
+  /** Its value is shown and written nowhere. */
+  readonly secret?: true
   readonly minimum?: number
   readonly maximum?: number
   /** The accepted words, compared without regard to case. */
@@ -39,10 +56,22 @@ const inFirstVersion = { since: '0.1.0' } as const
 /** One for each group. */
 export const model = { ...inFirstVersion, group: 'model' } as const
 export const data = { ...inFirstVersion, group: 'data' } as const
-export const network = { ...inFirstVersion, group: 'network' } as const
+/** What the kinds of training have of their own. */
+export const network = { ...inFirstVersion, group: 'method', trainers: ['train-network'] } as const
+export const fineTuning = { ...inFirstVersion, group: 'method', trainers: ['fine-tune'] } as const
+export const dreamBooth = { ...inFirstVersion, group: 'method', trainers: ['train-db'] } as const
+export const wholeModel = { ...inFirstVersion, trainers: ['fine-tune', 'train-db'] } as const
+export const inversion = {
+  ...inFirstVersion,
+  group: 'method',
+  trainers: ['train-textual-inversion', 'train-textual-inversion-xti'],
+} as const
 export const optimizer = { ...inFirstVersion, group: 'optimizer' } as const
 export const training = { ...inFirstVersion, group: 'training' } as const
+export const noise = { ...inFirstVersion, group: 'noise' } as const
+export const validation = { ...inFirstVersion, group: 'validation' } as const
 export const output = { ...inFirstVersion, group: 'output' } as const
+export const state = { ...inFirstVersion, group: 'state' } as const
 export const preview = { ...inFirstVersion, group: 'preview' } as const
 export const logging = { ...inFirstVersion, group: 'logging' } as const
 export const hint = { ...inFirstVersion, group: 'hints', hint: true } as const

@@ -1,29 +1,18 @@
 /**
- * The options of `noisewright train-network`, as data. Parsing, the configuration file, help and documentation all read these
- * tables; to add an option, add a row here and a field in `trainNetworkOptions.ts`.
+ * The options of all trainings, as data. Parsing, the configuration file, help and documentation all read these tables; to add an
+ * option, add a row to the table of its group and a field in `lib/train/parseTraining.ts`.
  *
- * Names, types and defaults are those of kohya-ss sd-scripts' train_network.py.
+ * Names, types and defaults are those of kohya-ss sd-scripts' trainers.
  */
-
 import { trainDataOptions, trainHints } from './trainDataOptions.ts'
-import {
-  amount,
-  count,
-  flag,
-  integer,
-  logging,
-  model,
-  network,
-  number,
-  optimizer,
-  output,
-  preview,
-  type TrainOption,
-  text,
-  training,
-} from './trainOptionRow.ts'
+import { trainLossOptions } from './trainLossOptions.ts'
+import { trainMethodOptions } from './trainMethodOptions.ts'
+import { trainOptimizerOptions } from './trainOptimizerOptions.ts'
+import { count, flag, model, type TrainOption, text } from './trainOptionRow.ts'
+import { trainOutputOptions } from './trainOutputOptions.ts'
 
-export type { TrainOption, TrainOptionGroup, TrainOptionType } from './trainOptionRow.ts'
+export type { TrainerName, TrainOption, TrainOptionGroup, TrainOptionType } from './trainOptionRow.ts'
+export { trainerNames } from './trainOptionRow.ts'
 
 export const trainOptions = [
   {
@@ -73,213 +62,9 @@ export const trainOptions = [
   },
 
   ...trainDataOptions,
-
-  {
-    ...network,
-    ...text,
-    name: 'network_module',
-    default: 'networks.lora',
-    choices: ['networks.lora'],
-    laterChoices: ['networks.dylora', 'networks.lora_fa', 'networks.oft', 'lycoris.kohya'],
-    help: 'Kind of network: LoRA on linear layers and 1x1 convolutions of the attention blocks.',
-  },
-  { ...network, ...count, name: 'network_dim', help: 'Rank; 4 when not given.' },
-  { ...network, ...number, name: 'network_alpha', help: 'The network is scaled by alpha / rank; 1 when not given.' },
-  {
-    ...network,
-    ...number,
-    name: 'network_dropout',
-    minimum: 0,
-    maximum: 1,
-    help: "Probability of zeroing an element of each module's low-rank activation.",
-  },
-  {
-    ...network,
-    name: 'network_args',
-    type: 'list',
-    help: 'Rates within the network: down_lr_weight, mid_lr_weight, up_lr_weight (12, 1 and 12 numbers, or presets such as sine+0.25), block_lr_zero_threshold, loraplus_lr_ratio, loraplus_unet_lr_ratio, loraplus_text_encoder_lr_ratio.',
-  },
-  { ...network, ...flag, name: 'network_train_unet_only', help: 'Leave the text encoder as it is.' },
-  { ...network, ...flag, name: 'network_train_text_encoder_only', help: 'Leave the U-Net as it is.' },
-
-  {
-    ...optimizer,
-    ...text,
-    name: 'optimizer_type',
-    default: 'AdamW',
-    help: `Optimizer: AdamW, AdamW8bit, Lion, Prodigy and others (README.md has the table), a class of torch.optim by its exact name, or a class of your own as ./file.js#Class.`,
-  },
-  { ...optimizer, ...flag, name: 'use_8bit_adam', help: 'Another way to say optimizer_type AdamW8bit.' },
-  { ...optimizer, ...flag, name: 'use_lion_optimizer', help: 'Another way to say optimizer_type Lion.' },
-  {
-    ...optimizer,
-    name: 'optimizer_args',
-    type: 'list',
-    help: 'Arguments of the optimizer, as Python writes them: betas=0.9,0.999 weight_decay=0.01 decouple=True.',
-  },
-  { ...optimizer, ...amount, name: 'learning_rate', default: 2e-6, help: 'Learning rate.' },
-  {
-    ...optimizer,
-    ...amount,
-    name: 'unet_lr',
-    help: "Learning rate of the U-Net's modules; learning_rate when not given.",
-  },
-  {
-    ...optimizer,
-    ...amount,
-    name: 'text_encoder_lr',
-    help: "Learning rate of the text encoder's modules; learning_rate when not given.",
-  },
-  { ...optimizer, ...amount, name: 'max_grad_norm', default: 1, help: 'Gradients are clipped to this norm; 0 is off.' },
-  {
-    ...optimizer,
-    ...text,
-    name: 'lr_scheduler',
-    default: 'constant',
-    choices: [
-      ...(['constant', 'constant_with_warmup', 'linear', 'cosine', 'cosine_with_restarts', 'polynomial'] as const),
-      ...(['adafactor', 'inverse_sqrt', 'cosine_with_min_lr', 'warmup_stable_decay', 'piecewise_constant'] as const),
-    ],
-    help: 'How the learning rate changes over the training; `noisewright plot-schedule` draws it.',
-  },
-  {
-    ...optimizer,
-    ...text,
-    name: 'lr_scheduler_type',
-    help: 'In place of lr_scheduler: a class of torch.optim.lr_scheduler, such as StepLR or OneCycleLR, or a function of your own as ./file.js#name.',
-  },
-  {
-    ...optimizer,
-    name: 'lr_scheduler_args',
-    type: 'list',
-    help: 'Arguments of the schedule, as Python writes them: T_max=1000 eta_min=1e-6.',
-  },
-  { ...optimizer, name: 'scheduler_args', type: 'list', help: 'Another name of lr_scheduler_args.' },
-  {
-    ...optimizer,
-    name: 'lr_warmup_steps',
-    type: 'steps',
-    default: 0,
-    help: 'Optimizer steps of rising rate, or a share of the run: 0.1 or 10%.',
-  },
-  {
-    ...optimizer,
-    name: 'lr_decay_steps',
-    type: 'steps',
-    help: 'Optimizer steps of falling rate at the end, or a share of the run; for warmup_stable_decay.',
-  },
-  {
-    ...optimizer,
-    ...count,
-    name: 'lr_scheduler_num_cycles',
-    default: 1,
-    help: 'Restarts of cosine_with_restarts; half waves of cosine_with_min_lr and warmup_stable_decay.',
-  },
-  { ...optimizer, ...number, name: 'lr_scheduler_power', default: 1, help: 'Power of polynomial.' },
-  { ...optimizer, ...count, name: 'lr_scheduler_timescale', help: 'Of inverse_sqrt; the warm-up when not given.' },
-  {
-    ...optimizer,
-    ...number,
-    name: 'lr_scheduler_min_lr_ratio',
-    minimum: 0,
-    maximum: 1,
-    help: 'Where cosine_with_min_lr and warmup_stable_decay end, as a share of the rate.',
-  },
-
-  { ...training, ...count, name: 'max_train_steps', default: 1600, help: 'Optimizer steps.' },
-  { ...training, ...count, name: 'max_train_epochs', help: 'Epochs; wins over max_train_steps.' },
-  {
-    ...training,
-    ...integer,
-    name: 'seed',
-    minimum: 0,
-    maximum: 2 ** 32,
-    help: 'Seed; drawn and reported when not given.',
-  },
-  {
-    ...training,
-    ...flag,
-    name: 'gradient_checkpointing',
-    help: 'Less memory for more time: activations are recomputed.',
-  },
-  { ...training, ...count, name: 'gradient_accumulation_steps', default: 1, help: 'Batches per optimizer step.' },
-  {
-    ...training,
-    ...text,
-    name: 'mixed_precision',
-    default: 'no',
-    choices: ['no', 'bf16'],
-    laterChoices: ['fp16'],
-    help: 'Type the models are computed in; "no" is float32.',
-  },
-  {
-    ...training,
-    ...number,
-    name: 'noise_offset',
-    help: 'Strength of noise that is one value per picture and channel.',
-  },
-  {
-    ...training,
-    ...number,
-    name: 'adaptive_noise_scale',
-    help: "Added to noise_offset for each unit of the latent channel's mean; needs noise_offset.",
-  },
-  { ...training, ...amount, name: 'min_snr_gamma', help: 'Weights the loss by min(gamma / SNR, 1); 5 is usual.' },
-
-  { ...output, ...text, name: 'output_dir', required: true, help: 'Folder of the files written.' },
-  { ...output, ...text, name: 'output_name', default: 'last', help: 'Their name, without extension.' },
-  {
-    ...output,
-    ...text,
-    name: 'save_precision',
-    choices: ['float', 'fp16', 'bf16'],
-    help: 'Type of the saved tensors; as trained when not given.',
-  },
-  { ...output, ...count, name: 'save_every_n_epochs', help: 'Also save after every so many epochs.' },
-  { ...output, ...count, name: 'save_every_n_steps', help: 'Also save after every so many optimizer steps.' },
-  {
-    ...output,
-    ...text,
-    name: 'save_model_as',
-    default: 'safetensors',
-    choices: ['safetensors'],
-    laterChoices: ['ckpt', 'pt'],
-    help: 'Format of the files.',
-  },
-  { ...output, ...text, name: 'training_comment', help: 'Any text, kept in the metadata of the files.' },
-  { ...output, ...flag, name: 'no_metadata', help: 'Write only the metadata that other tools need to load the file.' },
-
-  { ...preview, ...text, name: 'sample_prompts', help: 'Prompt file (.txt, .toml, .json) of preview pictures.' },
-  { ...preview, ...count, name: 'sample_every_n_epochs', help: 'Draw them after every so many epochs.' },
-  {
-    ...preview,
-    ...count,
-    name: 'sample_every_n_steps',
-    help: 'The same in steps; not used with sample_every_n_epochs.',
-  },
-  {
-    ...preview,
-    ...text,
-    name: 'sample_sampler',
-    default: 'ddim',
-    choices: ['ddim'],
-    laterChoices: [
-      ...['pndm', 'lms', 'euler', 'euler_a', 'heun', 'dpm_2', 'dpm_2_a', 'dpmsolver', 'dpmsolver++', 'dpmsingle'],
-      ...['k_lms', 'k_euler', 'k_euler_a', 'k_dpm_2', 'k_dpm_2_a'],
-    ],
-    help: 'Sampler of preview pictures.',
-  },
-
-  { ...logging, ...text, name: 'logging_dir', help: 'Write TensorBoard event files under this folder.' },
-  {
-    ...logging,
-    ...text,
-    name: 'log_with',
-    choices: ['tensorboard'],
-    laterChoices: ['wandb', 'all'],
-    help: 'Kind of log; tensorboard when logging_dir is given.',
-  },
-  { ...logging, ...text, name: 'log_prefix', help: "Put before the time in the name of the log's folder." },
-  { ...logging, ...text, name: 'log_tracker_name', default: 'network_train', help: "Name of the log's inner folder." },
+  ...trainMethodOptions,
+  ...trainOptimizerOptions,
+  ...trainLossOptions,
+  ...trainOutputOptions,
   ...trainHints,
 ] as const satisfies readonly TrainOption[]

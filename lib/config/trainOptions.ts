@@ -1,11 +1,24 @@
-/** Reads options of `train-network` from command-line arguments, one place at a time; rules between options are in lib/train. */
+/** Reads options of a training from command-line arguments, one place at a time; rules between options are in lib/train. */
 import { didYouMean } from '../util/nearest.ts'
 import { parseResolution } from './datasetConfig.ts'
-import { laterTrainOptions, needlessTrainOptions, otherTrainerOptions } from './laterTrainOptions.ts'
-import { type TrainOption, type TrainOptionType, trainOptions } from './trainOptionTable.ts'
+import { laterTrainOptions, needlessTrainOptions } from './laterTrainOptions.ts'
+import {
+  type TrainerName,
+  type TrainOption,
+  type TrainOptionType,
+  trainerNames,
+  trainOptions,
+} from './trainOptionTable.ts'
 
-export { laterTrainOptions, needlessTrainOptions, otherTrainerOptions } from './laterTrainOptions.ts'
-export { type TrainOption, type TrainOptionGroup, type TrainOptionType, trainOptions } from './trainOptionTable.ts'
+export { laterTrainOptions, needlessTrainOptions } from './laterTrainOptions.ts'
+export {
+  type TrainerName,
+  type TrainOption,
+  type TrainOptionGroup,
+  type TrainOptionType,
+  trainerNames,
+  trainOptions,
+} from './trainOptionTable.ts'
 
 type Row = (typeof trainOptions)[number]
 export type TrainOptionName = Row['name']
@@ -43,18 +56,27 @@ export interface TrainOptionReading {
   readonly problems: readonly string[]
 }
 
-export const trainOptionsByName: ReadonlyMap<string, TrainOption> = new Map(
-  (trainOptions as readonly TrainOption[]).map((option) => [option.name, option]),
+const optionsByTrainer = new Map(
+  trainerNames.map((trainer): [TrainerName, ReadonlyMap<string, TrainOption>] => {
+    const rows = (trainOptions as readonly TrainOption[]).filter(({ trainers }) => trainers?.includes(trainer) ?? true)
+    return [trainer, new Map(rows.map((option) => [option.name, option]))]
+  }),
 )
+
+/** The options of one kind of training, by name, in the order of the tables. */
+export function trainOptionsOf(trainer: TrainerName): ReadonlyMap<string, TrainOption> {
+  return optionsByTrainer.get(trainer)!
+}
 
 /** A value, or what is wrong with the one that was found. */
 export type ValueReading = { readonly value: unknown } | { readonly problem: string }
 
 /**
- * Reads the arguments after `train-network`. Names may be written with underscores or dashes, values after a space or
+ * Reads the arguments after the command of a training. Names may be written with underscores or dashes, values after a space or
  * after `=`; a value may begin with one dash, not with two. Of an option given twice, the last counts.
  */
-export function readTrainArguments(args: readonly string[]): TrainOptionReading {
+export function readTrainArguments(args: readonly string[], trainer: TrainerName): TrainOptionReading {
+  const options = trainOptionsOf(trainer)
   const given: Record<string, unknown> = {}
   const unreadable = new Set<string>()
   const problems: string[] = []
@@ -67,10 +89,10 @@ export function readTrainArguments(args: readonly string[]): TrainOptionReading 
     }
     const name = match[1]!.replaceAll('-', '_')
     const attached = match[2]
-    const option = trainOptionsByName.get(name)
+    const option = options.get(name)
     const followers = attached === undefined ? untilNextOption(args, at) : []
     if (option === undefined) {
-      problems.push(refusalOf(name, `--${match[1]}`))
+      problems.push(refusalOf(name, `--${match[1]}`, trainer))
       at += followers.length
       continue
     }
@@ -177,18 +199,18 @@ export function expectedTrainValue(option: TrainOption): string {
 }
 
 /**
- * Why a name is not an option here.
+ * Why a name is not an option of a training.
  *
  * @param name with underscores
  * @param written as the user wrote it
  */
-export function refusalOf(name: string, written: string): string {
+export function refusalOf(name: string, written: string, trainer: TrainerName): string {
   if (Object.hasOwn(laterTrainOptions, name))
     return `${written} comes with a later version of noisewright; leave it out to use this one`
   if (Object.hasOwn(needlessTrainOptions, name)) return `${written} is not needed: ${needlessTrainOptions[name]}`
-  if (Object.hasOwn(otherTrainerOptions, name))
-    return `${written} is an option of ${otherTrainerOptions[name]}, not of train-network`
-  const names = [...trainOptionsByName.keys(), ...Object.keys(laterTrainOptions)]
+  const others = trainerNames.filter((other) => trainOptionsOf(other).has(name))
+  if (others.length > 0) return `${written} is an option of ${others.join(' and ')}, not of ${trainer}`
+  const names = [...trainOptionsOf(trainer).keys(), ...Object.keys(laterTrainOptions)]
   const prefixed = names.filter((candidate) => candidate.startsWith(name))
   const dashes = /^-*/.exec(written)![0]
   const hint = prefixed.length === 1 ? ` Did you mean "${prefixed[0]}"?` : didYouMean(name, names)

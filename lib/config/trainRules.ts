@@ -1,9 +1,11 @@
 /** Rules between the options of a training, as data. */
-import type { GivenTrainOptions, TrainOptionName } from './trainOptions.ts'
+import type { GivenTrainOptions, TrainerName, TrainOptionName } from './trainOptions.ts'
 
 /** What options are together that are right one by one. */
 export interface TrainRule {
+  /** The first of them decides which trainings have the rule, unless `trainers` says. */
   readonly options: readonly TrainOptionName[]
+  readonly trainers?: readonly TrainerName[]
   /** What to say when the rule is broken. */
   readonly text: string
   /** @param has whether an option was given, with a right value or a wrong one */
@@ -14,11 +16,76 @@ export interface TrainRule {
 export const trainErrors: readonly TrainRule[] = [
   {
     options: ['dataset_config', 'train_data_dir', 'in_json'],
+    trainers: ['train-network', 'train-textual-inversion', 'train-textual-inversion-xti'],
     text: 'there is no training data: give --dataset_config, --train_data_dir or --in_json',
     breaks: (_, has) => !has('dataset_config') && !has('train_data_dir') && !has('in_json'),
   },
+  {
+    options: ['dataset_config', 'train_data_dir', 'in_json'],
+    trainers: ['fine-tune'],
+    text: 'there is no training data: give --dataset_config, or --train_data_dir and --in_json',
+    breaks: (_, has) => !has('dataset_config') && !(has('train_data_dir') && has('in_json')),
+  },
+  {
+    options: ['dataset_config', 'train_data_dir'],
+    trainers: ['train-db'],
+    text: 'there is no training data: give --dataset_config or --train_data_dir',
+    breaks: (_, has) => !has('dataset_config') && !has('train_data_dir'),
+  },
   needs('adaptive_noise_scale', 'noise_offset', ''),
+  needs('noise_offset_random_strength', 'noise_offset', ''),
+  needs('ip_noise_gamma_random_strength', 'ip_noise_gamma', ''),
+  needs('scale_v_pred_loss_like_noise_pred', 'v_parameterization', ''),
+  {
+    options: ['v_pred_like_loss', 'v_parameterization'],
+    text: '--v_pred_like_loss contradicts --v_parameterization: it is for models that predict noise',
+    breaks: (given, has) => has('v_pred_like_loss') && !!given.v_parameterization,
+  },
+  {
+    options: ['min_timestep', 'max_timestep'],
+    text: '--min_timestep must be less than --max_timestep',
+    breaks: ({ min_timestep = 0, max_timestep = 1000 }) => min_timestep >= max_timestep,
+  },
+  {
+    options: ['full_bf16', 'mixed_precision'],
+    text: '--full_bf16 needs --mixed_precision bf16',
+    breaks: (given) => !!given.full_bf16 && given.mixed_precision !== 'bf16',
+  },
   needs('log_with', 'logging_dir', ', the folder of the log'),
+  needs('resume_restart', 'resume', ''),
+  {
+    options: ['resume_from_huggingface', 'resume'],
+    text: '--resume_from_huggingface needs --resume, the folder of a repository: owner/name/folder',
+    breaks: (given, has) => !!given.resume_from_huggingface && !has('resume'),
+  },
+  {
+    options: ['save_state_to_huggingface', 'save_state', 'save_state_on_train_end'],
+    text: '--save_state_to_huggingface needs --save_state or --save_state_on_train_end',
+    breaks: (given) => !!given.save_state_to_huggingface && !given.save_state && !given.save_state_on_train_end,
+  },
+  needs('dim_from_weights', 'network_weights', ''),
+  needs('base_weights_multiplier', 'base_weights', ''),
+  {
+    options: ['no_token_padding', 'max_token_length'],
+    text: '--no_token_padding contradicts --max_token_length: a caption is one row of tokens then',
+    breaks: (given, has) => !!given.no_token_padding && has('max_token_length') && given.max_token_length !== '75',
+  },
+  {
+    options: ['use_object_template', 'use_style_template'],
+    text: '--use_object_template contradicts --use_style_template: give one of them',
+    breaks: (given) => !!given.use_object_template && !!given.use_style_template,
+  },
+  {
+    options: ['max_token_length', 'token_string'],
+    trainers: ['train-textual-inversion-xti'],
+    text: '--max_token_length has no place here: captions have at most 75 tokens',
+    breaks: (given, has) => has('max_token_length') && given.max_token_length !== '75',
+  },
+  {
+    options: ['use_safetensors', 'save_model_as'],
+    text: '--use_safetensors contradicts --save_model_as ckpt',
+    breaks: (given) => !!given.use_safetensors && given.save_model_as === 'ckpt',
+  },
   {
     options: ['network_train_unet_only', 'network_train_text_encoder_only'],
     text: '--network_train_unet_only and --network_train_text_encoder_only together leave nothing to train',
@@ -38,6 +105,68 @@ export const trainErrors: readonly TrainRule[] = [
 
 /** What has no effect, or another one than it seems. */
 export const trainNotes: readonly TrainRule[] = [
+  {
+    options: ['init_word', 'weights'],
+    text: '--init_word has no effect, since --weights is given',
+    breaks: (_, has) => has('init_word') && has('weights'),
+  },
+  without('learning_rate_te', 'train_text_encoder', ['fine-tune']),
+  {
+    options: ['learning_rate_te', 'stop_text_encoder_training'],
+    trainers: ['train-db'],
+    text: '--learning_rate_te has no effect, since --stop_text_encoder_training leaves the text encoder out',
+    breaks: (given, has) => has('learning_rate_te') && (given.stop_text_encoder_training ?? 0) < 0,
+  },
+  {
+    options: ['no_token_padding', 'clip_skip'],
+    text: '--clip_skip has no effect with --no_token_padding',
+    breaks: (given, has) => !!given.no_token_padding && has('clip_skip'),
+  },
+  without('multires_noise_discount', 'multires_noise_iterations'),
+  ...(['huber_schedule', 'huber_c', 'huber_scale'] as const).map(
+    (name): TrainRule => ({
+      options: [name, 'loss_type'],
+      text: `--${name} has no effect without --loss_type huber or smooth_l1`,
+      breaks: ({ loss_type = 'l2' }, has) => has(name) && loss_type !== 'huber' && loss_type !== 'smooth_l1',
+    }),
+  ),
+  {
+    options: ['zero_terminal_snr', 'v_parameterization'],
+    text: '--zero_terminal_snr is for models that predict velocity: noise cannot be predicted where there is no signal',
+    breaks: (given) => !!given.zero_terminal_snr && !given.v_parameterization && !given.v2,
+  },
+  {
+    options: ['save_every_n_epochs', 'save_n_epoch_ratio'],
+    text: '--save_every_n_epochs is not used, since --save_n_epoch_ratio is given',
+    breaks: (_, has) => has('save_n_epoch_ratio') && has('save_every_n_epochs'),
+  },
+  {
+    options: ['save_last_n_epochs', 'save_every_n_epochs'],
+    text: '--save_last_n_epochs has no effect without --save_every_n_epochs or --save_n_epoch_ratio',
+    breaks: (_, has) => has('save_last_n_epochs') && !has('save_every_n_epochs') && !has('save_n_epoch_ratio'),
+  },
+  without('save_last_n_steps', 'save_every_n_steps'),
+  without('save_last_n_epochs_state', 'save_state'),
+  without('save_last_n_steps_state', 'save_state'),
+  {
+    options: ['save_state_on_train_end', 'save_state'],
+    text: '--save_state_on_train_end is not needed: --save_state saves one at the end too',
+    breaks: (given) => !!given.save_state_on_train_end && !!given.save_state,
+  },
+  ...(['validation_seed', 'validate_every_n_steps', 'validate_every_n_epochs', 'max_validation_steps'] as const).map(
+    (name) => without(name, 'validation_split'),
+  ),
+  ...(['huggingface_repo_type', 'huggingface_path_in_repo', 'huggingface_repo_visibility'] as const).map((name) =>
+    without(name, 'huggingface_repo_id'),
+  ),
+  without('async_upload', 'huggingface_repo_id'),
+  without('save_state_to_huggingface', 'huggingface_repo_id'),
+  {
+    options: ['huggingface_token', 'huggingface_repo_id', 'resume_from_huggingface'],
+    text: '--huggingface_token has no effect without --huggingface_repo_id or --resume_from_huggingface',
+    breaks: (given, has) => has('huggingface_token') && !has('huggingface_repo_id') && !given.resume_from_huggingface,
+  },
+  without('sample_at_first', 'sample_prompts'),
   ...(['train_data_dir', 'reg_data_dir', 'in_json'] as const).map(
     (name): TrainRule => ({
       options: [name, 'dataset_config'],
@@ -87,8 +216,9 @@ export const trainNotes: readonly TrainRule[] = [
   without('sample_every_n_steps', 'sample_prompts'),
   {
     options: ['sample_prompts', 'sample_every_n_epochs', 'sample_every_n_steps'],
-    text: '--sample_prompts draws nothing without --sample_every_n_epochs or --sample_every_n_steps',
-    breaks: (_, has) => has('sample_prompts') && !has('sample_every_n_epochs') && !has('sample_every_n_steps'),
+    text: '--sample_prompts draws nothing without --sample_every_n_epochs, --sample_every_n_steps or --sample_at_first',
+    breaks: (given, has) =>
+      has('sample_prompts') && !has('sample_every_n_epochs') && !has('sample_every_n_steps') && !given.sample_at_first,
   },
   {
     options: ['sample_every_n_steps', 'sample_every_n_epochs'],
@@ -120,9 +250,10 @@ function needs(name: TrainOptionName, needed: TrainOptionName, more: string): Tr
   }
 }
 
-function without(name: TrainOptionName, needed: TrainOptionName): TrainRule {
+function without(name: TrainOptionName, needed: TrainOptionName, trainers?: readonly TrainerName[]): TrainRule {
   return {
     options: [name, needed],
+    ...(trainers && { trainers }),
     text: `--${name} has no effect without --${needed}`,
     breaks: (given) => given[name] !== undefined && (given[needed] ?? false) === false,
   }

@@ -41,6 +41,8 @@ export interface DatasetImage {
   readonly aspectError: number
   /** Latents made beforehand, which are used in place of the picture. */
   readonly latents?: LatentFiles | undefined
+  /** The picture whose red channel weighs the loss. */
+  readonly mask?: string | undefined
 }
 
 /** Pictures that train at one size. */
@@ -146,6 +148,7 @@ export function buildDataset(
       aspectError: choice.aspectError,
       ...(face === undefined ? {} : { face }),
       ...(image.latents === undefined ? {} : { latents: image.latents }),
+      ...(image.mask === undefined ? {} : { mask: image.mask }),
     }
   })
   const entries = sizes.map((): number[] => [])

@@ -15,8 +15,9 @@ import {
 import { ConfigError, DataError } from '../util/errors.ts'
 import { throwCollected } from './dataErrors.ts'
 import { buildDataset, type Dataset } from './dataset.ts'
+import { type HoldOut, holdOut } from './holdOut.ts'
 import { datasetConfigFromFolders } from './repeatFolders.ts'
-import type { ScanOptions } from './scan.ts'
+import type { ScannedSubset, ScanOptions } from './scan.ts'
 import { scanDataset } from './scanDataset.ts'
 
 /** Where the description of the data comes from: a file, numbered folders, one file of metadata, or a program. */
@@ -34,6 +35,8 @@ export interface LoadDatasetOptions extends ResolveOptions {
   readonly priorLossWeight?: number
   /** Whether keys of metadata may lead out of their `image_dir`. Default false. */
   readonly allowOutside?: boolean | undefined
+  /** Pictures that are not trained on but measured. Default: none. */
+  readonly holdOut?: HoldOut | undefined
   /** How pictures are looked at: what becomes of unreadable ones, their orientation, notes for the next start. */
   readonly scan?: ScanOptions
 }
@@ -47,6 +50,8 @@ export interface DatasetGroup {
   /** Regularization pictures found, repeats included. */
   readonly regImageCount: number
   readonly batchesPerEpoch: number
+  /** What `holdOut` asked for: a group of its own. */
+  readonly heldOut?: DatasetGroup
   /** Paths of the pictures for which no caption was found. */
   readonly missingCaptions: readonly string[]
   /** What the user should know but need not mend: subsets left out, pictures without captions. */
@@ -66,20 +71,23 @@ export async function loadDatasetGroup(source: DatasetSource, options: LoadDatas
   const errors: DataError[] = []
   const empty: DataError[] = []
   const datasets: Dataset[] = []
+  const heldOut: Dataset[] = []
   for (const [index, dataset] of config.datasets.entries()) {
     if (cacheLatents) refuseChangingPictures(dataset, config.file)
     const scan = await scanDataset(index, dataset, config.file, options)
     const { config: scanned, subsets, resolutions } = scan
-    const built = buildDataset(index, scanned, subsets, { priorLossWeight, cacheLatents, resolutions })
+    const build = (list: readonly ScannedSubset[]) =>
+      buildDataset(index, scanned, list, { priorLossWeight, cacheLatents, resolutions })
+    const parts = options.holdOut ? holdOut(subsets, options.holdOut, index) : { train: subsets, heldOut: [] }
+    const built = build(parts.train)
+    if (parts.heldOut.length > 0) heldOut.push(build(parts.heldOut).dataset)
     errors.push(...scan.errors, ...built.errors)
     warnings.push(...scan.warnings, ...built.warnings)
     empty.push(...scan.empty)
     datasets.push(built.dataset)
   }
   throwCollected(errors)
-  const sum = (count: (dataset: Dataset) => number): number => datasets.reduce((total, each) => total + count(each), 0)
-  const batchesPerEpoch = sum((dataset) => dataset.batchCount)
-  if (batchesPerEpoch === 0) {
+  if (datasets.every(({ batchCount }) => batchCount === 0)) {
     throwCollected(empty)
     const place = config.file ?? 'datasets'
     throw new DataError(
@@ -87,19 +95,29 @@ export async function loadDatasetGroup(source: DatasetSource, options: LoadDatas
       'there is nothing to train on: every subset was left out or holds regularization pictures only',
     )
   }
+  if (options.holdOut && heldOut.length === 0)
+    warnings.push('validation_split is too small a share of every subset to hold out one picture: nothing is measured')
+  const group = groupOf({ seed: BigInt(seed), config, warnings }, datasets)
+  if (heldOut.length === 0) return group
+  return { ...group, heldOut: groupOf({ seed: BigInt(options.holdOut!.seed), config, warnings: [] }, heldOut) }
+}
+
+function groupOf(
+  facts: Pick<DatasetGroup, 'seed' | 'config' | 'warnings'>,
+  datasets: readonly Dataset[],
+): DatasetGroup {
+  const sum = (count: (dataset: Dataset) => number): number => datasets.reduce((total, each) => total + count(each), 0)
   return {
-    seed: BigInt(seed),
-    config,
+    ...facts,
     datasets,
     trainImageCount: sum((dataset) => dataset.trainImageCount),
     regImageCount: sum((dataset) => dataset.regImageCount),
-    batchesPerEpoch,
+    batchesPerEpoch: sum((dataset) => dataset.batchCount),
     missingCaptions: datasets.flatMap(({ subsets }) =>
       subsets.flatMap(({ images }) =>
         images.filter(({ caption }) => caption.file === undefined).map(({ path }) => path),
       ),
     ),
-    warnings,
   }
 }
 

@@ -69,6 +69,7 @@ function describeDataset(dataset: Dataset): string[] {
             is_reg: subset.isReg,
             class_tokens: subset.classTokens ?? 'none',
             caption_extension: subset.captionExtension,
+            conditioning_data_dir: subset.conditioningDataDir ?? 'none',
           }
         : {}),
     }

@@ -12,6 +12,7 @@ import { decodeImage } from './image.ts'
 import { explainNoImages, type FolderListing, listFolder } from './imageFolder.ts'
 import { defaultMaxPixels, type ImageOptions, readImageHeader } from './imageHeader.ts'
 import type { LatentFiles } from './latentFiles.ts'
+import { withMasks } from './maskFolder.ts'
 import { type CachedHeader, defaultScanCacheFolder, ScanCache } from './scanCache.ts'
 
 export interface ScannedImage {
@@ -27,6 +28,8 @@ export interface ScannedImage {
   readonly tags?: string | undefined
   /** Used in place of the picture. */
   readonly latents?: LatentFiles
+  /** The file of its loss mask. */
+  readonly mask?: string
 }
 
 /** A subset and its pictures, in path order or in that of the metadata. */
@@ -88,7 +91,8 @@ export async function scanSubset(config: DreamBoothSubset, options: ScanOptions 
     if (pace.due) await pace.pause()
     return scanner.look(path)
   })
-  const images = found.filter((image) => image !== undefined)
+  const readable = found.filter((image) => image !== undefined)
+  const { images, ...masks } = await withMasks(config, readable, options)
   const { badImages, badCaptions } = scanner
   const warnings = [cache?.warning, await cache?.save(listing.names)].filter((warning) => warning !== undefined)
   if (onBadImage === 'skip' && images.length === 0 && badCaptions.length === 0) {
@@ -96,8 +100,12 @@ export async function scanSubset(config: DreamBoothSubset, options: ScanOptions 
     return leftOut(new DataError(imageDir, `none of the pictures in this folder can be read: ${first?.message}`))
   }
   if (onBadImage === 'skip') warnings.push(...skippedImages(imageDir, badImages.sort(byPath), listing.images.length))
-  const errors = [...(onBadImage === 'skip' ? [] : badImages), ...badCaptions].sort(byPath)
-  return { subset: { config, images }, errors, warnings: [...warnings, ...missingCaptions(config, images)] }
+  const errors = [...(onBadImage === 'skip' ? [] : badImages), ...badCaptions, ...masks.errors].sort(byPath)
+  return {
+    subset: { config, images },
+    errors,
+    warnings: [...warnings, ...masks.warnings, ...missingCaptions(config, images)],
+  }
 }
 
 function leftOut(emptyFolder: DataError): SubsetScan {

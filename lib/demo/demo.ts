@@ -3,7 +3,7 @@ import { saveDiffusersFolder } from '../checkpoints/diffusersFolder.ts'
 import { tinySd1 } from '../models/stableDiffusion/config.ts'
 import { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
 import { randomWeights } from '../nn/init.ts'
-import type { TrainNetworkConfig } from '../train/trainNetworkConfig.ts'
+import type { TrainNetworkConfig } from '../train/trainConfig.ts'
 import { makeDemoData } from './pictures.ts'
 
 export interface DemoOptions {
@@ -50,7 +50,6 @@ export async function prepareDemo(folder: string, options: DemoOptions = {}): Pr
       trainUnet: true,
       trainTextEncoder: true,
       trainingComment: 'the demo of noisewright',
-      noMetadata: false,
     },
     optimizer: {
       type: 'AdamW',
@@ -70,9 +69,6 @@ export async function prepareDemo(folder: string, options: DemoOptions = {}): Pr
       gradientCheckpointing: false,
       mixedPrecision: 'no',
       seed,
-      noiseOffset: null,
-      adaptiveNoiseScale: null,
-      minSnrGamma: null,
     },
     output: { folder, name: 'demo', saveEveryEpochs: null, saveEverySteps: null, savePrecision: null },
     preview: { promptFile: data.promptFile, everyEpochs: epochs, everySteps: null },

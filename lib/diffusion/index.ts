@@ -1,2 +1,6 @@
-export { type DdimOptions, DdimSampler } from './ddim.ts'
-export { minSnrWeights, type NoiseSchedule, type NoiseScheduleOptions, noiseSchedule } from './noiseSchedule.ts'
+export { type SamplerName, samplerNames } from '../config/samplerNames.ts'
+export { type LossWeighting, minSnrWeights, timestepWeights } from './lossWeights.ts'
+export { type NoiseSchedule, type NoiseScheduleOptions, noiseSchedule } from './noiseSchedule.ts'
+export type { SamplerCall, Source, Term } from './samplers/course.ts'
+export { createSampler, type Sampler, type SamplerOptions, samplerSteps } from './samplers/createSampler.ts'
+export type { SamplerRun, SamplerRunOptions } from './samplers/samplerRun.ts'

@@ -1,7 +1,6 @@
 /** How much noise each timestep of the diffusion process has, and what follows from it for the loss. */
 
 import { ArgumentError } from '../util/errors.ts'
-import type { PredictionType } from './predictionType.ts'
 
 export interface NoiseScheduleOptions {
   /** Number of timesteps. Default 1000. */
@@ -9,6 +8,8 @@ export interface NoiseScheduleOptions {
   /** Variance of the first and last step. Default 0.00085 and 0.012, those of Stable Diffusion. */
   readonly betaStart?: number
   readonly betaEnd?: number
+  /** Whether the last timestep is noise and nothing else; see `zeroTerminalSnr`. Default false. */
+  readonly zeroTerminalSnr?: boolean
 }
 
 /** float32 tables over the timesteps. */
@@ -17,7 +18,10 @@ export interface NoiseSchedule {
   readonly betas: Float32Array
   /** Share of the signal's variance that is left: the running product of 1 - beta. */
   readonly alphasCumprod: Float32Array
-  /** Signal-to-noise ratio, alphasCumprod / (1 - alphasCumprod). */
+  /**
+   * Signal-to-noise ratio, alphasCumprod / (1 - alphasCumprod), that weighs losses. With `zeroTerminalSnr` that of the schedule it was made
+   * of, so that no weight is divided by 0.
+   */
   readonly snr: Float32Array
 }
 
@@ -26,21 +30,46 @@ export interface NoiseSchedule {
  * the float32 roundings of the common implementation.
  */
 export function noiseSchedule(options: NoiseScheduleOptions = {}): NoiseSchedule {
-  const { steps = 1000, betaStart = 0.00085, betaEnd = 0.012 } = options
+  const { steps = 1000, betaStart = 0.00085, betaEnd = 0.012, zeroTerminalSnr = false } = options
   if (!Number.isInteger(steps) || steps < 1)
     throw new ArgumentError('noiseSchedule', 'steps', 'a positive whole number', String(steps))
   if (!(betaStart > 0 && betaStart <= betaEnd && betaEnd < 1))
     throw new ArgumentError('noiseSchedule', 'betas', 'rising inside (0, 1)', `${betaStart} to ${betaEnd}`)
   const roots = linspace(Math.sqrt(betaStart), Math.sqrt(betaEnd), steps)
   const betas = roots.map((root) => root * root)
-  const alphasCumprod = new Float32Array(steps)
-  let product = 1
-  for (let t = 0; t < steps; t++) {
-    product *= Math.fround(1 - betas[t]!)
-    alphasCumprod[t] = product
-  }
+  const alphasCumprod = products(betas)
   const snr = alphasCumprod.map((a) => a / Math.fround(1 - a))
-  return { betas, alphasCumprod, snr }
+  if (!zeroTerminalSnr) return { betas, alphasCumprod, snr }
+  const shifted = shiftedBetas(alphasCumprod)
+  return { betas: shifted, alphasCumprod: products(shifted), snr }
+}
+
+/** The running product of 1 - beta, each rounded to float32. */
+function products(betas: Float32Array): Float32Array {
+  let product = 1
+  return betas.map((beta) => {
+    product *= Math.fround(1 - beta)
+    return product
+  })
+}
+
+/**
+ * Betas whose last timestep has no signal left: the signal's standard deviation is shifted so that it ends at 0, and scaled so that it
+ * begins as before (Lin et al., "Common diffusion noise schedules and sample steps are flawed", 2023, algorithm 1).
+ */
+function shiftedBetas(alphasCumprod: Float32Array): Float32Array {
+  const signals = alphasCumprod.map(Math.sqrt)
+  const [first, last] = [signals[0]!, signals.at(-1)!]
+  if (first === last)
+    throw new ArgumentError(
+      'noiseSchedule',
+      'steps',
+      'more than one with zeroTerminalSnr',
+      String(alphasCumprod.length),
+    )
+  const factor = Math.fround(first / Math.fround(first - last))
+  const alphas = signals.map((signal) => Math.fround(Math.fround(signal - last) * factor) ** 2)
+  return alphas.map((alpha, t) => 1 - Math.fround(t === 0 ? alpha : alpha / alphas[t - 1]!))
 }
 
 /** Equally spaced float32 numbers, counted from the nearer end. */
@@ -50,26 +79,4 @@ function linspace(start: number, end: number, count: number): Float32Array {
   return Float32Array.from({ length: count }, (_, i) =>
     i < count / 2 ? first + step * i : last - step * (count - 1 - i),
   )
-}
-
-/**
- * Loss weights that limit the influence of nearly clean timesteps (Hang et al., "Efficient diffusion training via Min-SNR weighting
- * strategy", 2023): `min(snr, gamma) / snr` for models that predict noise, `min(snr, gamma) / (snr + 1)` for velocity.
- * @param timesteps of the samples
- * @param gamma positive; 5 in the paper
- * @returns one weight for each sample
- */
-export function minSnrWeights(
-  { snr }: NoiseSchedule,
-  timesteps: readonly number[],
-  gamma: number,
-  predictionType: PredictionType,
-): number[] {
-  if (!(gamma > 0)) throw new ArgumentError('minSnrWeights', 'gamma', 'positive', String(gamma))
-  return timesteps.map((t) => {
-    const ratio = snr[t]
-    if (ratio === undefined)
-      throw new ArgumentError('minSnrWeights', 'timesteps', `whole numbers in [0, ${snr.length})`, String(t))
-    return Math.min(ratio, gamma) / (predictionType === 'epsilon' ? ratio : ratio + 1)
-  })
 }

@@ -4,7 +4,7 @@ import { dirname, join, relative, resolve, sep } from 'node:path'
 import { atomicWrite } from '../io/atomicWrite.ts'
 import { systemErrorCode, toIoError } from '../io/systemError.ts'
 import { IoError } from '../util/errors.ts'
-import { isCommit } from './hubId.ts'
+import { type HubPlace, isCommit } from './hubId.ts'
 
 /** The file operations that placing a file in a snapshot uses. `node:fs/promises` fits; a test passes one that refuses links. */
 export interface LinkingFileSystem {
@@ -21,8 +21,8 @@ export class ModelCache {
   readonly #folder: string
   readonly #locks: string
 
-  constructor(cacheFolder: string, repository: string) {
-    const name = `models--${repository.replace('/', '--')}`
+  constructor(cacheFolder: string, { repository, type }: Omit<HubPlace, 'revision'>) {
+    const name = `${type}s--${repository.replace('/', '--')}`
     this.#folder = resolve(cacheFolder, name)
     this.#locks = resolve(cacheFolder, '.locks', name)
   }

@@ -30,7 +30,7 @@ export function hubEndpoint(endpoint: string | undefined, environment: Environme
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (!url || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '' || url.search !== '')
     throw new ArgumentError(
-      'resolveHubModel',
+      'hub',
       endpoint === undefined ? 'HF_ENDPOINT' : 'endpoint',
       'an address such as https://huggingface.co, without a password',
       url ? `one of ${url.protocol}//${url.host}` : JSON.stringify(text),
@@ -53,7 +53,7 @@ export async function hubToken(
   if (text === '') return undefined
   if (!/^[\x21-\x7e]{1,4096}$/.test(text)) {
     const place = token !== undefined ? 'token' : given !== undefined ? 'HF_TOKEN' : path
-    throw new ArgumentError('resolveHubModel', place, 'one word of ASCII characters', `${text.length} characters`)
+    throw new ArgumentError('hub', place, 'one word of ASCII characters', `${text.length} characters`)
   }
   return text
 }

@@ -3,6 +3,7 @@ import { mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promis
 import { dirname, join } from 'node:path'
 import { IoError } from '../util/errors.ts'
 import { systemErrorCode, toIoError } from './systemError.ts'
+import { removeLeftovers, temporaryName } from './temporaryFiles.ts'
 
 export interface AtomicFolderOptions {
   /** A file that a folder must have to be replaced: one without it holds something else. Empty folders may be replaced. */
@@ -16,7 +17,8 @@ export interface AtomicFolderOptions {
  * temporary one takes the name, and the previous one is removed; what it held at its top level and the new one lacks (a
  * README, pictures) moves over. Whatever fails before that, the temporary folder is removed and the previous one stays
  * or comes back. No call of the operating system exchanges two folders portably: a process that is killed between the two
- * renames leaves the previous folder whole under the name `.noisewright-<process>-<random>.old` beside the target.
+ * renames leaves the previous folder whole under the name `.noisewright-<process>-<random>.old` beside the target. One that is killed
+ * earlier leaves its temporary folder behind, which the next write to that place removes.
  *
  * A symbolic link is followed. Missing folders above the target are made.
  *
@@ -31,10 +33,11 @@ export async function atomicFolder(
   const target = await realpath(path).catch(() => path)
   const hasPrevious = await expectReplaceable(target, options.marker)
   const parent = dirname(target)
-  const stem = join(parent, `.noisewright-${process.pid}-${randomBytes(6).toString('hex')}`)
-  const [temporary, previous] = [`${stem}.tmp`, `${stem}.old`]
+  const temporary = join(parent, temporaryName(randomBytes(6)))
+  const previous = temporary.replace(/tmp$/, 'old')
   try {
     await mkdir(parent, { recursive: true })
+    await removeLeftovers(parent, { readdir, stat, rm })
     await mkdir(temporary)
     await write(temporary)
     await syncFolders(temporary)
@@ -48,10 +51,18 @@ export async function atomicFolder(
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => {})
     const state = `nothing was changed: a previous folder of that name is still there`
-    throw toIoError(path, 'write the folder', error, state)
+    throw toIoError(path, 'write the folder', atTarget(error, temporary, path), state)
   }
   if (hasPrevious) await removePrevious(path, previous, target)
   await syncFolder(parent)
+}
+
+/** What failed in the temporary folder, said of the place that the folder was to take. */
+function atTarget(error: unknown, temporary: string, path: string): unknown {
+  if (!(error instanceof IoError) || !error.path.startsWith(temporary)) return error
+  const { space, message } = error
+  const options = { cause: error, ...(space && { space }) }
+  return new IoError(path + error.path.slice(temporary.length), message.slice(error.path.length + 2), options)
 }
 
 /** @returns whether there is a folder of that name */

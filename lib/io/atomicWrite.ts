@@ -21,7 +21,7 @@ export interface WritableFile {
 export interface WritableFileSystem {
   open(path: string, flags: string): Promise<WritableFile>
   rename(from: string, to: string): Promise<void>
-  rm(path: string, options: { readonly force: boolean }): Promise<void>
+  rm(path: string, options: { readonly force: boolean; readonly recursive?: boolean }): Promise<void>
   stat(path: string): Promise<{ isDirectory(): boolean; readonly mtimeMs: number }>
   statfs(path: string): Promise<{ readonly blocks: number; readonly bavail: number; readonly bsize: number }>
   readdir(path: string): Promise<readonly string[]>

@@ -1,4 +1,4 @@
-/** Names of temporary files, and the removal of those that killed processes left. */
+/** Names of temporary files and folders, and the removal of those that killed processes left. */
 import { createHash } from 'node:crypto'
 import { readlinkSync } from 'node:fs'
 import { hostname, uptime } from 'node:os'
@@ -8,7 +8,7 @@ import { join } from 'node:path'
 export interface FolderFileSystem {
   readdir(path: string): Promise<readonly string[]>
   stat(path: string): Promise<{ readonly mtimeMs: number }>
-  rm(path: string, options: { readonly force: boolean }): Promise<void>
+  rm(path: string, options: { readonly force: boolean; readonly recursive: boolean }): Promise<void>
 }
 
 const NAME = /^\.noisewright-(?<pid>\d+)-(?<place>[0-9a-f]{8})(?<random>[0-9a-f]{12})\.tmp$/
@@ -41,7 +41,7 @@ export function temporaryName(random: Uint8Array, pid: number = process.pid): st
 }
 
 /**
- * Removes temporary files of processes that are gone: files named as {@link temporaryName} does whose process does not run,
+ * Removes temporary files and folders of processes that are gone: those named as {@link temporaryName} does whose process does not run,
  * or that are older than the process of that number can be, or that nobody has written to for a day. Others are not
  * touched. Nothing here fails: what cannot be listed or removed stays.
  */
@@ -54,7 +54,7 @@ export async function removeLeftovers(folder: string, fileSystem: FolderFileSyst
     const status = await fileSystem.stat(path).catch(() => null)
     const { pid, place: from } = match.groups as { readonly pid: string; readonly place: string }
     if (status === null || !isAbandoned(Number(pid), from === processPlace(), status.mtimeMs)) continue
-    await fileSystem.rm(path, { force: true }).catch(() => {})
+    await fileSystem.rm(path, { force: true, recursive: true }).catch(() => {})
   }
 }
 

@@ -232,11 +232,28 @@ export interface Addon {
   concatChannelsForward(a: Handle, b: Handle): Handle
   /** Its own backward, on dy. */
   dropoutForward(x: Handle, p: number, seed: bigint, stream: bigint): Handle
-  mseLossForward(prediction: Handle, target: Handle, weights: MaybeHandle): Handle
-  mseLossBackward(dloss: Handle, prediction: Handle, target: Handle, weights: MaybeHandle): Handle
-  embeddingForward(ids: Handle, table: Handle): Handle
-  /** The gradient of a table of `rows` rows. */
-  embeddingBackward(dy: Handle, ids: Handle, rows: number): Handle
+  /** kind is 0 l2, 1 l1, 2 huber, 3 smooth l1. */
+  elementLossForward(
+    prediction: Handle,
+    target: Handle,
+    weights: MaybeHandle,
+    thresholds: MaybeHandle,
+    mask: MaybeHandle,
+    kind: number,
+  ): Handle
+  elementLossBackward(
+    dloss: Handle,
+    prediction: Handle,
+    target: Handle,
+    weights: MaybeHandle,
+    thresholds: MaybeHandle,
+    mask: MaybeHandle,
+    kind: number,
+  ): Handle
+  /** Ids past the rows of the table choose rows of `added`. */
+  embeddingForward(ids: Handle, table: Handle, added: MaybeHandle): Handle
+  /** The gradient of `rows` rows, the first of which has the id `first`. */
+  embeddingBackward(dy: Handle, ids: Handle, first: number, rows: number): Handle
   timestepEmbeddingForward(timesteps: Handle, dim: number, maxPeriod: number): Handle
   addNoiseForward(latents: Handle, noise: Handle, timesteps: Handle, alphasCumprod: Handle): Handle
   velocityForward(latents: Handle, noise: Handle, timesteps: Handle, alphasCumprod: Handle): Handle
@@ -261,6 +278,17 @@ export interface Addon {
   quantizationMap(signed: boolean): Handle
   /** [norm, min(1, maxNorm / (norm + 1e-6)) / multiple] of gradients that are given as a multiple of themselves. */
   gradientNorm(gradients: readonly Handle[], maxNorm: number, multiple: number): Handle
+  /**
+   * Scales factors in place where the norm of their product, scale * sqrt(square), is above the limit. [products scaled, mean norm,
+   * largest norm]
+   */
+  limitNorms(
+    factors: readonly Handle[],
+    factorCounts: readonly number[],
+    squares: readonly Handle[],
+    scales: readonly number[],
+    maxNorm: number,
+  ): Handle
   /**
    * One step for all parameters, in place. States and scales lie parameter by parameter; `rows` chooses each parameter's 15 numbers
    * from `constants`.

@@ -1,6 +1,10 @@
-import type { LoraBranch } from '../nn/linear.ts'
-import { branchOf, type LoraLayer, type LoraModels, layerFinder } from './layers.ts'
-import type { LoraFile } from './loraFile.ts'
+import { ArgumentError } from '../util/errors.ts'
+import { Attachment, blankBranch, fillBranch } from './attachModules.ts'
+import { type LoraLayer, type LoraModels, layerFinder, placeOf } from './layers.ts'
+import type { LoraFile, LoraFileModule } from './loraFile.ts'
+import { fitModule, scaleOf } from './moduleShapes.ts'
+import type { BranchChance, NetworkBranch } from './networkBranch.ts'
+import type { BranchPlace } from './place.ts'
 
 export interface LoraStrength {
   /** Of both parts, unless they have their own. Default: 1. */
@@ -29,33 +33,43 @@ export async function attachLoraFile(
 ): Promise<() => void> {
   const find = layerFinder('attachLoraFile', models)
   const strength = strengths(options)
-  const made = new Map<LoraLayer, LoraBranch>()
-  const free = (): void => {
-    for (const { down, up } of made.values()) {
-      down.dispose()
-      up.dispose()
-    }
-  }
+  const made: { layer: LoraLayer; branch: NetworkBranch }[] = []
   try {
-    for (const { layer: place, rank, alpha, down, up } of lora.modules) {
-      const layer = find(place)
+    for (const module of lora.modules) {
+      const layer = find(module.layer)
       if (layer === null) continue
-      const values = {
-        rank,
-        down: await down.read(),
-        up: await up.read(),
-        scale: (strength[place.part] * alpha) / rank,
-      }
-      made.set(layer, branchOf(layer, values))
+      made.push({ layer, branch: await branchOfFile(module, placeOf(layer), strength[module.layer.part]) })
     }
   } catch (error) {
-    free()
+    for (const { branch } of made) branch.dispose()
     throw error
   }
-  const before = new Map([...made.keys()].map((layer) => [layer, layer.lora]))
-  for (const [layer, branch] of made) layer.lora = branch
-  return () => {
-    for (const [layer, branch] of before) layer.lora = branch
-    free()
-  }
+  const attached = new Attachment()
+  for (const { layer, branch } of made) attached.set(layer, branch)
+  return () => attached.undo()
+}
+
+/** A module of a file as a branch that stays until it is disposed of. */
+export async function branchOfFile(
+  module: LoraFileModule,
+  place: BranchPlace,
+  multiplier = 1,
+  chance: BranchChance | null = null,
+): Promise<NetworkBranch> {
+  const { kind, alpha, weights } = module
+  const shapes = Object.fromEntries(Object.entries(weights).map(([suffix, { shape }]) => [suffix, shape]))
+  const fit = fitModule(place, kind, shapes)
+  if ('misfit' in fit)
+    throw new ArgumentError('branchOfFile', 'module', `for a layer [${place.shape.join(', ')}]`, fit.misfit)
+  const values = await readWeights(module)
+  const branch = blankBranch(place, fit.sizes, multiplier * scaleOf(fit.sizes, alpha), chance)
+  fillBranch(branch, (suffix) => values.get(suffix)!)
+  return branch
+}
+
+/** The values of a module by the ends of their keys. */
+export async function readWeights({ weights }: LoraFileModule): Promise<ReadonlyMap<string, Float32Array>> {
+  const values = new Map<string, Float32Array>()
+  for (const [suffix, matrix] of Object.entries(weights)) values.set(suffix, await matrix.read())
+  return values
 }

@@ -7,6 +7,9 @@ import { didYouMean } from '../util/nearest.ts'
 
 const half = 12
 
+/** Blocks of a U-Net that have ranks and rates of their own. */
+export const BLOCK_COUNT = 2 * half + 1
+
 /** As `--network_args` has them. */
 export interface BlockWeightTexts {
   readonly down_lr_weight?: string

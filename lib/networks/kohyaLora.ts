@@ -11,6 +11,7 @@ import {
 import { buildSafetensorsHeader, canonicalOrder } from '../io/safetensorsHeader.ts'
 import { bytesOf, float32ToBytes } from '../io/tensorBytes.ts'
 import { ArgumentError, CheckpointError } from '../util/errors.ts'
+import { kindOf, missingSuffixes, rankOf, sizesIn } from './moduleShapes.ts'
 
 /** A matrix or convolution weight in the file's layout: `[out, in]` or `[out, in, height, width]`, row-major. */
 export interface KohyaWeight {
@@ -18,15 +19,16 @@ export interface KohyaWeight {
   readonly values: Float32Array
 }
 
-/** One LoRA module in a file. The change of its layer's weight is `alpha / rank · up · down`. */
+/** One module of a network in a file: LoRA, LoHa, LoKr, or of a kind of one's own. */
 export interface KohyaLoraModule {
   /** See {@link kohyaName}. */
   readonly name: string
-  readonly alpha: number
-  /** `[rank, in]` or `[rank, in, height, width]`. */
-  readonly down: KohyaWeight
-  /** `[out, rank]` or `[out, rank, 1, 1]`. */
-  readonly up: KohyaWeight
+  /** What the change of the layer's weight is multiplied by, times the rank. Null: the file has none. */
+  readonly alpha: number | null
+  /** Without a precision, alpha is stored as int64. Default: what the writer's options say. */
+  readonly integerAlpha?: boolean
+  /** By the ends of their keys: `lora_down.weight` [rank, in] or [rank, in, h, w], `lora_up.weight` [out, rank] or [out, rank, 1, 1]. */
+  readonly weights: Readonly<Record<string, KohyaWeight>>
 }
 
 /** Types a file can be saved in; the names are those of the option `save_precision`. */
@@ -40,7 +42,7 @@ export function kohyaName(prefix: 'lora_te' | 'lora_unet', dottedPath: string): 
 export interface WriteKohyaLoraOptions {
   /** Default: float32, with alpha as `integerAlpha` says. Otherwise all tensors are cast, alpha too. */
   readonly precision?: SavePrecision | undefined
-  /** Without `precision`, alpha is stored as int64: what other tools do when the option was not given. Default: false. */
+  /** `integerAlpha` of modules that do not say: what other tools do when the option was not given. Default: false. */
   readonly integerAlpha?: boolean
   /** The `ss_*` texts, from `loraMetadata` or `minimalLoraMetadata`. */
   readonly metadata: Readonly<Record<string, string>>
@@ -49,8 +51,8 @@ export interface WriteKohyaLoraOptions {
 }
 
 /**
- * Writes LoRA modules as kohya's tools do: for each `<name>.lora_down.weight`, `<name>.lora_up.weight` and `<name>.alpha`,
- * the metadata given, and the two `sshs_*` hashes of the bytes. The write is atomic.
+ * Writes modules as kohya's tools do: for each `<name>.lora_down.weight`, `<name>.lora_up.weight` and `<name>.alpha`, or the tensors of
+ * its kind, the metadata given, and the two `sshs_*` hashes of the bytes. The write is atomic.
  *
  * @returns the size of the file in bytes
  * @throws ArgumentError when shapes do not fit together
@@ -77,16 +79,15 @@ export function kohyaTensors(
   modules: Iterable<KohyaLoraModule>,
   options: Pick<WriteKohyaLoraOptions, 'precision' | 'integerAlpha'> = {},
 ): SafetensorsTensor[] {
-  const { precision, integerAlpha = false } = options
+  const { precision } = options
   const dtype = fileDTypes[precision ?? 'float']
   const tensors: SafetensorsTensor[] = []
   for (const module of modules) {
     checkModule(module)
-    const { name, down, up, alpha } = module
-    tensors.push(
-      { name: `${name}.lora_down.weight`, dtype, shape: down.shape, data: float32ToBytes(down.values, dtype) },
-      { name: `${name}.lora_up.weight`, dtype, shape: up.shape, data: float32ToBytes(up.values, dtype) },
-    )
+    const { name, weights, alpha, integerAlpha = options.integerAlpha ?? false } = module
+    for (const [suffix, { shape, values }] of Object.entries(weights))
+      tensors.push({ name: `${name}.${suffix}`, dtype, shape, data: float32ToBytes(values, dtype) })
+    if (alpha === null) continue
     if (precision === undefined && integerAlpha) {
       if (!Number.isSafeInteger(alpha)) throw refuse(name, 'alpha', 'whole to be stored as an integer', String(alpha))
       tensors.push({ name: `${name}.alpha`, dtype: 'I64', shape: [], data: bytesOf(BigInt64Array.of(BigInt(alpha))) })
@@ -97,13 +98,19 @@ export function kohyaTensors(
   return tensors
 }
 
-function checkModule({ name, alpha, down, up }: KohyaLoraModule): void {
+function checkModule({ name, alpha, weights }: KohyaLoraModule): void {
   if (name === '' || name.includes('.')) throw refuse(name, 'name', 'not empty and without dots', JSON.stringify(name))
-  if (!Number.isFinite(alpha)) throw refuse(name, 'alpha', 'a finite number', String(alpha))
-  const rank = down.shape[0]
-  if (up.shape.length !== down.shape.length || up.shape[1] !== rank) {
-    const received = `down [${down.shape.join(', ')}] and up [${up.shape.join(', ')}]`
-    throw refuse(name, 'up', 'of as many dimensions as down, its second as large as the first of down', received)
+  if (alpha !== null && !Number.isFinite(alpha)) throw refuse(name, 'alpha', 'a finite number', String(alpha))
+  if ('alpha' in weights) throw refuse(name, 'weights', 'without "alpha", which has a place of its own', 'one')
+  const { 'lora_down.weight': down, 'lora_up.weight': up } = weights
+  if (down && up && (up.shape.length !== down.shape.length || up.shape[1] !== down.shape[0])) {
+    const received = `lora_down [${down.shape.join(', ')}] and lora_up [${up.shape.join(', ')}]`
+    throw refuse(
+      name,
+      'lora_up',
+      'of as many dimensions as lora_down, its second as large as the first of that',
+      received,
+    )
   }
 }
 
@@ -144,35 +151,46 @@ export interface KohyaLora {
 }
 
 /**
- * Reads a LoRA file. A module without alpha gets its rank as alpha.
+ * Reads a file of a network with keys as kohya's tools write them: what stands before the first dot names the module. A LoRA, LoHa or
+ * LoKr module without alpha gets its rank as alpha.
  *
  * @throws IoError when the file cannot be opened
- * @throws CheckpointError when it is damaged, or a module lacks one of its two weights
+ * @throws CheckpointError when it is damaged, or a module lacks a tensor of its kind
  */
 export async function readKohyaLora(path: string): Promise<KohyaLora> {
   const file = await openSafetensors(path)
   try {
-    const names = new Set(file.names.map((name) => name.split('.')[0]!))
+    const names = new Map<string, string[]>()
+    for (const key of file.names) {
+      const [name, ...suffix] = key.split('.')
+      names.set(name!, [...(names.get(name!) ?? []), suffix.join('.')])
+    }
     const modules = new Map<string, KohyaLoraModule>()
-    for (const name of names) modules.set(name, await readModule(file, name))
+    for (const [name, suffixes] of names) modules.set(name, await readModule(file, name, suffixes))
     return { metadata: file.metadata, modules }
   } finally {
     await file.close()
   }
 }
 
-async function readModule(file: SafetensorsFile, name: string): Promise<KohyaLoraModule> {
-  const weight = async (part: string): Promise<KohyaWeight> => {
-    const key = `${name}.${part}.weight`
-    return { shape: file.info(key).shape, values: await file.readFloat32(key) }
+async function readModule(file: SafetensorsFile, name: string, suffixes: readonly string[]): Promise<KohyaLoraModule> {
+  const weights: Record<string, KohyaWeight> = {}
+  for (const suffix of suffixes) {
+    const key = `${name}.${suffix}`
+    if (suffix !== 'alpha') weights[suffix] = { shape: file.info(key).shape, values: await file.readFloat32(key) }
   }
-  const down = await weight('lora_down')
-  const up = await weight('lora_up')
-  const rank = down.shape[0]
-  if (rank === undefined || up.shape[1] !== rank) {
-    const found = `lora_down [${down.shape.join(', ')}] and lora_up [${up.shape.join(', ')}]`
+  const shapes = Object.fromEntries(Object.entries(weights).map(([suffix, { shape }]) => [suffix, shape]))
+  const kind = kindOf(Object.keys(shapes))
+  if (kind !== null) {
+    const [lacking] = missingSuffixes(kind, new Set(suffixes))
+    if (lacking !== undefined)
+      throw new CheckpointError(file.path, `"${name}": expected ${lacking}, found ${suffixes.join(', ')}`)
+  }
+  const [down, up] = [shapes['lora_down.weight'], shapes['lora_up.weight']]
+  if (down && up && up[1] !== down[0]) {
+    const found = `lora_down [${down.join(', ')}] and lora_up [${up.join(', ')}]`
     throw new CheckpointError(file.path, `"${name}": expected lora_up with the rank of lora_down, found ${found}`)
   }
-  const alpha = file.has(`${name}.alpha`) ? (await file.readFloat32(`${name}.alpha`))[0]! : rank
-  return { name, alpha, down, up }
+  const stored = suffixes.includes('alpha') ? (await file.readFloat32(`${name}.alpha`))[0]! : null
+  return { name, alpha: stored ?? (kind === null ? null : rankOf(sizesIn(kind, shapes))), weights }
 }

@@ -7,27 +7,34 @@ import { CheckpointError } from '../util/errors.ts'
 import { ADAPTER_METADATA_KEY, type AlphaSource, adapterAlphas } from './loraKeys/alphas.ts'
 import type { LoraConfig, LoraStyle } from './loraKeys/names.ts'
 import { type LoraModuleKeys, type ResolveOptions, resolveLoraKeys } from './loraKeys/resolve.ts'
+import { fitModule, type ModuleKind, type ModuleShapes, rankOf, shapesOf } from './moduleShapes.ts'
+import { placeInFile } from './place.ts'
 
-/** A weight of a LoRA module that is read when it is asked for. */
+/** A weight of a module that is read when it is asked for. */
 export interface LoraMatrix {
   readonly shape: readonly number[]
   /** float32, row-major. */
   read(): Promise<Float32Array>
 }
 
-/** One module of a LoRA file. The change of its layer's weight is `alpha / rank · up · down`. */
+/** One module of a file of a network. */
 export interface LoraFileModule {
+  readonly kind: ModuleKind
   readonly layer: LayerShape
-  readonly rank: number
+  /** Null for a LoKr of two whole matrices. */
+  readonly rank: number | null
+  /** The change of the layer's weight is alpha / rank times what the weights make. */
   readonly alpha: number
-  /** [rank, in], or [rank, in, height, width] for a layer that is a convolution in files. */
-  readonly down: LoraMatrix
-  /** [out, rank] or [out, rank, 1, 1]. */
-  readonly up: LoraMatrix
+  /**
+   * By the ends of kohya's and LyCORIS' keys: `lora_down.weight`, [rank, in] or, for a layer that is a convolution in files, [rank, in,
+   * height, width]; `lora_up.weight`, [out, rank] or [out, rank, 1, 1].
+   */
+  readonly weights: Readonly<Record<string, LoraMatrix>>
 }
 
 /** The modules of a LoRA, wherever they come from. */
 export interface LoraFile {
+  readonly path: string
   readonly style: LoraStyle
   /** In the order of the model's layers, text encoder first. */
   readonly modules: readonly LoraFileModule[]
@@ -39,7 +46,8 @@ export interface LoraFile {
 }
 
 /**
- * Opens a LoRA file, safetensors or PyTorch, in any style of keys and finds the layer of every module. Only the alphas are read here, the weights later.
+ * Opens a file of a LoRA, LoHa or LoKr, safetensors or PyTorch, in any style of keys and finds the layer of every module. Only the alphas
+ * are read here, the weights later.
  *
  * A module without alpha has its rank as alpha, unless the file's `lora_adapter_metadata` or an `adapter_config.json` beside an
  * `adapter_model` file says otherwise. Projections may be stored as matrices or as 1x1 convolutions, whatever the model has.
@@ -64,7 +72,7 @@ export async function readLora(
     const alphas = await alphaSource(file)
     const modules: LoraFileModule[] = []
     for (const entry of keys) modules.push(await readModule(file, entry, alphas))
-    return { style, modules, metadata: file.metadata, unused, close }
+    return { path: file.path, style, modules, metadata: file.metadata, unused, close }
   } catch (error) {
     await close()
     throw error
@@ -82,26 +90,25 @@ async function alphaSource(file: TensorFile): Promise<AlphaSource> {
 }
 
 async function readModule(file: TensorFile, keys: LoraModuleKeys, alphas: AlphaSource): Promise<LoraFileModule> {
-  const { layer } = keys
-  const [down, up] = [file.info(keys.down).shape, file.info(keys.up).shape]
-  const rank = down[0] ?? 0
-  const [out, inChannels, ...kernel] = layer.shape as readonly [number, number, ...number[]]
-  const downShape = [rank, inChannels, ...kernel]
-  const upShape = [out, rank, ...kernel.map(() => 1)]
-  if (rank < 1 || !sameMatrix(down, downShape) || !sameMatrix(up, upShape)) {
-    const found = `down [${down.join(', ')}] and up [${up.join(', ')}]`
-    const expected = `[rank, ${downShape.slice(1).join(', ')}] and [${out}, rank]`
+  const { layer, kind, weights } = keys
+  const shapes = Object.fromEntries(Object.entries(weights).map(([suffix, key]) => [suffix, file.info(key).shape]))
+  const place = placeInFile(layer)
+  const fit = fitModule(place, kind, shapes)
+  if ('misfit' in fit)
     throw new CheckpointError(
       file.path,
-      `"${keys.down}": expected ${expected} for the layer ${layer.path}, found ${found}.${otherVersion(keys, down)}`,
+      `"${Object.values(weights)[0]}" does not belong to the layer ${layer.path}: ${fit.misfit}.${otherVersion(keys, shapes)}`,
     )
-  }
+  const rank = rankOf(fit.sizes)
+  const matrices = Object.entries(shapesOf(place, fit.sizes)).map(([suffix, shape]) => {
+    return [suffix, { shape, read: () => file.readFloat32(weights[suffix]!) }] as const
+  })
   return {
+    kind,
     layer,
     rank,
-    alpha: await readAlpha(file, keys, rank, alphas),
-    down: { shape: downShape, read: () => file.readFloat32(keys.down) },
-    up: { shape: upShape, read: () => file.readFloat32(keys.up) },
+    alpha: await readAlpha(file, keys, rank ?? 1, alphas),
+    weights: Object.fromEntries(matrices),
   }
 }
 
@@ -114,12 +121,6 @@ async function readAlpha(file: TensorFile, keys: LoraModuleKeys, rank: number, a
   return values[0]! || rank
 }
 
-/** Whether two shapes are the same but for trailing ones: [o, i] and [o, i, 1, 1] hold the same matrix. */
-function sameMatrix(a: readonly number[], b: readonly number[]): boolean {
-  const trim = (shape: readonly number[]): string => `${shape.slice(0, 2)};${shape.slice(2).filter((n) => n !== 1)}`
-  return a.length >= 2 && trim(a) === trim(b)
-}
-
 const contexts: Readonly<Record<number, string>> = {
   768: 'Stable Diffusion 1.x',
   1024: 'Stable Diffusion 2.x',
@@ -127,8 +128,8 @@ const contexts: Readonly<Record<number, string>> = {
 }
 
 /** Says which model a LoRA is for, where the width of its text encoder tells. */
-function otherVersion({ layer }: LoraModuleKeys, down: readonly number[]): string {
+function otherVersion({ layer }: LoraModuleKeys, shapes: ModuleShapes): string {
   const tells = layer.part === 'textEncoder' || /attn2\.to_[kv]$/.test(layer.path)
-  const version = tells ? contexts[down[1] ?? 0] : undefined
+  const version = tells ? contexts[shapes['lora_down.weight']?.[1] ?? shapes.hada_w1_b?.[1] ?? 0] : undefined
   return version === undefined ? '' : ` The file is for ${version}.`
 }

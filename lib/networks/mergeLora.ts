@@ -1,17 +1,13 @@
-import { Linear } from '../nn/linear.ts'
+import { noGrad } from '../autograd/tape.ts'
 import { accumulate } from '../ops/accumulate.ts'
 import { contiguous } from '../ops/contiguous.ts'
-import { matmul } from '../ops/matmul.ts'
 import { permute } from '../ops/permute.ts'
-import { reshape } from '../ops/reshape.ts'
-import { scale } from '../ops/scale.ts'
-import { tensor } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
-import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { type LoraStrength, strengths } from './attachLora.ts'
-import { type LoraModels, layerFinder } from './layers.ts'
+import { branchOfFile, type LoraStrength, strengths } from './attachLora.ts'
+import { type LoraModels, layerFinder, placeOf } from './layers.ts'
 import type { LoraFile, LoraFileModule } from './loraFile.ts'
+import { placeInFile } from './place.ts'
 
 /** What a LoRA module adds to its layer's weight, in the layout of files. */
 export interface LoraDelta {
@@ -21,30 +17,30 @@ export interface LoraDelta {
 }
 
 /**
- * `multiplier · alpha / rank · up · down` as one matrix. For a convolution, `Σ_r up[o, r] · down[r, i, y, x]`: the same product with
- * the kernel's places as columns, because `up` sees one pixel.
+ * What a module of a file adds to its layer's weight as one matrix, `multiplier · alpha / rank · up · down` for LoRA. For a convolution
+ * that is `Σ_r up[o, r] · down[r, i, y, x]`: the same product with the kernel's places as columns, because `up` sees one pixel.
  *
  * @param multiplier Default: 1
  * @returns float32, whatever the file holds
  */
 export async function loraDelta(module: LoraFileModule, multiplier = 1): Promise<LoraDelta> {
+  if (!Number.isFinite(multiplier))
+    throw new ArgumentError('loraDelta', 'multiplier', 'a finite number', String(multiplier))
   const { shape } = module.layer
-  const [down, up] = [await module.down.read(), await module.up.read()]
-  const delta = scope(() => product(module, down, up, multiplier))
+  const place = placeInFile(module.layer)
+  const branch = await branchOfFile(module, place, multiplier)
+  const delta = noGrad(() =>
+    scope(() => {
+      const inMemory = branch.delta()
+      return place.layout === 'conv' ? contiguous(permute(inMemory, { axes: [0, 3, 1, 2] })) : inMemory
+    }),
+  )
   try {
     return { shape, values: (await delta.read()) as Float32Array }
   } finally {
     delta.dispose()
+    branch.dispose()
   }
-}
-
-/** [out, in · height · width], the file's order of elements. */
-function product({ layer, rank, alpha }: LoraFileModule, down: Float32Array, up: Float32Array, m: number): Tensor {
-  const [out, ...inner] = layer.shape as readonly [number, ...number[]]
-  const columns = inner.reduce((count, size) => count * size, 1)
-  const factor = (m * alpha) / rank
-  if (!Number.isFinite(factor)) throw new ArgumentError('loraDelta', 'multiplier', 'a finite number', String(m))
-  return matmul(scale(tensor(up, [out, rank]), { factor }), tensor(down, [rank, columns]))
 }
 
 /**
@@ -66,18 +62,9 @@ export async function mergeLora(
   const targets = lora.modules.map((module) => ({ module, layer: find(module.layer) }))
   const changed = targets.filter(({ layer }) => layer !== null)
   for (const { module, layer } of changed) {
-    const [down, up] = [await module.down.read(), await module.up.read()]
-    scope(() => {
-      const delta = product(module, down, up, strength[module.layer.part])
-      const { weight } = layer!
-      accumulate(weight, layer instanceof Linear ? delta : kernelLast(delta, weight.shape))
-    })
+    const branch = await branchOfFile(module, placeOf(layer!), strength[module.layer.part])
+    noGrad(() => scope(() => accumulate(layer!.weight, branch.delta())))
+    branch.dispose()
   }
   return changed.length
-}
-
-/** [out, in · h · w] to a convolution's [out, h, w, in]. */
-function kernelLast(delta: Tensor, [out, height, width, inChannels]: readonly number[]): Tensor {
-  const inFile = reshape(delta, { shape: [out!, inChannels!, height!, width!] })
-  return contiguous(permute(inFile, { axes: [0, 2, 3, 1] }))
 }

@@ -2,6 +2,7 @@ import type { WritableFileSystem } from '../io/atomicWrite.ts'
 import { type SafetensorsTensor, writeSafetensors } from '../io/safetensors.ts'
 import { float32ToBytes } from '../io/tensorBytes.ts'
 import { writeTorchFile } from '../io/torchFileWriter.ts'
+import { ArgumentError } from '../util/errors.ts'
 import { formatOf, type TensorFormat } from './format.ts'
 import { kohyaHashes, type SavePrecision } from './kohyaLora.ts'
 import type { LoraFileModule, LoraMatrix } from './loraFile.ts'
@@ -28,11 +29,10 @@ export interface WriteLoraOptions {
 
 const dtypes = { float: 'F32', fp16: 'F16', bf16: 'BF16' } as const satisfies Record<SavePrecision, string>
 
-/** Endings of a module's keys: down, up, alpha. */
-const suffixes: Readonly<Record<WritableLoraStyle, readonly [down: string, up: string, alpha: string | null]>> = {
-  kohya: ['lora_down.weight', 'lora_up.weight', 'alpha'],
-  comfyui: ['lora_down.weight', 'lora_up.weight', 'alpha'],
-  diffusers: ['lora_A.weight', 'lora_B.weight', null],
+/** What diffusers calls the two weights of a LoRA. */
+const diffusersSuffixes: Readonly<Record<string, string>> = {
+  'lora_down.weight': 'lora_A.weight',
+  'lora_up.weight': 'lora_B.weight',
 }
 
 /**
@@ -40,7 +40,7 @@ const suffixes: Readonly<Record<WritableLoraStyle, readonly [down: string, up: s
  * a time is in memory. The write is atomic.
  *
  * @returns the size of the file in bytes
- * @throws ArgumentError when the extension tells no format and none is given
+ * @throws ArgumentError when the extension tells no format and none is given; for LoHa and LoKr in the style `diffusers`, which has none
  * @throws IoError when the file cannot be written; a previous file of that name stays
  */
 export async function writeLora(
@@ -62,10 +62,9 @@ export function loraTensors(
   { config, style = 'kohya', precision = 'float' }: Pick<WriteLoraOptions, 'config' | 'style' | 'precision'>,
 ): SafetensorsTensor[] {
   const dtype = dtypes[precision]
-  const [downSuffix, upSuffix, alphaSuffix] = suffixes[style]
-  return [...modules].flatMap(({ layer, rank, alpha, down, up }): SafetensorsTensor[] => {
+  return [...modules].flatMap(({ kind, layer, rank, alpha, weights }): SafetensorsTensor[] => {
     const name = writtenName(layer, style, config)
-    const weight = (suffix: string, matrix: LoraMatrix, factor: number): SafetensorsTensor => ({
+    const weight = (suffix: string, matrix: LoraMatrix, factor = 1): SafetensorsTensor => ({
       name: `${name}.${suffix}`,
       dtype,
       shape: matrix.shape,
@@ -74,18 +73,23 @@ export function loraTensors(
         return float32ToBytes(factor === 1 ? values : values.map((value) => value * factor), dtype)
       },
     })
-    return alphaSuffix === null
-      ? [weight(downSuffix, down, 1), weight(upSuffix, up, alpha / rank)]
-      : [
-          weight(downSuffix, down, 1),
-          weight(upSuffix, up, 1),
-          {
-            name: `${name}.${alphaSuffix}`,
-            dtype,
-            shape: [],
-            data: float32ToBytes(Float32Array.of(alpha), dtype),
-          },
-        ]
+    if (style === 'diffusers') {
+      if (kind !== 'lora' || rank === null)
+        throw new ArgumentError(
+          'writeLora',
+          'style',
+          'kohya or comfyui: diffusers has no keys for LoHa and LoKr',
+          style,
+        )
+      return Object.entries(weights).map(([suffix, matrix]) =>
+        weight(diffusersSuffixes[suffix]!, matrix, suffix === 'lora_up.weight' ? alpha / rank : 1),
+      )
+    }
+    const scalar = float32ToBytes(Float32Array.of(alpha), dtype)
+    return [
+      ...Object.entries(weights).map(([suffix, matrix]) => weight(suffix, matrix)),
+      { name: `${name}.alpha`, dtype, shape: [], data: scalar },
+    ]
   })
 }
 

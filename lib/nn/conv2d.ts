@@ -1,10 +1,9 @@
 import { conv2d } from '../ops/conv2d.ts'
-import { dropout } from '../ops/dropout.ts'
 import { linear } from '../ops/linear.ts'
 import { scale } from '../ops/scale.ts'
 import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import type { LoraBranch } from './linear.ts'
+import { type Branch, changedWeight, withDropout } from './branch.ts'
 import type { TransformedWeights } from './transformedWeights.ts'
 import type { Weights } from './weights.ts'
 
@@ -32,8 +31,7 @@ export interface Conv2dForward {
 export class Conv2d {
   readonly weight: Tensor
   readonly bias: Tensor
-  /** `down` is a convolution like this one, [rank, kh, kw, in]; `up` is [out, rank]. */
-  lora: LoraBranch | null = null
+  branch: Branch | null = null
   readonly #transformed: TransformedWeights
   readonly #options: { readonly stride: 1 | 2; readonly padding: Padding; readonly upsample: boolean }
 
@@ -48,15 +46,23 @@ export class Conv2d {
 
   forward(x: Tensor, { timeEmbedding = null, residual = null, upsample }: Conv2dForward = {}): Tensor {
     const options = upsample === undefined ? this.#options : { ...this.#options, upsample }
-    const { lora } = this
-    const plain = { ...options, keepTransformed: !this.weight.tracked && this.#keepsTransformed(x, options.upsample) }
-    if (lora === null) return conv2d(x, this.weight, this.bias, timeEmbedding, residual, plain)
+    const { branch, bias } = this
+    const plain = (): Tensor => {
+      const keepTransformed = !this.weight.tracked && this.#keepsTransformed(x, options.upsample)
+      return conv2d(x, this.weight, bias, timeEmbedding, residual, { ...options, keepTransformed })
+    }
+    if (branch === null) return plain()
     return scope(() => {
-      const y = conv2d(x, this.weight, this.bias, timeEmbedding, residual, plain)
-      const h = conv2d(x, lora.down, null, null, null, options)
-      const drop = lora.dropout?.() ?? null
-      const low = scale(drop === null ? h : dropout(h, drop), { factor: lora.scale })
-      return linear(low, lora.up, null, y, null, null)
+      const term = branch.term()
+      if (term === null) return plain()
+      if (term.kind === 'weight') {
+        const weight = changedWeight(this.weight, term.delta)
+        // The sum is another tensor in every pass: what is kept beside it would never be used again.
+        return conv2d(x, weight, bias, timeEmbedding, residual, { ...options, keepTransformed: false })
+      }
+      const y = plain()
+      const h = withDropout(conv2d(x, term.down, null, null, null, options), term)
+      return linear(scale(h, { factor: term.scale }), term.up, null, y, null, null)
     })
   }
 

@@ -1,31 +1,13 @@
 import { add } from '../ops/add.ts'
-import { dropout } from '../ops/dropout.ts'
 import { gelu } from '../ops/gelu.ts'
 import { type LinearOptions, linear } from '../ops/linear.ts'
 import { quickGelu } from '../ops/quickGelu.ts'
 import { scale } from '../ops/scale.ts'
 import { silu } from '../ops/silu.ts'
+import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import { type Branch, changedWeight, type LowRankTerm, withDropout } from './branch.ts'
 import type { Weights } from './weights.ts'
-
-/** Which dropout mask: a function of the key, so that recomputation and resume see the same one. */
-export interface DropoutKey {
-  readonly p: number
-  readonly seed: bigint
-  readonly stream: bigint
-}
-
-/** A low-rank branch beside a frozen projection: y += scale * (x down^T) up^T. */
-export interface LoraBranch {
-  /** [rank, in], float32 */
-  readonly down: Tensor
-  /** [out, rank], float32 */
-  readonly up: Tensor
-  /** multiplier * alpha / rank */
-  scale: number
-  /** Drops elements of x down^T in training; null: no dropout. */
-  dropout: (() => DropoutKey | null) | null
-}
 
 export interface LinearConfig {
   readonly bias?: boolean
@@ -41,12 +23,12 @@ export interface LinearForward {
 
 const activations = { silu, gelu, quickGelu } as const
 
-/** y = x W^T + b on the last axis, with an optional LoRA branch. `weight` [out, in], `bias` [out]. */
+/** y = x W^T + b on the last axis, with what a branch adds. `weight` [out, in], `bias` [out]. */
 export class Linear {
   readonly weight: Tensor
   readonly bias: Tensor | null
   readonly conv1x1: boolean
-  lora: LoraBranch | null = null
+  branch: Branch | null = null
 
   constructor(weights: Weights, inFeatures: number, outFeatures: number, config: LinearConfig = {}) {
     this.conv1x1 = config.conv1x1 ?? false
@@ -61,16 +43,31 @@ export class Linear {
   }
 
   /** x [..., in] to [..., out] */
-  forward(x: Tensor, { activation, residual = null }: LinearForward = {}): Tensor {
-    const { lora } = this
-    const options: LinearOptions = activation === undefined ? {} : { activation }
-    if (lora === null) return linear(x, this.weight, this.bias, residual, null, null, options)
-    const drop = lora.dropout?.() ?? null
-    if (drop === null)
-      return linear(x, this.weight, this.bias, residual, lora.down, lora.up, { ...options, loraScale: lora.scale })
-    // With dropout on the low-rank activation the branch is computed apart and enters before the activation.
-    const branch = linear(dropout(linear(x, lora.down, null, null, null, null), drop), lora.up, null, null, null, null)
-    const y = linear(x, this.weight, this.bias, scale(branch, { factor: lora.scale }), null, null)
+  forward(x: Tensor, forward: LinearForward = {}): Tensor {
+    const { branch } = this
+    if (branch === null) return this.#plain(x, this.weight, forward)
+    return scope(() => {
+      const term = branch.term()
+      if (term === null) return this.#plain(x, this.weight, forward)
+      if (term.kind === 'weight') return this.#plain(x, changedWeight(this.weight, term.delta), forward)
+      return this.#withLowRank(x, term, forward)
+    })
+  }
+
+  #plain(x: Tensor, weight: Tensor, { activation, residual = null }: LinearForward): Tensor {
+    return linear(x, weight, this.bias, residual, null, null, activation === undefined ? {} : { activation })
+  }
+
+  #withLowRank(x: Tensor, term: LowRankTerm, { activation, residual = null }: LinearForward): Tensor {
+    const { down, up, scale: factor } = term
+    if (term.dropout === null && term.rankDropout === null) {
+      const options = { loraScale: factor, ...(activation === undefined ? {} : { activation }) }
+      return linear(x, this.weight, this.bias, residual, down, up, options)
+    }
+    // With masks on the low-rank activation the branch is computed apart and enters before the activation.
+    const h = withDropout(linear(x, down, null, null, null, null), term)
+    const branch = linear(h, up, null, null, null, null)
+    const y = linear(x, this.weight, this.bias, scale(branch, { factor }), null, null)
     const activated = activation === undefined ? y : activations[activation](y)
     return residual === null ? activated : add(activated, residual)
   }

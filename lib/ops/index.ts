@@ -20,7 +20,8 @@ export { contiguous } from './contiguous.ts'
 export { type Conv2dOptions, conv2d } from './conv2d.ts'
 export { div } from './div.ts'
 export { type DropoutOptions, dropout } from './dropout.ts'
-export { embedding } from './embedding.ts'
+export { type ElementLossOptions, type ElementLossType, elementLoss } from './elementLoss.ts'
+export { embedding, extendedEmbedding } from './embedding.ts'
 export { geglu } from './geglu.ts'
 export { gelu } from './gelu.ts'
 export { gradientNorm } from './gradientNorm.ts'
@@ -28,6 +29,7 @@ export { type GroupNormOptions, groupNorm } from './groupNorm.ts'
 export { groupNormSilu } from './groupNormSilu.ts'
 export { type ImageWindow, imageToTensor } from './imageToTensor.ts'
 export { type LayerNormOptions, layerNorm } from './layerNorm.ts'
+export { limitNorms, type NormedProduct } from './limitNorms.ts'
 export { type LinearOptions, linear } from './linear.ts'
 export { type LoadParameterOptions, loadParameter } from './loadParameter.ts'
 export { lookupTable } from './lookupTable.ts'
@@ -73,6 +75,7 @@ export {
   tensorStep,
 } from './tensorStep.ts'
 export { type TimestepEmbeddingOptions, timestepEmbedding } from './timestepEmbedding.ts'
+export { type TrainRowsOptions, trainRows } from './trainRows.ts'
 export {
   type VaeEncodeOptions,
   type VaeEncodeParameter,

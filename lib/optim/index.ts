@@ -47,7 +47,7 @@ export {
 export { Lion, Lion8bit, type LionSettings } from './lion.ts'
 export { Muon, type MuonSettings } from './muon.ts'
 export { NAdam, type NAdamSettings } from './nAdam.ts'
-export { findNonFinite } from './nonFinite.ts'
+export { findNonFinite, findNonFiniteValues } from './nonFinite.ts'
 export {
   clipGradients,
   inEvaluation,

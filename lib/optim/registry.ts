@@ -4,6 +4,7 @@ import { ConfigError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
 import type { OptimizerGroup } from './customOptimizer.ts'
 import type { Optimizer } from './optimizer.ts'
+import type { RoundingSettings } from './optimizerBase.ts'
 import { optimizerTable } from './optimizerTable.ts'
 
 /** An argument of an optimizer: its Python name, and our name of the setting where it is not the same in camel case. */
@@ -83,18 +84,20 @@ export function checkOptimizerArguments(option: string, row: OptimizerRow, given
  *   const optimizer = createOptimizer('Lion', groups, { weight_decay: 0.1 })
  *
  * @param values arguments by their Python names; None leaves the default
+ * @param rounding how bfloat16 parameters are rounded. Default: parameters are float32
  * @throws ConfigError for unknown names, ArgumentError for values out of range
  */
 export function createOptimizer(
   type: string,
   groups: readonly OptimizerGroup[],
   values: ArgumentValues = {},
+  rounding: RoundingSettings = {},
 ): Optimizer {
   const row = findOptimizer(type)
   const all = { ...row.added, ...values }
   const problems = checkOptimizerArguments('arguments', row, all)
   if (problems.length > 0) throw new ConfigError(problems.join('\n'))
-  return row.make(groups, settingsOf(row, all))
+  return row.make(groups, { ...settingsOf(row, all), ...rounding })
 }
 
 function settingsOf(row: OptimizerRow, values: ArgumentValues): Record<string, unknown> {

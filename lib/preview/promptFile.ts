@@ -1,14 +1,23 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { extname } from 'node:path'
+import { parseJson } from '../config/configText.ts'
+import { locateJson, locateToml } from '../config/locate.ts'
+import { type ConfigPath, type Position, pathInWords } from '../config/problem.ts'
+import type { SamplerName } from '../config/samplerNames.ts'
 import { toIoError } from '../io/systemError.ts'
 import { ConfigError } from '../util/errors.ts'
-import { didYouMean } from '../util/nearest.ts'
-import { type Locate, locateJsonElement, locateToml, placeOf, type TextPlace } from './promptLocation.ts'
-import { type PromptKey, type PromptSpec, parsePromptLine, promptFromTable, promptKeys } from './promptSpec.ts'
+import { checkPrompt, type PromptSpec, parsePromptLine } from './promptSpec.ts'
+import { checkPromptTable, isTable, promptFromTable, promptKeyProblem } from './promptTable.ts'
 
 export type { PromptSpec } from './promptSpec.ts'
 
+/** More than anybody reads through; a larger file is another file than was meant. */
+const maxBytes = 1 << 20
+const maxPrompts = 1000
+
 export interface ReadPromptFileOptions {
+  /** Sampler of the prompts that name none: with it their steps are checked. Default `ddim`. */
+  readonly sampler?: SamplerName
   /** Told about parts of prompt lines that are ignored, with file and line. Default: nobody. */
   readonly onWarning?: (message: string) => void
 }
@@ -20,7 +29,8 @@ export interface ReadPromptFileOptions {
  * - `.toml`: a table `[prompt]` with keys for all, and `[[prompt.subset]]` for each picture; no key may be in both.
  * - `.json`: a list of tables, or of texts that are read like lines.
  *
- * Keys of tables: prompt, negative_prompt, width, height, sample_steps, scale, seed.
+ * Keys of tables: prompt, negative_prompt, width, height, sample_steps, scale, seed, sample_sampler. A file may have 1 MiB and a
+ * thousand prompts.
  *
  * @throws IoError when the file cannot be read
  * @throws ConfigError with file and line for what cannot be understood, and when there is no prompt in it
@@ -38,7 +48,8 @@ export async function readPromptFile(
   if (read === undefined) {
     throw new ConfigError(`a prompt file must end in ${Object.keys(readers).join(', ')}; rename it`, { file: path })
   }
-  const prompts = await read({ path, text: await readText(path), onWarning: options.onWarning ?? (() => {}) })
+  const { sampler = 'ddim', onWarning = () => {} } = options
+  const prompts = await read({ path, text: await readText(path), sampler, onWarning })
   if (prompts.length === 0) {
     throw new ConfigError('expected at least one prompt, found none; add one or leave the option out', { file: path })
   }
@@ -48,13 +59,22 @@ export async function readPromptFile(
 interface PromptText {
   readonly path: string
   readonly text: string
+  readonly sampler: SamplerName
   readonly onWarning: (message: string) => void
 }
 
 async function readText(path: string): Promise<string> {
-  const bytes = await readFile(path).catch((error: unknown) => {
+  const toReadError = (error: unknown): never => {
     throw toIoError(path, 'read the prompt file', error)
-  })
+  }
+  // Asked before it is opened: opening a pipe would wait for somebody to write into it.
+  const status = await stat(path).catch(toReadError)
+  if (!status.isFile()) throw new ConfigError('expected a file with prompts; check the path', { file: path })
+  if (status.size > maxBytes) {
+    const message = `expected a prompt file of at most ${maxBytes} bytes, found ${status.size}; check the path`
+    throw new ConfigError(message, { file: path })
+  }
+  const bytes = await readFile(path).catch(toReadError)
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (error) {
@@ -62,16 +82,22 @@ async function readText(path: string): Promise<string> {
   }
 }
 
-async function readLines({ path, text, onWarning }: PromptText): Promise<PromptSpec[]> {
-  return text.split(/\r\n|\n|\r/).flatMap((line, index) => {
-    if (line.trim() === '' || line.startsWith('#')) return []
-    return [parsePromptLine(line, { place: { file: path, line: index + 1 }, onWarning })]
-  })
+function checkCount(file: string, count: number): void {
+  if (count <= maxPrompts) return
+  throw new ConfigError(`expected at most ${maxPrompts} prompts, found ${count}; use several runs`, { file })
 }
 
-async function readToml({ path, text }: PromptText): Promise<PromptSpec[]> {
+async function readLines({ path, text, sampler, onWarning }: PromptText): Promise<PromptSpec[]> {
+  const lines = text.split(/\r\n|\n|\r/).map((line, index) => ({ line, number: index + 1 }))
+  const prompts = lines.filter(({ line }) => line.trim() !== '' && !line.startsWith('#'))
+  checkCount(path, prompts.length)
+  return prompts.map(({ line, number }) =>
+    parsePromptLine(line, { place: { file: path, line: number }, sampler, onWarning }),
+  )
+}
+
+async function readToml({ path, text, sampler }: PromptText): Promise<PromptSpec[]> {
   const { parse, TomlError } = await import('smol-toml')
-  const locate = locateToml(text)
   let root: unknown
   try {
     root = parse(text)
@@ -80,119 +106,85 @@ async function readToml({ path, text }: PromptText): Promise<PromptSpec[]> {
     const { line, column } = error
     throw new ConfigError(error.message.split('\n')[0]!, { file: path, line, column }, { cause: error })
   }
-  await checkNames(path, root, ['prompt'], [], locate)
+  const tables = new Tables(path, sampler, async (at) => (await locateToml(text))(at))
+  const problem = promptKeyProblem(root as object, ['prompt'])
+  if (problem !== undefined) await tables.fail(problem.message, [problem.key])
   const { prompt } = root as { readonly prompt?: unknown }
   if (!isTable(prompt) || !Array.isArray(prompt.subset)) {
-    throw new ConfigError('expected [prompt] and at least one [[prompt.subset]]', {
-      file: path,
-      ...(await locate(['prompt'])),
-    })
+    return tables.fail('expected [prompt] and at least one [[prompt.subset]]', ['prompt'])
   }
-  const { subset: subsets, ...shared } = prompt as { readonly subset: readonly unknown[] }
-  await checkTable(path, shared, ['prompt'], locate)
+  const { subset, ...shared } = prompt
+  const subsets = subset as readonly unknown[]
+  checkCount(path, subsets.length)
+  await tables.check(shared, ['prompt'])
   const prompts: PromptSpec[] = []
-  for (const [index, subset] of subsets.entries()) {
+  for (const [index, table] of subsets.entries()) {
     const place = ['prompt', 'subset', index]
-    const table = await checkTable(path, subset, place, locate)
-    const twice = Object.keys(table).find((key) => key in shared)
+    const own = await tables.check(table, place)
+    const twice = Object.keys(own).find((key) => key in shared)
     if (twice !== undefined) {
-      const option = [...place, twice]
-      throw new ConfigError(`${twice} is given in [prompt] and again in [[prompt.subset]]; keep one of them`, {
-        file: path,
-        option: option.join('.'),
-        ...(await locate(option)),
-      })
+      const message = `${twice} is given in [prompt] and again in [[prompt.subset]]; keep one of them`
+      await tables.fail(message, [...place, twice])
     }
-    prompts.push(await promptOf(path, { ...shared, ...table }, place, locate))
+    prompts.push(await tables.prompt({ ...shared, ...own }, place))
   }
   return prompts
 }
 
-async function readJson({ path, text, onWarning }: PromptText): Promise<PromptSpec[]> {
-  let list: unknown
-  try {
-    list = JSON.parse(text)
-  } catch (error) {
-    throw new ConfigError(`the file is not valid JSON: ${(error as Error).message}`, {
-      file: path,
-      ...jsonErrorPlace(text, error as Error),
-    })
-  }
+async function readJson({ path, text, sampler, onWarning }: PromptText): Promise<PromptSpec[]> {
+  const list = parseJson(text, path)
   if (!Array.isArray(list)) throw new ConfigError('expected a list of prompts: [ … ]', { file: path, line: 1 })
-  const locate = locateJsonElement(text)
+  checkCount(path, list.length)
+  const locate = locateJson(text)
+  const tables = new Tables(path, sampler, async (at) => locate(at))
   const prompts: PromptSpec[] = []
   for (const [index, entry] of list.entries()) {
     if (typeof entry === 'string') {
-      const place = { file: path, ...(await locate([index])) }
-      prompts.push(parsePromptLine(entry, { place, onWarning }))
+      const place = { file: path, ...locate([index]) }
+      prompts.push(parsePromptLine(entry, { place, sampler, onWarning }))
     } else {
-      prompts.push(await promptOf(path, await checkTable(path, entry, [index], locate), [index], locate))
+      prompts.push(await tables.prompt(await tables.check(entry, [index]), [index]))
     }
   }
   return prompts
 }
 
-/** Some of the parser's messages carry a position; the others quote the text around the fault. */
-function jsonErrorPlace(text: string, { message }: Error): TextPlace | undefined {
-  const position = /position (\d+)/.exec(message)?.[1]
-  if (position !== undefined) return placeOf(text, Number(position))
-  return message.includes('end of JSON') ? placeOf(text, text.length) : undefined
-}
+/** The prompt tables of one file. */
+class Tables {
+  readonly #file: string
+  readonly #sampler: SamplerName
+  readonly #locate: (path: ConfigPath) => Promise<Position | undefined>
 
-function isTable(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date)
-}
-
-async function checkNames(
-  file: string,
-  table: unknown,
-  known: readonly string[],
-  place: readonly (string | number)[],
-  locate: Locate,
-): Promise<void> {
-  const unknown = Object.keys(table as object).find((key) => !known.includes(key))
-  if (unknown === undefined) return
-  const option = [...place, unknown]
-  const hint = didYouMean(unknown, known) || ` Known are ${known.join(', ')}.`
-  throw new ConfigError(`unknown key "${unknown}".${hint}`, {
-    file,
-    option: option.join('.'),
-    ...(await locate(option)),
-  })
-}
-
-/** Refuses unknown keys and values of a wrong kind. A null stands for a key left out, as in Python's JSON. */
-async function checkTable(
-  file: string,
-  table: unknown,
-  place: readonly (string | number)[],
-  locate: Locate,
-): Promise<Partial<Record<PromptKey, unknown>>> {
-  if (!isTable(table)) {
-    const details = { file, option: place.join('.'), ...(await locate(place)) }
-    throw new ConfigError(`expected a table of prompt keys, found ${JSON.stringify(table)}`, details)
+  constructor(file: string, sampler: SamplerName, locate: (path: ConfigPath) => Promise<Position | undefined>) {
+    this.#file = file
+    this.#sampler = sampler
+    this.#locate = locate
   }
-  await checkNames(file, table, Object.keys(promptKeys), place, locate)
-  const given = Object.entries(table).filter(([, value]) => value !== null)
-  for (const [key, value] of given) {
-    const { check, expected } = promptKeys[key as PromptKey]
-    if (check(value)) continue
-    const option = [...place, key]
-    const details = { file, option: option.join('.'), ...(await locate(option)) }
-    throw new ConfigError(`${key} must be ${expected}, found ${JSON.stringify(value)}`, details)
-  }
-  return Object.fromEntries(given)
-}
 
-async function promptOf(
-  file: string,
-  table: Partial<Record<PromptKey, unknown>>,
-  place: readonly (string | number)[],
-  locate: Locate,
-): Promise<PromptSpec> {
-  if (table.prompt === undefined) {
-    const details = { file, option: [...place, 'prompt'].join('.'), ...(await locate(place)) }
-    throw new ConfigError('expected a key "prompt" with the text to draw, found none', details)
+  async fail(message: string, place: ConfigPath): Promise<never> {
+    const details = { file: this.#file, option: pathInWords(place), ...(await this.#locate(place)) }
+    throw new ConfigError(message, details)
   }
-  return promptFromTable(table)
+
+  /** Refuses unknown keys and values of a wrong kind. A null stands for a key left out, as in Python's JSON. */
+  async check(table: unknown, place: ConfigPath): Promise<Readonly<Record<string, unknown>>> {
+    if (!isTable(table)) {
+      return this.fail(`expected a table of prompt keys, found ${JSON.stringify(table)}`, place)
+    }
+    const given = Object.fromEntries(Object.entries(table).filter(([, value]) => value !== null))
+    const problem = checkPromptTable(given)
+    if (problem !== undefined) await this.fail(problem.message, [...place, problem.key])
+    return given
+  }
+
+  /** @param table has passed {@link check} */
+  async prompt(table: Readonly<Record<string, unknown>>, place: ConfigPath): Promise<PromptSpec> {
+    if (table.prompt === undefined) {
+      await this.fail('expected a key "prompt" with the text to draw, found none', [...place, 'prompt'])
+    }
+    const spec = promptFromTable(table)
+    const problem = checkPrompt(spec, this.#sampler)
+    if (problem !== undefined) await this.fail(problem, [...place, 'sample_steps'])
+    return spec
+  }
 }

@@ -9,6 +9,7 @@ import { tensor } from '../tensor/create.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import type { TrainConfig } from './trainConfig.ts'
 
 export interface CaptionEncoderOptions {
   /** Hidden state counted from the end; 1 is the last. */
@@ -17,6 +18,14 @@ export interface CaptionEncoderOptions {
   readonly sequenceLength: TokenSequenceLength
   /** Of the result: what the U-Net computes in. */
   readonly dtype: FloatDType
+  /** Rows are as long as the longest caption of the batch, and `clipSkip` does not count. Default false: 77. */
+  readonly noPadding?: boolean
+}
+
+/** What a training asks of its captions. @param dtype what the U-Net computes in */
+export function captionOptions({ model }: Pick<TrainConfig, 'model'>, dtype: FloatDType): CaptionEncoderOptions {
+  const sequenceLength = model.maxTokenLength === null ? 77 : model.maxTokenLength === 150 ? 152 : 227
+  return { clipSkip: model.clipSkip ?? 1, sequenceLength, dtype }
 }
 
 /**
@@ -58,9 +67,10 @@ export class CaptionEncoder {
     this.#options = options
   }
 
-  /** @returns [captions, positions, d]: 77 positions, or 152 or 227 */
+  /** @returns [captions, positions, d]: 77 positions, or 152 or 227, or fewer without padding */
   encode(captions: readonly string[]): Tensor {
-    const { clipSkip, sequenceLength, dtype } = this.#options
+    const { clipSkip, sequenceLength, dtype, noPadding = false } = this.#options
+    if (noPadding) return this.#encodeShort(captions)
     const rows = Math.ceil((sequenceLength - 2) / (TOKEN_ROW_LENGTH - 2))
     const ids = new Int32Array(captions.length * rows * TOKEN_ROW_LENGTH)
     captions.forEach((caption, i) => {
@@ -74,5 +84,16 @@ export class CaptionEncoder {
       const indices = tensor(longCaptionRows(captions.length, rows), [captions.length, sequenceLength])
       return cast(embedding(indices, table), { dtype })
     })
+  }
+
+  /** As long as the longest caption, which the last layer conditions on. */
+  #encodeShort(captions: readonly string[]): Tensor {
+    const rows = captions.map((caption) => this.#tokenizer.encode(caption).slice(0, TOKEN_ROW_LENGTH - 2))
+    const length = 2 + Math.max(...rows.map((row) => row.length))
+    const ids = new Int32Array(rows.length * length)
+    rows.forEach((row, i) => {
+      ids.set(this.#tokenizer.row(row).subarray(0, length), i * length)
+    })
+    return scope(() => cast(this.#model.encode(tensor(ids, [rows.length, length])), { dtype: this.#options.dtype }))
   }
 }

@@ -14,7 +14,22 @@ export interface StartEvent {
   readonly moduleCount: number
   /** The data set, in lines for people. */
   readonly report: readonly string[]
+  /** What is to be done besides steps, for an estimate of the time left. Default: nothing that is known. */
+  readonly planned?: PlannedWork | undefined
 }
+
+/** When a kind of work is due. */
+export interface Recurrence {
+  /** Null: not by steps. */
+  readonly everySteps: number | null
+  /** Null: not by epochs. */
+  readonly everyEpochs: number | null
+  /** Whether it is also done after the last step. */
+  readonly atEnd: boolean
+}
+
+/** Work besides steps, by the type of the events that report it. */
+export type PlannedWork = Readonly<Partial<Record<'save' | 'state' | 'preview' | 'validation', Recurrence>>>
 
 /** Something that is probably not meant, but can be trained. */
 export interface WarningEvent {
@@ -61,12 +76,39 @@ export interface StepEvent {
   readonly skippedSteps: number
   /** Of the steps so far. */
   readonly stepsPerSecond: number
+  /** After the step. Default: not measured. */
+  readonly memory?: MemoryUse | undefined
+  /** What the method measured, by its names in logs: `max_norm/keys_scaled`. Default: nothing. */
+  readonly measures?: Readonly<Record<string, number>> | undefined
+}
+
+/** In bytes. */
+export interface MemoryUse {
+  /** What the process holds in the machine's memory. */
+  readonly processBytes: number
+  /** What tensors hold on the device of the training. */
+  readonly liveBytes: number
+  /** The most that tensors have held there. */
+  readonly peakBytes: number
 }
 
 export interface EpochEndEvent {
   readonly type: 'epochEnd'
   readonly epoch: number
   readonly averageLoss: number
+}
+
+/** The loss on pictures that are not trained on. */
+export interface ValidationEvent {
+  readonly type: 'validation'
+  /** What it was due by. */
+  readonly by: 'step' | 'epoch'
+  readonly step: number
+  readonly epoch: number
+  /** Mean over the validation pictures. */
+  readonly loss: number
+  /** The moving average of the training's own loss at that step, to compare with. */
+  readonly trainingLoss: number
 }
 
 export interface SaveEvent {
@@ -77,10 +119,31 @@ export interface SaveEvent {
   readonly bytes: number
 }
 
+/** Everything that a training goes on from has been written to a folder. */
+export interface StateEvent {
+  readonly type: 'state'
+  readonly path: string
+  readonly step: number
+  readonly epoch: number
+  readonly bytes: number
+}
+
+/** A file or a state that newer ones replace was removed. */
+export interface RemoveEvent {
+  readonly type: 'remove'
+  readonly path: string
+  readonly what: 'weights' | 'state'
+}
+
 export interface PreviewEvent {
   readonly type: 'preview'
+  /** A PNG file. */
   readonly path: string
   readonly prompt: string
+  /** The prompt's place among the prompts, from 0. Default: 0. */
+  readonly promptIndex?: number | undefined
+  /** The seed of the picture's noise. Default: not known. */
+  readonly seed?: number | undefined
   readonly step: number
   readonly epoch: number
 }
@@ -100,6 +163,9 @@ export type TrainEvent =
   | EpochEvent
   | StepEvent
   | EpochEndEvent
+  | ValidationEvent
   | SaveEvent
+  | StateEvent
+  | RemoveEvent
   | PreviewEvent
   | EndEvent

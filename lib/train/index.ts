@@ -1,20 +1,77 @@
 /** Training runs as async iterators of events, and the parts they are made of. */
-export { CaptionEncoder, type CaptionEncoderOptions } from './conditioning.ts'
+export { CaptionEncoder, type CaptionEncoderOptions, captionOptions } from './conditioning.ts'
+export { TrainingControls } from './controls.ts'
 export type * from './events.ts'
 export { type FillOptions, type LatentBatch, LatentCache, type LatentCacheOptions } from './latentCache.ts'
 export { cachesFolder, LatentStore } from './latentStore.ts'
 export { encodePictures, pictureTensor } from './latents.ts'
-export { logEvents } from './logEvents.ts'
+export { type HubUploadSinkOptions, hubUploadSink } from './logs/hubUploadSink.ts'
+export { jsonLinesSink } from './logs/jsonLinesSink.ts'
+export { logEvents } from './logs/logEvents.ts'
+export type { LogContext, LogSink } from './logs/logSink.ts'
+export { type LoggingConfig, logSinks } from './logs/logSinks.ts'
+export { type EventWriter, openEventWriter } from './logs/tensorboard.ts'
+export { type ScalarTags, tensorboardSink } from './logs/tensorboardSink.ts'
+export { TimeLeft } from './logs/timeLeft.ts'
+export { type WebhookSinkOptions, webhookSink } from './logs/webhookSink.ts'
+export {
+  checkLossOptions,
+  type HuberSchedule,
+  type LossFunction,
+  type LossInputs,
+  type LossOptions,
+  weightedLoss,
+} from './loss.ts'
 export { LossScaler, type LossScalerOptions, type LossScalerState } from './lossScaler.ts'
+export type {
+  PreviewSource,
+  RunIdentity,
+  TrainingContext,
+  TrainingKind,
+  TrainingMethod,
+} from './method.ts'
+export { dreamBooth } from './methods/dreamBooth.ts'
+export { fineTuning } from './methods/fineTune.ts'
 export { LoraMethod, type LoraMethodOptions } from './methods/lora.ts'
-export { makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
+export { NetworkMethod, type NetworkMethodOptions } from './methods/network.ts'
+export { TextualInversionMethod } from './methods/textualInversion.ts'
+export { textualInversion, xti } from './methods/trainInversion.ts'
+export { networkTraining } from './methods/trainNetwork.ts'
+export { XtiMethod } from './methods/xti.ts'
+export { type NetworkArguments, readNetworkArguments } from './networkArguments.ts'
+export { type BatchKey, drawTimesteps, makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
+export type { TrainingOptions } from './openTraining.ts'
 export { type OptimizerConfig, type OptimizerPlan, planOptimizer } from './optimizerPlan.ts'
 export { type GroupRates, type LoraPlusRatios, loraParameterGroups } from './parameterGroups.ts'
+export { type DebugDatasetOptions, type ParsedTraining, parseTraining } from './parseTraining.ts'
+export type { StepPlan } from './schedule.ts'
 export { type ScheduleCurves, scheduleCurves } from './scheduleCurves.ts'
-export { type EventWriter, openEventWriter } from './tensorboard.ts'
+export { type NetworkStart, type StartedNetwork, startNetwork } from './startNetwork.ts'
+export type { StepFault } from './stepFault.ts'
 export { type EncodesCaptions, TextCache } from './textCache.ts'
-export { type TrainBatch, Trainer, type TrainerOptions, type TrainingMethod } from './trainer.ts'
+export type {
+  DreamBoothConfig,
+  FineTuneConfig,
+  TextualInversionConfig,
+  TrainConfig,
+  TrainNetworkConfig,
+} from './trainConfig.ts'
+export { type RunOptions, Trainer, train } from './trainer.ts'
 export { planTraining, type TrainingPlan } from './trainingPlan.ts'
-export { type TrainNetworkOptions, trainNetwork } from './trainNetwork.ts'
-export type { TrainNetworkConfig } from './trainNetworkConfig.ts'
-export { type DebugDatasetOptions, type ParsedTrainNetwork, parseTrainNetwork } from './trainNetworkOptions.ts'
+export {
+  type StepMethod,
+  type TrainBatch,
+  TrainingStep,
+  type TrainingStepOptions,
+  type UpdateResult,
+} from './trainingStep.ts'
+export {
+  fineTune,
+  type TrainingConfigs,
+  trainDreamBooth,
+  trainings,
+  trainNetwork,
+  trainTextualInversion,
+  trainXti,
+} from './trainings.ts'
+export { type ResumeReport, type VerifyResumeOptions, verifyResume } from './verifyResume.ts'

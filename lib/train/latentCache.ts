@@ -214,7 +214,7 @@ export class LatentCache {
 }
 
 function useOf(dataset: number, image: DatasetImage, flip: boolean): string {
-  return `${dataset}/${image.index}/${flip}`
+  return `${dataset}/${image.key}/${flip}`
 }
 
 function flipsOf({ subset }: DatasetImage): readonly boolean[] {

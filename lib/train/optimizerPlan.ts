@@ -114,12 +114,16 @@ function scheduleProblems(config: OptimizerConfig, warmup: boolean): string[] {
   return problems
 }
 
-/** @throws ConfigError when the plan has problems, ArgumentError for values out of range */
-export function makeOptimizer(plan: OptimizerPlan, groups: readonly OptimizerGroup[]): Optimizer {
+/**
+ * @param seed of the rounding of 16-bit parameters, up or down by chance
+ * @throws ConfigError when the plan has problems, ArgumentError for values out of range
+ */
+export function makeOptimizer(plan: OptimizerPlan, groups: readonly OptimizerGroup[], seed = 0): Optimizer {
   expectNoProblems(plan)
   const { type } = plan.config
   if (typeof type !== 'string') return new type(groups, plan.plan.arguments)
-  return createOptimizer(type, groups, plan.plan.arguments)
+  const rounds = groups.some(({ params }) => params.some(({ master }) => master.dtype !== 'float32'))
+  return createOptimizer(type, groups, plan.plan.arguments, rounds ? { stochasticRounding: { seed } } : {})
 }
 
 /** What to know about groups with rates of their own, blocks of the network for example. */

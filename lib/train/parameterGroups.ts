@@ -1,9 +1,9 @@
-/** The parameters of a LoRA network in groups that share a learning rate. */
+/** The parameters of a network in groups that share a learning rate. */
 import { type BlockWeights, blockOf } from '../networks/blockWeights.ts'
-import type { LoraNetwork } from '../networks/lora.ts'
+import type { TrainableNetwork } from '../networks/network.ts'
 import type { OptimizerGroup } from '../optim/customOptimizer.ts'
 
-/** How many times the rate of lora_down that lora_up has (Hayou et al., "LoRA+", 2024). */
+/** How many times the rate of lora_down that lora_up, or lora_B of DyLoRA, has (Hayou et al., "LoRA+", 2024). */
 export interface LoraPlusRatios {
   readonly unet: number
   readonly textEncoder: number
@@ -25,7 +25,10 @@ export interface GroupRates {
  * The groups, text encoder first, then the U-Net, or its blocks in the order in which modules of them come. They are named as logs
  * name them: `textencoder`, `unet`, `unet_block12`, and with LoRA+ `unet plus`. Parts without parameters are left out.
  */
-export function loraParameterGroups(network: Pick<LoraNetwork, 'parameters'>, rates: GroupRates): OptimizerGroup[] {
+export function loraParameterGroups(
+  network: Pick<TrainableNetwork, 'parameters'>,
+  rates: GroupRates,
+): OptimizerGroup[] {
   const { learningRate, blockWeights = null, loraPlus = null } = rates
   const textEncoder: OptimizerGroup = {
     name: 'textencoder',
@@ -62,7 +65,7 @@ function byBlock(group: OptimizerGroup, weights: BlockWeights | null): Optimizer
 
 function splitPlus(group: OptimizerGroup, ratio: number): OptimizerGroup[] {
   if (ratio === 1) return [group]
-  const isUp = ({ name }: { readonly name: string }): boolean => name.endsWith('.lora_up.weight')
+  const isUp = ({ name }: { readonly name: string }): boolean => /\.lora_(up\.weight|B\.\d+)$/.test(name)
   return [
     { ...group, params: group.params.filter((parameter) => !isUp(parameter)) },
     {

@@ -35,10 +35,43 @@ export class LossAverage {
   get value(): number {
     return this.#losses.length === 0 ? 0 : this.#sum / this.#losses.length
   }
+
+  /** What `restore` takes. */
+  get state(): { readonly losses: readonly number[]; readonly sum: number } {
+    return { losses: [...this.#losses], sum: this.#sum }
+  }
+
+  /** Goes on from an earlier run, to the last bit. */
+  restore({ losses, sum }: LossAverage['state']): void {
+    this.#losses.splice(0, Number.POSITIVE_INFINITY, ...losses)
+    this.#sum = sum
+  }
+}
+
+/** When something is written: after an epoch, counted from 1, or after an optimizer step. */
+export type Moment = { readonly epoch: number } | { readonly step: number }
+
+export function isDue(count: number, every: number | null): boolean {
+  return every !== null && count % every === 0
+}
+
+/**
+ * What a save makes superfluous: of saves every `every` epochs or steps, those of the last `keep` epochs or steps stay.
+ * @returns null when nothing is
+ */
+export function expiredName(at: Moment, every: number, keep: number | null): Moment | null {
+  if (keep === null) return null
+  if ('epoch' in at) {
+    const epoch = at.epoch - every * keep
+    return epoch > 0 ? { epoch } : null
+  }
+  const latest = at.step - keep - 1
+  const step = latest - (((latest % every) + every) % every)
+  return step > 0 ? { step } : null
 }
 
 /** Names of what a run writes. `ext` includes the dot. */
-export function outputName(name: string | null, at: { epoch: number } | { step: number } | 'end', ext: string): string {
+export function outputName(name: string | null, at: Moment | 'end', ext: string): string {
   if (at === 'end') return `${name ?? 'last'}${ext}`
   if ('epoch' in at) return `${name ?? 'epoch'}-${String(at.epoch).padStart(6, '0')}${ext}`
   return `${name ?? 'at'}-step${String(at.step).padStart(8, '0')}${ext}`

@@ -1,6 +1,6 @@
 /** The learning rates of a whole run, step by step, without training it. */
 import { readTrainConfigFile } from '../config/trainConfigFile.ts'
-import { type GivenTrainOptions, readTrainArguments } from '../config/trainOptions.ts'
+import { type GivenTrainOptions, readTrainArguments, type TrainerName } from '../config/trainOptions.ts'
 import { ConfigError } from '../util/errors.ts'
 import { readNetworkArguments } from './networkArguments.ts'
 import { readOptimizerOptions } from './optimizerOptions.ts'
@@ -21,17 +21,24 @@ export interface ScheduleCurves {
  *
  * @throws ConfigError that names every problem
  */
-export async function scheduleCurves(args: readonly string[]): Promise<ScheduleCurves> {
-  const line = readTrainArguments(args)
+export async function scheduleCurves(
+  args: readonly string[],
+  trainer: TrainerName = 'train-network',
+): Promise<ScheduleCurves> {
+  const line = readTrainArguments(args, trainer)
   const problems = [...line.problems]
   let given: GivenTrainOptions = line.given
   if (given.config_file !== undefined) {
-    const file = await readTrainConfigFile(given.config_file)
+    const file = await readTrainConfigFile(given.config_file, trainer)
     problems.push(...file.problems)
     given = { ...file.given, ...given }
   }
   const { config, problems: wrong } = await readOptimizerOptions(given)
-  const network = readNetworkArguments(given.network_args ?? [])
+  const network = readNetworkArguments(given.network_args ?? [], {
+    module: given.network_module ?? 'networks.lora',
+    dim: given.network_dim ?? null,
+    dropout: given.network_dropout ?? null,
+  })
   problems.push(...wrong, ...network.problems)
   const trained = [
     ...(given.network_train_unet_only ? [] : ['textencoder' as const]),

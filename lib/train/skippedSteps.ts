@@ -1,15 +1,25 @@
-import { ConfigError } from '../util/errors.ts'
+import { DivergenceError } from '../util/errors.ts'
+import { listed } from '../util/listed.ts'
+import type { StepFault } from './stepFault.ts'
 
-/** Steps in a row that may be skipped: a run whose every gradient is broken learns nothing and should not go on for days. */
-const mostInARow = 10
+export interface SkipOptions {
+  /** `stop`: the first such step ends the training. Default skip. */
+  readonly policy?: 'skip' | 'stop' | undefined
+  /** Steps in a row that end the training: a run whose every gradient is broken learns nothing. Default 10. */
+  readonly mostInARow?: number | undefined
+}
 
-/**
- * What happens to steps whose gradient is not finite: each is skipped, counted and reported with the parameter's name; ten in a row end
- * the training.
- */
+/** What happens to steps whose loss or gradient is not finite: each is skipped, counted and reported with names of parameters, layers and pictures. */
 export class SkippedSteps {
+  readonly #policy: 'skip' | 'stop'
+  readonly #mostInARow: number
   #count = 0
   #inARow = 0
+
+  constructor({ policy = 'skip', mostInARow = 10 }: SkipOptions = {}) {
+    this.#policy = policy
+    this.#mostInARow = mostInARow
+  }
 
   /** Of the training so far. */
   get count(): number {
@@ -18,23 +28,51 @@ export class SkippedSteps {
 
   /**
    * Takes note of one step.
-   * @param names the parameters whose gradient was not finite; none for a step that was taken
-   * @returns a sentence about a skipped step
-   * @throws ConfigError when there were too many in a row
+   * @param fault null for a step that was taken
+   * @returns sentences about a skipped step
+   * @throws DivergenceError when there were too many in a row, or none may be skipped
    */
-  add(step: number, names: readonly string[]): string | null {
-    if (names.length === 0) {
+  add(step: number, fault: StepFault | null): string | null {
+    if (fault === null) {
       this.#inARow = 0
       return null
     }
     this.#count++
     this.#inARow++
-    const others = names.length > 1 ? ` and of ${names.length - 1} more` : ''
-    const what = `step ${step}: the gradient of ${names[0]}${others} is not finite; the step was skipped`
-    if (this.#inARow >= mostInARow)
-      throw new ConfigError(
-        `${what}, as were the ${mostInARow - 1} before. Lower the learning rate, or train in float32.`,
-      )
-    return `${what} (${this.#count} so far; ${mostInARow} in a row end the training)`
+    const mostInARow = this.#mostInARow
+    const what = `step ${step}: ${whatBroke(fault)}; the step was skipped`
+    const facts = whereItBroke(fault)
+    const advice = 'Lower the learning rate, or train in float32.'
+    const { parameters, pictures } = fault
+    const fail = (why: string): never => {
+      throw new DivergenceError(`${what}, ${why}. ${facts} ${advice}`, parameters, pictures)
+    }
+    if (this.#policy === 'stop') fail('and on_non_finite is stop')
+    if (this.#inARow >= mostInARow) fail(`as were the ${mostInARow - 1} before`)
+    return `${what} (${this.#count} so far; ${mostInARow} in a row end the training). ${facts}`
   }
+
+  /** What `restore` takes. */
+  get state(): { readonly count: number; readonly inARow: number } {
+    return { count: this.#count, inARow: this.#inARow }
+  }
+
+  /** Goes on from an earlier run. */
+  restore({ count, inARow }: SkippedSteps['state']): void {
+    this.#count = count
+    this.#inARow = inARow
+  }
+}
+
+function whatBroke({ loss, parameters }: StepFault): string {
+  const others = parameters.length > 1 ? ` and of ${parameters.length - 1} more` : ''
+  return [
+    ...(Number.isFinite(loss) ? [] : [`the loss is ${loss}`]),
+    ...(parameters.length === 0 ? [] : [`the gradient of ${parameters[0]}${others} is not finite`]),
+  ].join(' and ')
+}
+
+function whereItBroke({ place, pictures }: StepFault): string {
+  const seen = `The first value that is not finite is in ${place}.`
+  return pictures.length === 0 ? seen : `${seen} Pictures: ${listed(pictures)}.`
 }

@@ -14,7 +14,8 @@ import type { Tensor } from '../tensor/tensor.ts'
 import type { LatentCache } from './latentCache.ts'
 import { encodePictures, loadedTensor } from './latents.ts'
 import { LossMasks } from './lossMasks.ts'
-import type { TrainBatch } from './trainer.ts'
+import type { Mask } from './mask.ts'
+import type { TrainBatch } from './trainingStep.ts'
 
 export interface TrainBatchOptions extends LoaderOptions {
   readonly vae: Vae
@@ -23,8 +24,8 @@ export interface TrainBatchOptions extends LoaderOptions {
   readonly ignoreExif: boolean
 }
 
-/** What is loaded for one use: its picture, or the latent that comes with it. */
-type LoadedItem = { readonly picture: DecodedImage } | { readonly latent: Latent }
+/** What is loaded for one use: its picture, or the latent that comes with it; and its mask. */
+type LoadedItem = ({ readonly picture: DecodedImage } | { readonly latent: Latent }) & { readonly mask: Mask | null }
 
 /** Makes the batches of every epoch of a training. */
 export class TrainBatches {
@@ -38,11 +39,14 @@ export class TrainBatches {
     this.#masks = new LossMasks(options.vae.reduction, options.ignoreExif)
   }
 
-  /** The epoch's batches in their order, with scaled latents, which the caller disposes. */
-  async *epoch(epoch: number, progress: EpochProgress): AsyncGenerator<TrainBatch, void, void> {
+  /**
+   * The epoch's batches in their order, with scaled latents, which the caller disposes.
+   * @param from batches to pass over, when a run goes on within an epoch
+   */
+  async *epoch(epoch: number, progress: EpochProgress, from = 0): AsyncGenerator<TrainBatch, void, void> {
     const { cache } = this.#options
-    const batches = epochBatches(this.#group, epoch, { progress })
-    let position = 0
+    const batches = epochBatches(this.#group, epoch, { progress, from })
+    let position = from
     if (cache !== null) {
       for await (const { batch, toTensor } of cache.batches(batches)) {
         const mask = await this.#masks.ofBatch(batch)
@@ -52,8 +56,7 @@ export class TrainBatches {
     }
     const load = (item: BatchItem): Promise<LoadedItem> => this.#load(item)
     for await (const { batch, loaded } of loadBatches(batches, load, this.#options)) {
-      const pictures = loaded.flatMap((item) => ('picture' in item ? [item.picture] : []))
-      const mask = await this.#masks.ofBatch(batch, pictures)
+      const mask = this.#masks.join(loaded.map((item) => item.mask))
       const at = position++
       yield this.#make(epoch, at, batch, mask, () => this.#latents(epoch, at, batch, loaded))
     }
@@ -62,9 +65,13 @@ export class TrainBatches {
   async #load(item: BatchItem): Promise<LoadedItem> {
     const { vae, ignoreExif } = this.#options
     const { latents, crop } = item.image
-    if (latents === undefined) return { picture: await readPicture(item, { ignoreExif }) }
+    if (latents === undefined) {
+      const picture = await readPicture(item, { ignoreExif })
+      return { picture, mask: await this.#masks.ofItem(item, picture) }
+    }
     const [width, height] = [crop.target.width / vae.reduction, crop.target.height / vae.reduction]
-    return { latent: await readLatentFile(latents, item.flip, { width, height, channels: vae.config.latentChannels }) }
+    const latent = await readLatentFile(latents, item.flip, { width, height, channels: vae.config.latentChannels })
+    return { latent, mask: await this.#masks.ofItem(item) }
   }
 
   #make(epoch: number, batch: number, { items }: Batch, mask: Float32Array | null, unscaled: () => Tensor): TrainBatch {
@@ -74,6 +81,7 @@ export class TrainBatches {
       latents: scope(() => scale(unscaled(), { factor })),
       captions: items.map((item) => item.caption),
       lossWeights: items.map((item) => item.lossWeight),
+      pictures: items.map(({ image }) => image.path),
       ...(mask === null ? {} : { mask }),
     }
   }

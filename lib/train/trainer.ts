@@ -1,181 +1,323 @@
-import { setTimeout } from 'node:timers/promises'
-import { backwardInTurns } from '../autograd/backward.ts'
-import { minSnrWeights } from '../diffusion/noiseSchedule.ts'
-import type { UNet } from '../models/stableDiffusion/unet.ts'
-import { cast } from '../ops/cast.ts'
-import { mseLoss } from '../ops/mseLoss.ts'
-import { scale } from '../ops/scale.ts'
-import { findNonFinite } from '../optim/nonFinite.ts'
-import { clipGradients, type Optimizer } from '../optim/optimizer.ts'
-import { tensor } from '../tensor/create.ts'
-import { scope } from '../tensor/scope.ts'
-import type { Tensor } from '../tensor/tensor.ts'
-import type { LossScaler } from './lossScaler.ts'
-import { maskedLoss } from './maskedLoss.ts'
-import { type BatchKey, makeNoisy, type NoiseOptions } from './noise.ts'
+/** The one loop of every kind of training, as an async iterator of events. */
+import type { EpochProgress } from '../data/batches.ts'
+import { describeDatasetGroup } from '../data/report.ts'
+import { noiseSchedule } from '../diffusion/noiseSchedule.ts'
+import { inEvaluation, type Optimizer } from '../optim/optimizer.ts'
+import type { RateFunction } from '../optim/schedules/schedule.ts'
+import { memory } from '../tensor/runtime.ts'
+import type { MemoryUse, TrainEvent } from './events.ts'
+import { checkLossOptions } from './loss.ts'
+import type { TrainingKind, TrainingMethod } from './method.ts'
+import { type OpenedTraining, openTraining, type TrainingOptions, workersOf } from './openTraining.ts'
+import { groupRateAdvice, makeOptimizer, makeSchedule } from './optimizerPlan.ts'
+import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
+import { SkippedSteps } from './skippedSteps.ts'
+import { dataFacts, type RunPosition } from './state/manifest.ts'
+import { StateKeeper } from './state/stateKeeper.ts'
+import { TrainBatches } from './trainBatches.ts'
+import type { TrainConfig } from './trainConfig.ts'
+import { TrainingOutput } from './trainingOutput.ts'
+import { TrainingStep } from './trainingStep.ts'
+import { Validation } from './validation.ts'
 
-/** One batch, ready for the U-Net's side of the step. */
-export interface TrainBatch {
-  readonly key: BatchKey
-  /** float32 [n, h, w, c], multiplied by the scaling factor. */
-  readonly latents: Tensor
-  readonly captions: readonly string[]
-  /** 1 for pictures of the subject, the prior loss weight for regularisation pictures. */
-  readonly lossWeights: readonly number[]
-  /** Weights of the loss over the latents' area, [n, h, w], each 0 to 1. Default: 1. */
-  readonly mask?: Float32Array | undefined
+export interface RunOptions {
+  /** As {@link TrainingOptions.signal}. */
+  readonly signal?: AbortSignal | undefined
 }
 
-/** What differs between kinds of training. The loop is the same for all. */
-export interface TrainingMethod {
-  /** Captions to hidden states, [n, s, d]; recorded when the text encoder learns. */
-  condition(captions: readonly string[]): Tensor
-  /** Called before every forward pass, with its number in the run: random choices are a function of it. */
-  beginPass?(pass: number): void
-}
-
-export interface TrainerOptions {
-  readonly unet: UNet
+/**
+ * A training that has been opened: data looked at, model loaded, method made.
+ *
+ *   const trainer = await Trainer.open(networkTraining, config)
+ *   try {
+ *     for await (const event of trainer.run({ signal })) console.log(event)
+ *   } finally {
+ *     trainer.dispose()
+ *   }
+ */
+export class Trainer<Config extends TrainConfig = TrainConfig> {
   readonly method: TrainingMethod
-  readonly optimizer: Optimizer
-  readonly noise: NoiseOptions
-  /** Null: no weighting. */
-  readonly minSnrGamma: number | null
-  readonly gradientAccumulationSteps: number
-  /** 0: gradients are not clipped. */
-  readonly maxGradNorm: number
-  /** For a U-Net in float16. Default: the loss is not scaled. */
-  readonly lossScaler?: LossScaler | null
-}
+  readonly plan: StepPlan
+  readonly #config: Config
+  readonly #opened: OpenedTraining
+  readonly #options: TrainingOptions
+  readonly #step: TrainingStep
+  readonly #optimizer: Optimizer
+  readonly #learningRate: RateFunction
+  readonly #batches: TrainBatches
+  readonly #validation: Validation | null
+  readonly #state: StateKeeper
+  readonly #average = new LossAverage()
+  readonly #skipped: SkippedSteps
+  readonly #warnings: string[]
+  readonly #disposers: (() => void)[] = []
 
-/** One parameter update: the mean loss of its micro-batches and the norm of its gradient, not yet waited for. */
-export interface UpdateResult {
-  readonly loss: number
-  readonly gradientNorm: number
-  /** Of each group, where the optimizer finds its own step size; else null. */
-  readonly effectiveLearningRates: readonly number[] | null
-  /** Parameters whose gradient was not finite: with any, nothing was changed. */
-  readonly nonFinite: readonly string[]
-  /** The scaled gradient overflowed: nothing was changed, the scale is smaller now, and learning rates should not move on. */
-  readonly overflow: boolean
-}
+  /**
+   * @throws ConfigError, DataError, CheckpointError, IoError or NativeError; nothing stays open then
+   */
+  static async open<Config extends TrainConfig>(
+    kind: TrainingKind<Config>,
+    config: Config,
+    options: TrainingOptions = {},
+  ): Promise<Trainer<Config>> {
+    const opened = await openTraining(kind, config, options)
+    const made: (() => void)[] = []
+    try {
+      const { seed, run, group, models, tokenizer, optimizerPlan, resumed } = opened
+      const { loss } = config
+      if (typeof loss !== 'function') checkLossOptions(loss ?? {}, models.config.predictionType)
+      const plan = planSteps(group.batchesPerEpoch, config.training)
+      const { fileSystem } = options
+      const context = { config, seed, run, group, models, tokenizer, optimizerPlan, plan, fileSystem }
+      const method = await kind.create(context)
+      made.push(() => method.dispose())
+      const optimizer = makeOptimizer(optimizerPlan, method.groups, seed)
+      made.push(() => optimizer.dispose())
+      const trainer = new Trainer(kind, { config, opened, options, plan, method, optimizer })
+      await resumed?.restore(method.groups, optimizer)
+      return trainer
+    } catch (error) {
+      for (const dispose of made.reverse()) dispose()
+      opened.models.dispose()
+      throw error
+    } finally {
+      await opened.resumed?.close()
+    }
+  }
 
-/** The training step: noise, U-Net, loss, backward; and after every k-th of these one update. */
-export class Trainer {
-  readonly #options: TrainerOptions
-  #losses: Promise<number>[] = []
-  #passes = 0
-
-  constructor(options: TrainerOptions) {
+  /** Use {@link Trainer.open}. */
+  private constructor(
+    kind: TrainingKind<Config>,
+    parts: {
+      readonly config: Config
+      readonly opened: OpenedTraining
+      readonly options: TrainingOptions
+      readonly plan: StepPlan
+      readonly method: TrainingMethod
+      readonly optimizer: Optimizer
+    },
+  ) {
+    const { config, opened, options, plan, method, optimizer } = parts
+    const { group, models, optimizerPlan, latentCache } = opened
+    const { training, loss = {} } = config
+    const { zeroTerminalSnr = false, ...noise } = config.noise ?? {}
+    this.method = method
+    this.plan = plan
+    this.#config = config
+    this.#opened = opened
     this.#options = options
-  }
-
-  /**
-   * Forward and backward for one batch; gradients add up until `update`. Enqueueing a step takes some twenty milliseconds of the
-   * calling thread, so others get a turn between its parts.
-   */
-  async accumulate(batch: TrainBatch): Promise<void> {
-    const { method } = this.#options
-    method.beginPass?.(this.#passes++)
-    const context = method.condition(batch.captions)
-    await turn()
-    const { loss, share } = await this.#forward(batch, context)
-    this.#losses.push(readNumber(loss, 0))
-    await turn()
-    await backwardInTurns(share, { turn })
-    share.dispose()
-    await turn()
-  }
-
-  /** The loss and its share of the update's; `context` is used up. */
-  async #forward(
-    { latents, key, lossWeights, mask }: TrainBatch,
-    context: Tensor,
-  ): Promise<{ loss: Tensor; share: Tensor }> {
-    const { unet, noise, gradientAccumulationSteps } = this.#options
-    const inputs = scope(() => {
-      const { noisy, target, times, timesteps } = makeNoisy(latents, noise, key)
-      return { noisy: cast(noisy, { dtype: unet.registry.dtype }), target, times, timesteps }
+    this.#optimizer = optimizer
+    this.#warnings = [...opened.warnings, ...(method.warnings ?? []), ...groupRateAdvice(optimizerPlan, method.groups)]
+    this.#learningRate = makeSchedule(optimizerPlan, plan.totalSteps)
+    this.#skipped = new SkippedSteps({ policy: training.onNonFinite, mostInARow: training.maxSkippedSteps })
+    this.#step = new TrainingStep({
+      unet: method.unet,
+      method,
+      optimizer,
+      weighsPictures: kind.weighsPictures ?? true,
+      noise: {
+        seed: group.seed,
+        schedule: noiseSchedule({ zeroTerminalSnr }),
+        predictionType: models.config.predictionType,
+        noiseOffset: null,
+        adaptiveNoiseScale: null,
+        ...noise,
+      },
+      loss,
+      gradientAccumulationSteps: training.gradientAccumulationSteps,
+      maxGradNorm: config.optimizer.maxGradNorm,
     })
-    const { noisy, target, times, timesteps } = inputs
-    let prediction: Tensor | null = null
-    try {
-      prediction = await unet.forwardInTurns(noisy, times, context, { turn })
-      const predicted = prediction
-      return scope(() => {
-        const weights = this.#weights(lossWeights, timesteps)
-        const loss = mask ? maskedLoss(predicted, target, mask, weights) : mseLoss(predicted, target, weights)
-        return { loss, share: scale(loss, { factor: this.#lossScale / gradientAccumulationSteps }) }
-      })
-    } finally {
-      for (const used of [noisy, target, times, context, prediction]) used?.dispose()
+    const batchOptions = {
+      vae: models.vae,
+      cache: latentCache,
+      ignoreExif: config.data.ignoreExif ?? false,
+      ...workersOf(config),
     }
-  }
-
-  /** Micro-batches accumulated since the last update. */
-  get accumulated(): number {
-    return this.#losses.length
-  }
-
-  get #lossScale(): number {
-    return this.#options.lossScaler?.scale ?? 1
-  }
-
-  /**
-   * Clips, steps the optimizer and clears the gradients. A gradient that is not finite changes nothing; its parameter is named, unless
-   * it was the scale of the loss that made it overflow.
-   * @param rates of the groups for this step, or the one factor of all, from the schedule
-   */
-  async update(rates: number | readonly number[]): Promise<UpdateResult> {
-    const { optimizer, maxGradNorm, lossScaler } = this.#options
-    const clip = clipGradients(optimizer, maxGradNorm > 0 ? maxGradNorm : Number.POSITIVE_INFINITY, this.#lossScale)
-    const learningRates = typeof rates === 'number' ? optimizer.learningRates.map((rate) => rate * rates) : rates
-    const losses = this.#losses
-    this.#losses = []
-    try {
-      // Without a scaler nobody waits: where the norm is not finite, the step changes nothing but counts as one.
-      if (!lossScaler) optimizer.step({ clip, learningRates })
-      const [values, norms] = await Promise.all([Promise.all(losses), clip?.read() ?? [0]])
-      const loss = values.reduce((sum, value) => sum + value, 0) / values.length
-      const gradientNorm = Number(norms[0])
-      const finite = Number.isFinite(gradientNorm)
-      if (lossScaler && finite) optimizer.step({ clip, learningRates })
-      lossScaler?.update(finite)
-      const overflow = lossScaler != null && !finite && Number.isFinite(loss) && lossScaler.scale >= 1
-      return {
-        loss,
-        gradientNorm,
-        effectiveLearningRates: (await optimizer.effectiveLearningRates?.()) ?? null,
-        nonFinite: finite || overflow ? [] : await findNonFinite(optimizer),
-        overflow,
-      }
-    } finally {
-      clip?.dispose()
-      optimizer.zeroGrad()
-    }
-  }
-
-  #weights(lossWeights: readonly number[], timesteps: readonly number[]): Tensor | null {
-    const { minSnrGamma, noise } = this.#options
-    const snr =
-      minSnrGamma === null ? null : minSnrWeights(noise.schedule, timesteps, minSnrGamma, noise.predictionType)
-    if (snr === null && lossWeights.every((weight) => weight === 1)) return null
-    return tensor(
-      lossWeights.map((weight, i) => weight * (snr?.[i] ?? 1)),
-      [lossWeights.length],
+    this.#batches = new TrainBatches(group, batchOptions)
+    const { heldOut } = group
+    this.#validation =
+      heldOut === undefined ? null : new Validation(this.#step, method, new TrainBatches(heldOut, batchOptions), config)
+    const { seed, run } = opened
+    const { fileSystem } = options
+    this.#state = new StateKeeper({
+      kind: kind.name,
+      config,
+      seed,
+      run,
+      data: dataFacts(group),
+      method,
+      optimizer,
+      fileSystem,
+    })
+    this.#disposers.push(
+      () => latentCache?.clear(),
+      () => this.#step.dispose(),
+      () => optimizer.dispose(),
+      () => method.dispose(),
+      () => models.dispose(),
     )
   }
+
+  /** Frees everything. A second call does nothing. */
+  dispose(): void {
+    for (const dispose of this.#disposers.splice(0)) dispose()
+  }
+
+  /** Trains to the end, or until the signal. It can be asked for once. */
+  async *run({ signal = this.#options.signal }: RunOptions = {}): AsyncGenerator<TrainEvent> {
+    const { totalSteps, epochCount } = this.plan
+    const { batchesPerEpoch } = this.#opened.group
+    const output = this.#openOutput(signal)
+    yield* this.#start(output, signal)
+    const at = this.#opened.resumed?.position({ average: this.#average, skipped: this.#skipped }) ?? firstPosition()
+    const pace = { started: performance.now(), from: at.step }
+    this.#step.passes = at.passes
+    yield* output.atFirst(at)
+    while (at.step < totalSteps && !signal?.aborted) {
+      if (at.batch >= batchesPerEpoch || at.epoch === 0)
+        Object.assign(at, { epoch: at.epoch + 1, batch: 0, position: 0 })
+      yield { type: 'epoch', epoch: at.epoch, epochCount }
+      for await (const batch of this.#batches.epoch(at.before.epochs + at.epoch, this.#progress(at), at.batch)) {
+        if (this.#step.accumulated === 0)
+          for (const message of this.method.beginStep?.(at.step) ?? []) yield { type: 'warning', message }
+        await this.#step.accumulate(batch)
+        batch.latents.dispose()
+        at.batch++
+        at.passes = this.#step.passes
+        const last = at.batch === batchesPerEpoch
+        if (this.#step.accumulated < this.#config.training.gradientAccumulationSteps && !last) {
+          await this.method.afterPass?.()
+          continue
+        }
+        yield* this.#update(at, pace)
+        yield* output.afterStep(at)
+        yield* this.#validate('step', at)
+        if (at.step >= totalSteps || signal?.aborted) break
+      }
+      yield { type: 'epochEnd', epoch: at.epoch, averageLoss: this.#average.value }
+      if (!signal?.aborted) {
+        yield* output.afterEpoch(at)
+        yield* this.#validate('epoch', at)
+      }
+    }
+    yield* output.atEnd(at, signal?.aborted === true)
+  }
+
+  /** One optimizer step and what there is to say of it. */
+  async *#update(
+    at: RunPosition,
+    pace: { readonly started: number; readonly from: number },
+  ): AsyncGenerator<TrainEvent> {
+    const { groups } = this.method
+    const rates = groups.map(({ learningRate }, group) =>
+      this.#learningRate(at.before.steps + at.step, learningRate, group),
+    )
+    const { loss, gradientNorm, fault, effectiveLearningRates } = await this.#step.update(rates)
+    const measures = await this.method.afterPass?.()
+    at.step++
+    this.#average.add(at.position++, loss)
+    const skipped = this.#skipped.add(at.step, fault)
+    if (skipped !== null) yield { type: 'warning', message: skipped }
+    yield {
+      type: 'step',
+      step: at.step,
+      totalSteps: this.plan.totalSteps,
+      epoch: at.epoch,
+      loss,
+      gradientNorm,
+      skippedSteps: this.#skipped.count,
+      averageLoss: this.#average.value,
+      learningRates: this.#byGroup(rates),
+      effectiveLearningRates: effectiveLearningRates && this.#byGroup(effectiveLearningRates),
+      stepsPerSecond: (1000 * (at.step - pace.from)) / (performance.now() - pace.started),
+      memory: memoryUse(),
+      measures,
+    }
+  }
+
+  async *#validate(by: 'step' | 'epoch', at: RunPosition): AsyncGenerator<TrainEvent> {
+    if (this.#validation === null || !this.#validation.isDue(by, at[by])) return
+    const loss = await inEvaluation(this.#optimizer, () => this.#validation!.measure())
+    yield { type: 'validation', by, step: at.step, epoch: at.epoch, loss, trainingLoss: this.#average.value }
+  }
+
+  #openOutput(signal: AbortSignal | undefined): TrainingOutput {
+    const { seed, prompts } = this.#opened
+    return new TrainingOutput({
+      config: this.#config,
+      seed,
+      prompts,
+      plan: this.plan,
+      method: this.method,
+      optimizer: this.#optimizer,
+      saveState: (folder, at) => this.#state.save(folder, at, { average: this.#average, skipped: this.#skipped }),
+      signal,
+      controls: this.#options.controls,
+      fileSystem: this.#options.fileSystem,
+    })
+  }
+
+  async *#start({ planned }: TrainingOutput, signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
+    const { group, seed, latentCache } = this.#opened
+    for (const message of this.#warnings) yield { type: 'warning', message }
+    const parameters = this.method.groups.flatMap(({ params }) => params)
+    yield {
+      type: 'start',
+      seed,
+      ...this.plan,
+      batchesPerEpoch: group.batchesPerEpoch,
+      trainImageCount: group.trainImageCount,
+      regImageCount: group.regImageCount,
+      trainableParameters: parameters.reduce((sum, { master }) => sum + master.size, 0),
+      moduleCount: this.method.moduleCount,
+      report: describeDatasetGroup(group),
+      planned,
+    }
+    if (latentCache !== null) yield* latentCache.fill(group, { signal })
+    if (latentCache !== null && group.heldOut) yield* latentCache.fill(group.heldOut, { signal })
+    // What is cached is encoded for good: only previews decode.
+    if (latentCache !== null && !signal?.aborted && this.#opened.prompts.length === 0)
+      this.#opened.models.release('vae')
+    if (this.method.prepare !== undefined) yield* this.method.prepare(signal)
+  }
+
+  #progress({ step, batch }: RunPosition): EpochProgress {
+    const { gradientAccumulationSteps } = this.#config.training
+    return {
+      // As if the epoch had been begun at its start: its first batches have been steps already.
+      firstStep: step - Math.ceil(batch / gradientAccumulationSteps),
+      batchesPerStep: gradientAccumulationSteps,
+      totalSteps: this.plan.totalSteps,
+    }
+  }
+
+  #byGroup(rates: readonly number[]): Record<string, number> {
+    return Object.fromEntries(this.method.groups.map(({ name }, group) => [name, rates[group]!]))
+  }
 }
 
-/** Lets everything else that waits for this thread run, timers too: immediates alone would join two passes into one long turn. */
-function turn(): Promise<void> {
-  return setTimeout(0)
+function memoryUse(): MemoryUse {
+  const { liveBytes, peakBytes } = memory()
+  return { processBytes: process.memoryUsage.rss(), liveBytes, peakBytes }
 }
 
-async function readNumber(t: Tensor, index: number): Promise<number> {
+function firstPosition(): RunPosition {
+  return { step: 0, epoch: 0, batch: 0, position: 0, passes: 0, before: { steps: 0, epochs: 0 } }
+}
+
+/**
+ * Trains from a configuration to files. Nothing happens until the first event is asked for; leaving the loop early frees everything.
+ * @throws ConfigError, DataError, CheckpointError, IoError or NativeError; what had been written stays
+ */
+export async function* train<Config extends TrainConfig>(
+  kind: TrainingKind<Config>,
+  config: Config,
+  options: TrainingOptions = {},
+): AsyncGenerator<TrainEvent> {
+  const trainer = await Trainer.open(kind, config, options)
   try {
-    return Number((await t.read())[index])
+    yield* trainer.run()
   } finally {
-    t.dispose()
+    trainer.dispose()
   }
 }

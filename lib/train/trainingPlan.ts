@@ -10,7 +10,7 @@ import type { ClipTokenizer } from '../models/clip/tokenizer.ts'
 import { IoError } from '../util/errors.ts'
 import { estimateMemory, type MemoryShare } from './memoryEstimate.ts'
 import { planSteps } from './schedule.ts'
-import type { TrainNetworkConfig } from './trainNetworkConfig.ts'
+import type { TrainConfig } from './trainConfig.ts'
 
 export interface PlannedSubset {
   readonly dataset: number
@@ -58,7 +58,7 @@ export interface TrainingPlan {
 /** Describes the training of a group whose pictures have been scanned. Of the model, indexes are read and nothing else. */
 export async function planTraining(
   group: DatasetGroup,
-  { model, data, training }: Pick<TrainNetworkConfig, 'model' | 'data' | 'training'>,
+  { model, data, training }: Pick<TrainConfig, 'model' | 'data' | 'training'>,
   tokenizer: ClipTokenizer,
 ): Promise<TrainingPlan> {
   const { datasets, batchesPerEpoch } = group

@@ -12,6 +12,7 @@ export const exitCodes = {
   checkpoint: 4,
   io: 5,
   native: 6,
+  diverged: 7,
   interrupted: 130,
 } as const
 
@@ -24,6 +25,7 @@ export type ErrorCode =
   | 'ERR_IO'
   | 'ERR_HUB'
   | 'ERR_NATIVE'
+  | 'ERR_DIVERGED'
   | 'ERR_OUT_OF_MEMORY'
 
 export abstract class NoisewrightError extends Error {
@@ -178,6 +180,22 @@ export class NativeError extends NoisewrightError {
   override readonly name: string = 'NativeError'
   readonly code: ErrorCode = 'ERR_NATIVE'
   readonly exitCode = exitCodes.native
+}
+
+/** A training's losses, gradients or weights are no longer finite. Files written before are as they were. */
+export class DivergenceError extends NoisewrightError {
+  override readonly name = 'DivergenceError'
+  readonly code = 'ERR_DIVERGED' as const
+  readonly exitCode = exitCodes.diverged
+  constructor(
+    message: string,
+    /** Where it was seen: parameters whose gradient or value was not finite. */
+    readonly parameters: readonly string[],
+    /** Paths of the pictures of the step, where a step showed it. */
+    readonly pictures: readonly string[] = [],
+  ) {
+    super(message)
+  }
 }
 
 /** The device could not provide the memory an operation asked for. The device stays usable. */

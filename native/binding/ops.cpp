@@ -43,8 +43,8 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "sliceBackward", &slice_backward);
   def(env, exports, "concatChannelsForward", &concat_channels_forward);
   def(env, exports, "dropoutForward", &dropout_forward);
-  def(env, exports, "mseLossForward", &mse_loss_forward);
-  def(env, exports, "mseLossBackward", &mse_loss_backward);
+  def(env, exports, "elementLossForward", &element_loss_forward);
+  def(env, exports, "elementLossBackward", &element_loss_backward);
   def(env, exports, "embeddingForward", &embedding_forward);
   def(env, exports, "embeddingBackward", &embedding_backward);
   def(env, exports, "timestepEmbeddingForward", &timestep_embedding_forward);
@@ -58,6 +58,7 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "dequantizeBlockwise", &dequantize_blockwise);
   def(env, exports, "quantizationMap", &quantization_map);
   def(env, exports, "gradientNorm", &gradient_norm);
+  def(env, exports, "limitNorms", &limit_norms);
   def(env, exports, "optimizerStep", &optimizer_step);
   def(env, exports, "adaptiveStep", &adaptive_step);
   def(env, exports, "tensorStep", &tensor_step);

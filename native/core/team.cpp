@@ -86,7 +86,9 @@ void Team::run(int64_t tasks, void (*body)(void*, int64_t, int), void* context) 
   }
   wake_.notify_all();
   work(0);
-  while (busy_.load(std::memory_order_acquire) > 0) pause_briefly();
+  // A member that has no core of its own comes back only when this thread makes room.
+  for (int spin = 0; busy_.load(std::memory_order_acquire) > 0; spin++)
+    spin < kSpins ? pause_briefly() : std::this_thread::yield();
 }
 
 }  // namespace noisewright

@@ -95,14 +95,18 @@ std::tuple<Tensor, Tensor, Tensor> layer_norm_forward(const Tensor& x, const Ten
 std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> layer_norm_backward(
     const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& mean, const Tensor& rstd, bool needs_x,
     bool needs_weight, bool needs_bias);
-// mse_loss: mean over samples of w_n mean((prediction - target)^2), float32 []; the gradient goes to prediction alone
-Tensor mse_loss_forward(const Tensor& prediction, const Tensor& target, const std::optional<Tensor>& weights);
-Tensor mse_loss_backward(const Tensor& dloss, const Tensor& prediction, const Tensor& target,
-                         const std::optional<Tensor>& weights);
+// element_loss: mean over samples of w_n mean(mask_n l(prediction - target)), float32 []; the gradient goes to
+// prediction alone. kind is 0 l2, 1 l1, 2 huber, 3 smooth l1; the last two have a threshold for each sample
+Tensor element_loss_forward(const Tensor& prediction, const Tensor& target, const std::optional<Tensor>& weights,
+                            const std::optional<Tensor>& thresholds, const std::optional<Tensor>& mask, int64_t kind);
+Tensor element_loss_backward(const Tensor& dloss, const Tensor& prediction, const Tensor& target,
+                             const std::optional<Tensor>& weights, const std::optional<Tensor>& thresholds,
+                             const std::optional<Tensor>& mask, int64_t kind);
 
-// embedding: rows of table chosen by int32 ids; the gradient is a whole float32 table of `rows` rows
-Tensor embedding_forward(const Tensor& ids, const Tensor& table);
-Tensor embedding_backward(const Tensor& dy, const Tensor& ids, int64_t rows);
+// embedding: rows of table, continued by added, chosen by int32 ids; the gradient is a float32 table of `rows` rows,
+// the first of which has the id `first`
+Tensor embedding_forward(const Tensor& ids, const Tensor& table, const std::optional<Tensor>& added);
+Tensor embedding_backward(const Tensor& dy, const Tensor& ids, int64_t first, int64_t rows);
 
 // timestep_embedding: [cos(t f_i), sin(t f_i)] float32 [n, dim]
 Tensor timestep_embedding_forward(const Tensor& timesteps, int64_t dim, double max_period);
@@ -132,6 +136,12 @@ Tensor quantization_map(bool is_signed);
 // gradient_norm: [norm, min(1, max_norm / (norm + 1e-6)) / multiple] of all gradients together, each given as a
 // multiple of itself; an infinite max_norm does not clip
 Tensor gradient_norm(std::vector<Tensor> gradients, double max_norm, double multiple);
+
+// limit_norms: scales the factors of every product whose norm, scale * sqrt(square), is above max_norm, in place and
+// all alike; factor_counts says how many each product has. [products scaled, mean norm, largest norm], both as they are
+// then
+Tensor limit_norms(std::vector<Tensor> factors, const std::vector<int64_t>& factor_counts, std::vector<Tensor> squares,
+                   const std::vector<double>& scales, double max_norm);
 
 // optimizer_step: one step for all parameters, in place, by a rule of optimizer_rules.h. States and scales lie
 // parameter by parameter, as many as the rule has (a state null: the rule runs without it; absmax null: float32 states;

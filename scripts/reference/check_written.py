@@ -63,4 +63,11 @@ for name in arrays.files:
     assert arrays[name].dtype == originals[name].dtype and np.array_equal(arrays[name], originals[name]), name
     assert arrays[name].shape == originals[name].shape
 print(f"numpy.load arrays.npz {len(arrays.files)} arrays")
+for name, source in [("learned", "embParams"), ("layers", "xti")]:
+    originals = {k: v.float() for k, v in load_file(FIXTURES.parent / "textual_inversion" / f"{source}.safetensors").items()}
+    assert set(originals) == {"emb_params"} or len(originals) == 16
+    for extension in (".pt", ".ckpt"):
+        same(load(name + extension, False), originals)
+    same(load_file(FOLDER / f"{name}.safetensors"), originals)
+    print(f"load_file {name}.safetensors {len(originals)} tensors")
 print("all as expected")

@@ -127,8 +127,14 @@ ADAMW = {"learningRate": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weigh
 TARGETS = {"CLIPAttention": "lora_te", "CLIPMLP": "lora_te", "Transformer2DModel": "lora_unet"}
 
 
-def attach_lora(m: TinyModel) -> dict[str, torch.Tensor]:
-    """Wraps every linear and 1x1 convolution below the target classes: y + up(down(x)) * alpha / rank."""
+def formula_lora(name: str, shape) -> torch.Tensor:
+    """down uniform with bound 1 / sqrt(in), up with 0.05: not zero, so that gradients reach down."""
+    scale = 1 / math.sqrt(shape[1]) if "lora_down" in name else 0.05
+    return torch.from_numpy(formula(name, shape, "uniform", scale)).double()
+
+
+def attach_lora(m: TinyModel, rank, alpha, make=formula_lora, parts=("text", "unet"), drop=lambda name, h: h) -> dict[str, torch.Tensor]:
+    """Wraps every linear and 1x1 convolution below the target classes: y + up(drop(down(x))) * alpha / rank."""
     weights: dict[str, torch.Tensor] = {}
 
     def wrap(layer, name):
@@ -136,14 +142,13 @@ def attach_lora(m: TinyModel) -> dict[str, torch.Tensor]:
         outer, inner = layer.weight.shape[:2]
         tail = [1, 1] if convolution else []
         down_name, up_name = f"{name}.lora_down.weight", f"{name}.lora_up.weight"
-        down = formula(down_name, [RANK, inner, *tail], "uniform", 1 / math.sqrt(inner))
-        up = formula(up_name, [outer, RANK, *tail], "uniform", 0.05)
-        down, up = (torch.from_numpy(v).double().requires_grad_() for v in (down, up))
+        down = make(down_name, [rank, inner, *tail]).requires_grad_()
+        up = make(up_name, [outer, rank, *tail]).requires_grad_()
         weights[down_name], weights[up_name] = down, up
         apply, original = (F.conv2d if convolution else F.linear), layer.forward
-        layer.forward = lambda x: original(x) + apply(apply(x, down), up) * (ALPHA / RANK)
+        layer.forward = lambda x: original(x) + apply(drop(name, apply(x, down)), up) * (alpha / rank)
 
-    for root in (m.text, m.unet):
+    for root in (getattr(m, part) for part in parts):
         for container_name, container in root.named_modules():
             prefix = TARGETS.get(type(container).__name__)
             if prefix is None:
@@ -188,7 +193,7 @@ def adamw_first_step(p, g):
 
 
 def lora_section(w: Writer, m: TinyModel, pad: int, variants) -> None:
-    weights = attach_lora(m)
+    weights = attach_lora(m, RANK, ALPHA)
     rows = token_rows(pad)
     micro_batches = [{"ids": rows, "timesteps": [42, 700]}, {"ids": rows[::-1], "timesteps": [3, 333]}]
     w.out["loraStep"] = {

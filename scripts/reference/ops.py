@@ -139,6 +139,22 @@ def mse_loss(prediction, target, weights=None):
     return (per_sample if weights is None else per_sample * weights).mean()
 
 
+def element_loss(prediction, target, weights=None, thresholds=None, mask=None, *, type):
+    d = prediction - target
+    c = None if thresholds is None else thresholds.reshape(-1, *[1] * (d.dim() - 1))
+    losses = {
+        "l2": lambda: F.mse_loss(prediction, target, reduction="none"),
+        "l1": lambda: F.l1_loss(prediction, target, reduction="none"),
+        "huber": lambda: 2 * c * ((d**2 + c**2).sqrt() - c),
+        "smooth_l1": lambda: 2 * ((d**2 + c**2).sqrt() - c),
+    }
+    loss = losses[type]()
+    if mask is not None:
+        loss = loss * mask.unsqueeze(-1)
+    per_sample = loss.reshape(len(loss), -1).mean(dim=1)
+    return (per_sample if weights is None else per_sample * weights).mean()
+
+
 def elementwise(function):
     """The shapes every one-input op is tried on: a real activation, tails, one element."""
     return lambda x: function(x), [
@@ -270,6 +286,18 @@ def loss_inputs(n, h, w, c, weights=False):
     return out
 
 
+LOSS_TYPES = ["l2", "l1", "huber", "smooth_l1"]
+
+
+def element_loss_inputs(n, h, w, c, kind, *, weights=False, mask=False):
+    out = loss_inputs(n, h, w, c, weights)
+    if kind in ("huber", "smooth_l1"):
+        out["thresholds"] = uniform(n, scale=0.4, offset=0.5)
+    if mask:
+        out["mask"] = uniform(n, h, w, scale=0.5, offset=0.5)
+    return out
+
+
 def reduce_cases():
     x = normal(3, 9, 7, 20, offset=0.25)
     return [
@@ -353,6 +381,11 @@ OPS = {
         ("weighted", loss_inputs(3, 32, 24, 4, weights=True), {}),
         ("odd", loss_inputs(3, 7, 5, 3), {}),
     ]),
+    "elementLoss": (element_loss, [
+        *[(f"{kind}Masked", element_loss_inputs(2, 9, 11, 4, kind, mask=True), {"type": kind}) for kind in LOSS_TYPES],
+        *[(f"{kind}Weighted", element_loss_inputs(3, 32, 24, 4, kind, weights=True, mask=True), {"type": kind}) for kind in LOSS_TYPES],
+        *[(f"{kind}Odd", element_loss_inputs(3, 7, 5, 3, kind), {"type": kind}) for kind in LOSS_TYPES],
+    ]),
     "sum": (lambda x, *, axes=None: x.sum() if axes is None else x.sum(dim=axes), reduce_cases()),
     "mean": (lambda x, *, axes=None: x.mean() if axes is None else x.mean(dim=axes), reduce_cases()),
     "concatChannels": (lambda a, b: torch.cat([a, b], dim=-1), [
@@ -374,9 +407,9 @@ OPS = {
 }
 
 # Inputs that take no gradient although they are float tensors.
-CONSTANT = {"timesteps", "alphasCumprod", "noise", "latents", "target", "weights"}
+CONSTANT = {"timesteps", "alphasCumprod", "noise", "latents", "target", "weights", "thresholds", "mask"}
 # Inputs that are not rounded to bfloat16: statistics and schedules are float32 whatever the activations are.
-KEEP_FLOAT32 = {"alphasCumprod", "timesteps", "weights"}
+KEEP_FLOAT32 = {"alphasCumprod", "timesteps", "weights", "thresholds", "mask"}
 
 
 def reference(op, name, function, inputs, options, variant, backward):

@@ -66,8 +66,8 @@ CONFIGS = {
 class TinyModel:
     """text, unet and vae of one configuration, float64, on formula weights."""
 
-    def __init__(self, name: str):
-        config = CONFIGS[name]
+    def __init__(self, name: str, config=None):
+        config = config or CONFIGS[name]
         self.name = name
         self.text = CLIPTextModel(CLIPTextConfig(**config["text_encoder"], attn_implementation="sdpa")).double().eval()
         self.unet = UNet2DConditionModel(**config["unet"]).double().eval()

@@ -5,13 +5,14 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { DatasetView } from '../../lib/debugDataset/datasetView.ts'
 import { writeDatasetHtml } from '../../lib/debugDataset/htmlFile.ts'
 import { trainedPicture } from '../../lib/debugDataset/picture.ts'
-import { type DebugServer, serveDataset } from '../../lib/debugDataset/server.ts'
+import { serveDataset } from '../../lib/debugDataset/server.ts'
+import type { LoopbackServer } from '../../lib/util/loopbackServer.ts'
 import { hostileCaption, makeDebugView } from '../support/debugView.ts'
 
 let view: DatasetView
 let folder: string
 let browser: Browser
-let server: DebugServer
+let server: LoopbackServer
 let page: Page
 let complaints: string[]
 

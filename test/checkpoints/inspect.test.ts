@@ -27,8 +27,10 @@ async function saveLora(metadata: Readonly<Record<string, string>> = {}): Promis
   const module = (name: string, out: number, inFeatures: number, rank: number, alpha: number) => ({
     name,
     alpha,
-    down: { shape: [rank, inFeatures], values: new Float32Array(rank * inFeatures) },
-    up: { shape: [out, rank], values: new Float32Array(out * rank) },
+    weights: {
+      'lora_down.weight': { shape: [rank, inFeatures], values: new Float32Array(rank * inFeatures) },
+      'lora_up.weight': { shape: [out, rank], values: new Float32Array(out * rank) },
+    },
   })
   const block = 'lora_unet_down_blocks_0_attentions_0_transformer_blocks_0'
   const modules = [
@@ -103,6 +105,7 @@ describe('inspectFile', () => {
     expect(report).toMatchObject({ kind: 'lora', version: 1, refusal: null, suspicious: [] })
     expect(report.lora).toEqual({
       style: 'kohya',
+      kinds: { lora: 3 },
       ranks: { 8: 2, 16: 1 },
       alphas: { 4: 2, 16: 1 },
       targets: { textEncoder: 1, unet: 2 },

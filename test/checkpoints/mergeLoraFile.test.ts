@@ -30,7 +30,8 @@ async function saveLora(config: StableDiffusionConfig, name: string): Promise<st
         read: async () => formulaValues(`${name}/${layer.path}/${part}`, { shape, kind: 'normal-like' }),
       })
       const up = matrix('up', [out, 2, ...kernel.map(() => 1)])
-      return { layer, rank: 2, alpha: 0.5, down: matrix('down', [2, inChannels, ...kernel]), up }
+      const weights = { 'lora_down.weight': matrix('down', [2, inChannels, ...kernel]), 'lora_up.weight': up }
+      return { kind: 'lora', layer, rank: 2, alpha: 0.5, weights }
     })
   const path = join(await makeFolder(), name)
   await writeLora(path, modules, { config })

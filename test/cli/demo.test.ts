@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { demoCommand } from '../../lib/cli/demo.ts'
-import { parseTrainNetwork } from '../../lib/train/trainNetworkOptions.ts'
+import { parseTraining } from '../../lib/train/parseTraining.ts'
 import { exitCodes } from '../../lib/util/errors.ts'
 import { fakeTrain } from './fakeTraining.ts'
 import { makeTestHost } from './testHost.ts'
@@ -16,7 +16,7 @@ beforeEach(() => {
 
 describe('demo', () => {
   it('trains what was prepared, says how the loss fell, what was written, and what not to expect', async () => {
-    const { config } = await parseTrainNetwork(args)
+    const { config } = await parseTraining('train-network', args)
     prepareDemo.mockResolvedValue(config)
     const host = makeTestHost()
     const { train, configs } = fakeTrain()
@@ -34,12 +34,12 @@ describe('demo', () => {
   })
 
   it('promises nothing when it is interrupted', async () => {
-    prepareDemo.mockResolvedValue((await parseTrainNetwork(args)).config)
+    prepareDemo.mockResolvedValue((await parseTraining('train-network', args)).config)
     const host = makeTestHost()
     const { train } = fakeTrain()
-    const interrupted: typeof train = (config, options) => {
+    const interrupted: typeof train = (kind, config, options) => {
       host.signals.emit('SIGINT')
-      return train(config, options)
+      return train(kind, config, options)
     }
     await demoCommand({ folder: 'out/demo', train: interrupted }, host)
     expect(host.stdout.text).not.toContain('Written')

@@ -1,6 +1,6 @@
 import type { Train } from '../../lib/cli/showTraining.ts'
 import type { TrainEvent } from '../../lib/train/events.ts'
-import type { TrainNetworkConfig } from '../../lib/train/trainNetworkConfig.ts'
+import type { TrainConfig } from '../../lib/train/trainConfig.ts'
 
 /** The events of a training of two epochs of two steps, without a model. It heeds the signal after each step. */
 export async function* fakeEvents(signal?: AbortSignal): AsyncGenerator<TrainEvent> {
@@ -48,9 +48,9 @@ export async function* fakeEvents(signal?: AbortSignal): AsyncGenerator<TrainEve
 }
 
 /** A trainer that trains nothing, and the configurations it was called with. */
-export function fakeTrain(): { readonly train: Train; readonly configs: readonly TrainNetworkConfig[] } {
-  const configs: TrainNetworkConfig[] = []
-  const train: Train = (config, { signal }) => {
+export function fakeTrain(): { readonly train: Train; readonly configs: readonly TrainConfig[] } {
+  const configs: TrainConfig[] = []
+  const train: Train = (_kind, config, { signal }) => {
     configs.push(config)
     return fakeEvents(signal)
   }

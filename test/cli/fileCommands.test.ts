@@ -38,7 +38,8 @@ beforeAll(async () => {
         read: async () => new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(0.5),
       })
       const up = ones([out, 1, ...kernel.map(() => 1)])
-      return { layer, rank: 1, alpha: 1, down: ones([1, inFeatures, ...kernel]), up }
+      const weights = { 'lora_down.weight': ones([1, inFeatures, ...kernel]), 'lora_up.weight': up }
+      return { kind: 'lora' as const, layer, rank: 1, alpha: 1, weights }
     })
   await writeLora(lora, modules, { config: small1, metadata: { ss_output_name: 'frog', ss_seed: '7' } })
 })

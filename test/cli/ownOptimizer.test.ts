@@ -30,8 +30,11 @@ it('a training from the command line learns with a class in a file of the user, 
   expect(code, text).toBe(exitCodes.ok)
   const { modules, metadata } = await readKohyaLora(join(folder, 'mine.safetensors'))
   expect(metadata.get('ss_optimizer')).toBe('HeavyBall(momentum=0.5)')
-  expect([...modules.values()].some(({ up }) => up.values.some((value) => value !== 0))).toBe(true)
-  for (const { up } of modules.values()) expect(up.values.every(Number.isFinite)).toBe(true)
+  expect(
+    [...modules.values()].some(({ weights }) => weights['lora_up.weight']!.values.some((value) => value !== 0)),
+  ).toBe(true)
+  for (const { weights } of modules.values())
+    expect(weights['lora_up.weight']!.values.every(Number.isFinite)).toBe(true)
 
   const [refused, why] = await train(`${example}#HeavyBall`, ['momentum=2'], 'refused')
   expect(refused).not.toBe(exitCodes.ok)

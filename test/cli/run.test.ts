@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, it, vi } from 'vitest'
 import { run } from '../../lib/cli/run.ts'
-import { trainOptionsByName } from '../../lib/config/trainOptions.ts'
+import { trainOptionsOf } from '../../lib/config/trainOptions.ts'
 import { DataError, exitCodes } from '../../lib/util/errors.ts'
 import { makeTestHost } from './testHost.ts'
 
 const behaviour = vi.hoisted(() => ({ error: undefined as unknown }))
-vi.mock('../../lib/train/trainNetwork.ts', () => ({
-  trainNetwork: (): never => {
+vi.mock('../../lib/train/trainer.ts', () => ({
+  train: (): never => {
     throw behaviour.error
   },
 }))
@@ -31,7 +31,7 @@ describe('the command line', () => {
   it('shows every option of train-network with --help', async () => {
     const { code, out } = await runWith('train-network', '--help')
     expect(code).toBe(exitCodes.ok)
-    for (const name of trainOptionsByName.keys()) expect(out).toContain(`--${name}`)
+    for (const name of trainOptionsOf('train-network').keys()) expect(out).toContain(`--${name}`)
   })
 
   it("shows the package's version", async () => {

@@ -42,13 +42,13 @@ describe('an explanation', () => {
     expect(explainOption('cache_latents', wide)).toContain('  - random_crop contradicts --cache_latents')
     expect(explainOption('log_prefix', wide)).toContain('  - --log_prefix has no effect without --logging_dir.')
     expect(explainOption('xformers', wide)).toContain('Accepted, without effect.')
-    expect(explainOption('sample_sampler', wide)).toContain('Of a later version: pndm,')
+    expect(explainOption('mixed_precision', wide)).toContain('Of a later version: fp16.')
   })
 
   it('of an option that is not here says why', () => {
-    expect(explainOption('--save_state')).toContain('--save_state comes with a later version')
+    expect(explainOption('--fp8_base')).toContain('--fp8_base comes with a later version')
     expect(explainOption('skip_cache_check')).toContain('is not needed: caches are found by')
-    expect(explainOption('token_string')).toContain('is an option of train_textual_inversion')
+    expect(explainOption('token_string')).toContain('Of train-textual-inversion, train-textual-inversion-xti.')
     expect(explainOption('network_multiplier')).toContain('comes with a later version')
   })
 

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { trainNetworkCommand } from '../../lib/cli/trainNetwork.ts'
+import { trainCommand } from '../../lib/cli/train.ts'
 import { readOutputConfig } from '../../lib/config/outputConfig.ts'
 import { readTrainConfigFile } from '../../lib/config/trainConfigFile.ts'
 import { readTrainArguments } from '../../lib/config/trainOptions.ts'
@@ -23,24 +23,25 @@ describe('--output_config', () => {
     const file = join(folder, 'written')
     const host = makeTestHost()
     const args = [...options, ...atDefault, '--config_file', file, '--output_config']
-    expect(await trainNetworkCommand(args, host)).toBe(0)
+    expect(await trainCommand('train-network', args, host)).toBe(0)
     expect(host.stdout.lines).toEqual([`saved ${file}.toml`])
     const text = await readFile(`${file}.toml`, 'utf8')
     expect(text).not.toMatch(/batch|keep_tokens|grad|config/)
     expect(text).toContain('resolution = "512,768"')
-    const { given, problems } = await readTrainConfigFile(file)
+    const { given, problems } = await readTrainConfigFile(file, 'train-network')
     expect(problems).toEqual([])
-    expect(given).toEqual(readTrainArguments(options).given)
+    expect(given).toEqual(readTrainArguments(options, 'train-network').given)
   })
 
   it('is nothing when it is not given', async () => {
-    expect(await readOutputConfig(['--config_file', 'x', '--sede', '1'])).toBeUndefined()
+    expect(await readOutputConfig(['--config_file', 'x', '--sede', '1'], 'train-network')).toBeUndefined()
   })
 
   it('writes nothing wrong, and over nothing', async () => {
     const file = join(folder, 'there.toml')
     await writeFile(file, '')
-    const run = (...args: readonly string[]): Promise<unknown> => readOutputConfig(['--output_config', ...args])
+    const run = (...args: readonly string[]): Promise<unknown> =>
+      readOutputConfig(['--output_config', ...args], 'train-network')
     await expect(run('--config_file', file)).rejects.toThrow(/there\.toml: --output_config does not replace a file/)
     await expect(run('--seed', '1')).rejects.toThrow('--output_config needs --config_file')
     await expect(run('--seed', 'x', '--config_file', join(folder, 'new'))).rejects.toThrow('--seed must be')

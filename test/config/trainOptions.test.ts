@@ -6,11 +6,13 @@ import { describeTrainOptions } from '../../lib/config/describeTrainOptions.ts'
 import {
   laterTrainOptions,
   needlessTrainOptions,
-  otherTrainerOptions,
   readTrainArguments,
-  trainOptionsByName,
+  type TrainOption,
+  trainerNames,
+  trainOptions,
+  trainOptionsOf,
 } from '../../lib/config/trainOptions.ts'
-import { parseTrainNetwork } from '../../lib/train/trainNetworkOptions.ts'
+import { parseTraining } from '../../lib/train/parseTraining.ts'
 import { ConfigError } from '../../lib/util/errors.ts'
 
 const needed = ['--pretrained_model_name_or_path', 'model', '--dataset_config', 'data.toml', '--output_dir', 'out']
@@ -22,7 +24,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }))
 
 async function problemsOf(...args: readonly string[]): Promise<readonly string[]> {
-  const error = await parseTrainNetwork(args).then(
+  const error = await parseTraining('train-network', args).then(
     () => expect.fail('expected a ConfigError'),
     (thrown: unknown) => thrown,
   )
@@ -38,13 +40,17 @@ async function fileWith(text: string): Promise<string> {
 
 describe('the tables', () => {
   it('name every option once', () => {
-    const names = [
-      ...trainOptionsByName.keys(),
-      ...Object.keys(laterTrainOptions),
-      ...Object.keys(needlessTrainOptions),
-      ...Object.keys(otherTrainerOptions),
-    ]
-    expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([])
+    for (const trainer of trainerNames) {
+      const rows = (trainOptions as readonly TrainOption[]).filter(({ trainers = trainerNames }) =>
+        trainers.includes(trainer),
+      )
+      const names = [
+        ...rows.map(({ name }) => name),
+        ...Object.keys(laterTrainOptions),
+        ...Object.keys(needlessTrainOptions),
+      ]
+      expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([])
+    }
   })
 
   it('cover every option of the reference that train_network has', () => {
@@ -66,13 +72,17 @@ describe('the tables', () => {
       network_weights network_dim network_alpha network_dropout network_args network_train_unet_only
       network_train_text_encoder_only dim_from_weights scale_weight_norms base_weights base_weights_multiplier no_metadata
       training_comment`
-    const known = new Set([...trainOptionsByName.keys(), ...Object.keys(laterTrainOptions)])
+    const known = new Set([
+      ...trainOptionsOf('train-network').keys(),
+      ...Object.keys(laterTrainOptions),
+      ...Object.keys(needlessTrainOptions),
+    ])
     expect(reference.split(/\s+/).filter((name) => !known.has(name))).toEqual([])
   })
 
   it('are described in full and within the width', () => {
-    const text = describeTrainOptions(80)
-    for (const name of trainOptionsByName.keys()) expect(text).toContain(`--${name}`)
+    const text = describeTrainOptions('train-network', 80)
+    for (const name of trainOptionsOf('train-network').keys()) expect(text).toContain(`--${name}`)
     expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80)
   })
 })
@@ -80,7 +90,10 @@ describe('the tables', () => {
 describe('arguments', () => {
   it('are typed by their rows, with underscores or dashes, after a space or an equals sign', () => {
     const args = ['--noise_offset', '-0.1', '--network-dim=8', '--optimizer_args', 'a=1', 'b=.9,.999', '--flip-aug']
-    const { given, problems } = readTrainArguments([...args, '--resolution', '512,768', '--lr_scheduler', 'COSINE'])
+    const { given, problems } = readTrainArguments(
+      [...args, '--resolution', '512,768', '--lr_scheduler', 'COSINE'],
+      'train-network',
+    )
     expect(problems).toEqual([])
     expect(given).toEqual({
       noise_offset: -0.1,
@@ -93,14 +106,14 @@ describe('arguments', () => {
   })
 
   it('count the last of an option given twice', () => {
-    expect(readTrainArguments(['--seed', '1', '--seed', '2']).given).toEqual({ seed: 2 })
+    expect(readTrainArguments(['--seed', '1', '--seed', '2'], 'train-network').given).toEqual({ seed: 2 })
   })
 
   it.each([
     [['--network_dimm', '8'], 'unknown option "--network_dimm". Did you mean "--network_dim"?'],
     [['--caption_ext', 'txt'], 'unknown option "--caption_ext".'],
     [['--network_al', '1'], 'unknown option "--network_al". Did you mean "--network_alpha"?'],
-    [['--masked_loss'], '--masked_loss comes with a later version of noisewright; leave it out to use this one'],
+    [['--fp8_base'], '--fp8_base comes with a later version of noisewright; leave it out to use this one'],
     [['--skip_cache_check'], '--skip_cache_check is not needed: caches are found by the content of their pictures'],
     [['--constructor', '1'], 'unknown option "--constructor"'],
     [['--__proto__', '1'], 'unknown option "--__proto__"'],
@@ -111,8 +124,11 @@ describe('arguments', () => {
     [['--caption_dropout_rate', '1.1'], '--caption_dropout_rate must be a number from 0 to 1, found "1.1"'],
     [['--on_bad_image', 'skp'], 'found "skp". Did you mean "skip"?'],
     [['--debug_dataset_port', '70000'], 'must be a whole number from 0 to 65535'],
-    [['--base-weights', 'a=1', 'b=2'], '--base-weights comes with a later version of noisewright'],
-    [['--token_string', 'x'], '--token_string is an option of train_textual_inversion, not of train-network'],
+    [['--console-log-file', 'a'], '--console-log-file comes with a later version of noisewright'],
+    [
+      ['--token_string', 'x'],
+      '--token_string is an option of train-textual-inversion and train-textual-inversion-xti, not of train-network',
+    ],
     [['--seed', 'x'], '--seed must be a whole number from 0 to 4294967296, found "x"'],
     [['--seed', '1.5'], '--seed must be a whole number'],
     [['--train_batch_size', '0'], '--train_batch_size must be a whole number of at least 1, found "0"'],
@@ -127,21 +143,16 @@ describe('arguments', () => {
     [['--flip_aug=yes'], '--flip_aug takes no value, found "yes"'],
     [['--flip_aug', 'true'], 'unexpected argument "true": options are written --name value'],
     [['-x'], 'unexpected argument "-x"'],
-    [
-      ['--mixed_precision', 'fp16'],
-      '--mixed_precision fp16 comes with a later version of noisewright; this one has no, bf16',
-    ],
     [['--lr_scheduler', 'cosin'], 'found "cosin". Did you mean "cosine"?'],
     [['--lr_warmup_steps', '1.5'], '--lr_warmup_steps must be a whole number of at least 0, or a share of the run'],
     [['--lr_warmup_steps', '101%'], 'found "101%"'],
     [['--lr_warmup_steps', '-1'], 'found "-1"'],
-    [['--sample_sampler', 'euler_a'], '--sample_sampler euler_a comes with a later version'],
-    [['--save_model_as', 'ckpt'], '--save_model_as ckpt comes with a later version'],
-    [['--network_module', 'networks.dylora'], '--network_module networks.dylora comes with a later version'],
-    [['--log_with', 'wandb'], '--log_with wandb comes with a later version'],
+    [['--sample_sampler', 'eular_a'], 'found "eular_a". Did you mean "euler_a"?'],
+    [['--save_model_as', 'diffusers'], '--save_model_as must be one of safetensors, ckpt, pt, found "diffusers"'],
+    [['--log_with', 'wandb'], '--log_with must be one of tensorboard, jsonl, all, found "wandb"'],
     [['--max_token_length', '77'], '--max_token_length must be one of 75, 150, 225, found "77"'],
   ])('%j are refused', (args, message) => {
-    const { problems } = readTrainArguments(args)
+    const { problems } = readTrainArguments(args, 'train-network')
     expect(problems).toHaveLength(1)
     expect(problems[0]).toContain(message)
   })
@@ -149,9 +160,9 @@ describe('arguments', () => {
 
 describe('rules between options', () => {
   it('report all problems of one command line together', async () => {
-    expect(await problemsOf('--network_dim', 'x', '--masked_loss', '--sede', '1', '--output_dir', 'out')).toEqual([
+    expect(await problemsOf('--network_dim', 'x', '--fp8_base', '--sede', '1', '--output_dir', 'out')).toEqual([
       '--network_dim must be a whole number of at least 1, found "x"',
-      expect.stringContaining('--masked_loss comes with a later version'),
+      expect.stringContaining('--fp8_base comes with a later version'),
       'unknown option "--sede". Did you mean "--seed"?',
       expect.stringContaining('--pretrained_model_name_or_path is missing'),
       'there is no training data: give --dataset_config, --train_data_dir or --in_json',
@@ -189,7 +200,8 @@ describe('rules between options', () => {
     [['--lr_scheduler_type', 'StepLR'], '--lr_scheduler_args: StepLR needs step_size'],
     [['--lr_scheduler_type', 'StepLR', '--lr_scheduler_args', 'step_size=3', '--lr_warmup_steps', '2'], 'leave it out'],
     [['--lr_scheduler_args', 'a=1', '--scheduler_args', 'a=1'], '--scheduler_args is another name'],
-    [['--network_args', 'conv_dim=4'], 'conv_dim comes with a later version'],
+    [['--network_args', 'conv_alpha=4'], 'conv_alpha has no effect without conv_dim'],
+    [['--network_module', 'networks.dylor'], 'found "networks.dylor". Did you mean "networks.dylora"?'],
     [['--network_args', 'down_lr_weigth=sine'], 'Did you mean "down_lr_weight"?'],
     [['--network_args', 'down_lr_weight=sin'], 'one of sine, cosine'],
     [['--optimizer_args', 'weight_decy=1'], 'Did you mean "weight_decay"?'],
@@ -202,7 +214,7 @@ describe('rules between options', () => {
 
   it('say which options have no effect', async () => {
     const args = ['--xformers', '--train_data_dir', 'x', '--log_prefix', 'a', '--sample_every_n_epochs', '1']
-    const { notes } = await parseTrainNetwork([...needed, ...args])
+    const { notes } = await parseTraining('train-network', [...needed, ...args])
     expect(notes).toEqual([
       '--xformers changes nothing. Attention is always memory-efficient here.',
       '--train_data_dir is not used, since --dataset_config describes the data',
@@ -214,9 +226,9 @@ describe('rules between options', () => {
 
 describe('the configuration', () => {
   it("has the reference's defaults", async () => {
-    const { config, notes } = await parseTrainNetwork(needed)
+    const { config, notes } = await parseTraining('train-network', needed)
     expect(notes).toEqual([])
-    expect(config).toEqual({
+    expect(config).toMatchObject({
       model: { path: 'model', v2: false, vParameterization: false, vae: null, clipSkip: null, maxTokenLength: null },
       data: {
         source: { configFile: 'data.toml' },
@@ -239,7 +251,6 @@ describe('the configuration', () => {
         trainUnet: true,
         trainTextEncoder: true,
         trainingComment: null,
-        noMetadata: false,
       },
       optimizer: {
         type: 'AdamW',
@@ -259,11 +270,17 @@ describe('the configuration', () => {
         gradientCheckpointing: false,
         mixedPrecision: 'no',
         seed: null,
-        noiseOffset: null,
-        adaptiveNoiseScale: null,
-        minSnrGamma: null,
       },
-      output: { folder: 'out', name: null, saveEveryEpochs: null, saveEverySteps: null, savePrecision: null },
+      output: {
+        folder: 'out',
+        name: null,
+        saveEveryEpochs: null,
+        saveEverySteps: null,
+        savePrecision: null,
+        saveAs: 'safetensors',
+        noMetadata: false,
+      },
+      state: { save: false, saveAtEnd: false, resume: null, restart: false },
       preview: { promptFile: null, everyEpochs: null, everySteps: null },
       logging: { folder: null, prefix: '', trackerName: 'network_train' },
     })
@@ -276,7 +293,7 @@ describe('the configuration', () => {
       --unet_lr 1e-3 --text_encoder_lr 0 --lr_scheduler cosine_with_restarts --lr_scheduler_num_cycles 3 --lr_warmup_steps 5
       --network_train_unet_only --network_dropout 0.25 --max_train_epochs 2 --mixed_precision bf16 --seed 0 --output_name n
       --save_precision fp16 --sample_prompts p.txt --sample_every_n_steps 7 --logging_dir l --log_prefix x-`
-    const { config } = await parseTrainNetwork(args.split(/\s+/))
+    const { config } = await parseTraining('train-network', args.split(/\s+/))
     expect(config).toMatchObject({
       model: { path: 'm', v2: false, vParameterization: false, vae: null, clipSkip: 2, maxTokenLength: 225 },
       data: {
@@ -326,7 +343,7 @@ describe('the configuration file', () => {
       [more]
       seed = 3
     `)
-    const { config } = await parseTrainNetwork(['--config_file', file.replace('.toml', ''), '--seed', '4'])
+    const { config } = await parseTraining('train-network', ['--config_file', file.replace('.toml', ''), '--seed', '4'])
     expect(config.output.folder).toBe('from file')
     expect(config.data).toMatchObject({ fallbacks: { resolution: [512, 512], flip_aug: false }, cacheLatents: true })
     expect(config.optimizer).toMatchObject({ learningRate: 1, arguments: { eps: 1e-7 }, warmupSteps: { share: 0.1 } })
@@ -336,13 +353,13 @@ describe('the configuration file', () => {
 
   it('is read strictly, and its problems join those of the command line', async () => {
     const file = await fileWith(
-      '[a]\nnetwork_dimm = 4\nseed = "1"\nmasked_loss = true\nresolution = 1.5\n[b]\nflip_aug = 1\nseed = 2\nconfig_file = "x"\n',
+      '[a]\nnetwork_dimm = 4\nseed = "1"\nfp8_base = true\nresolution = 1.5\n[b]\nflip_aug = 1\nseed = 2\nconfig_file = "x"\n',
     )
     expect(await problemsOf(...needed, '--config_file', file, '--clip_skip', '0')).toEqual([
       '--clip_skip must be a whole number of at least 1, found "0"',
       `${file}:2:1: unknown option "network_dimm". Did you mean "network_dim"?`,
       `${file}:3:1: "seed" must be a whole number from 0 to 4294967296, found "1"`,
-      `${file}:4:1: masked_loss comes with a later version of noisewright; leave it out to use this one`,
+      `${file}:4:1: fp8_base comes with a later version of noisewright; leave it out to use this one`,
       `${file}:5:1: "resolution" must be one or two whole numbers ("512" or "512,768"), found "1.5"`,
       `${file}:7:1: "flip_aug" must be true or false, found 1`,
       `${file}:8:1: "seed" is given twice; remove one`,

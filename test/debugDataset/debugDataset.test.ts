@@ -8,10 +8,11 @@ import type { DatasetView } from '../../lib/debugDataset/datasetView.ts'
 import { writeDatasetHtml } from '../../lib/debugDataset/htmlFile.ts'
 import { listBatch } from '../../lib/debugDataset/listing.ts'
 import type { PageData, ShownBatch } from '../../lib/debugDataset/page.ts'
-import { type DebugServer, serveDataset } from '../../lib/debugDataset/server.ts'
+import { serveDataset } from '../../lib/debugDataset/server.ts'
 import { memory } from '../../lib/tensor/runtime.ts'
 import { loadedTensor } from '../../lib/train/latents.ts'
 import { ArgumentError, IoError } from '../../lib/util/errors.ts'
+import type { LoopbackServer } from '../../lib/util/loopbackServer.ts'
 import { hostileCaption, makeDebugView } from '../support/debugView.ts'
 
 let view: DatasetView
@@ -83,7 +84,7 @@ describe('DatasetView', () => {
 })
 
 describe('the server', () => {
-  let server: DebugServer
+  let server: LoopbackServer
   afterEach(() => server.close())
 
   async function firstBatch(query = ''): Promise<ShownBatch> {

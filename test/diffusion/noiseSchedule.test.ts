@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { minSnrWeights, noiseSchedule } from '../../lib/diffusion/noiseSchedule.ts'
+import { noiseSchedule } from '../../lib/diffusion/noiseSchedule.ts'
+import { loadFixture } from '../support/fixtureCases.ts'
 
 const schedule = noiseSchedule()
 
@@ -32,23 +33,29 @@ describe('noiseSchedule', () => {
   })
 })
 
-describe('minSnrWeights', () => {
-  it('limits the weight of clean timesteps of noise prediction', () => {
-    const [clean, noisy] = minSnrWeights(schedule, [0, 999], 5, 'epsilon')
-    expect(clean).toBeCloseTo(5 / 1175.4403, 7)
-    expect(noisy).toBe(1)
+describe('noiseSchedule that ends in noise alone', () => {
+  const ending = noiseSchedule({ zeroTerminalSnr: true })
+  const { alphasCumprod: expected } = loadFixture<{ alphasCumprod: Record<string, number[]> }>('noise/schedules.json')
+
+  it.each([false, true])('has the float32 values of PyTorch (%s)', (zeroTerminalSnr) => {
+    const { alphasCumprod } = noiseSchedule({ zeroTerminalSnr })
+    alphasCumprod.forEach((a, t) => {
+      expect(Math.abs(a - expected[String(zeroTerminalSnr)]![t]!)).toBeLessThanOrEqual(2e-6 * a + 1e-10)
+    })
   })
-  it('divides by one more for velocity', () => {
-    const [clean, noisy] = minSnrWeights(schedule, [0, 999], 5, 'v_prediction')
-    expect(clean).toBeCloseTo(5 / 1176.4403, 7)
-    expect(noisy).toBeCloseTo(0.0046819132 / 1.0046819132, 7)
+  it('begins as the other, and has no signal at the last timestep', () => {
+    const { alphasCumprod, betas } = ending
+    expect(alphasCumprod[0]).toBe(schedule.alphasCumprod[0])
+    expect(alphasCumprod[500]).toBeCloseTo(0.241019, 6)
+    expect(alphasCumprod[998]! / 1.968e-7).toBeCloseTo(1, 3)
+    expect([alphasCumprod[999], betas[999]]).toEqual([0, 1])
   })
-  it('rejects a gamma that is not positive and times outside the schedule', () => {
-    expect(() => minSnrWeights(schedule, [0], 0, 'epsilon')).toThrow(
-      'minSnrWeights: gamma must be positive, received 0',
-    )
-    expect(() => minSnrWeights(schedule, [1000], 5, 'epsilon')).toThrow(
-      'minSnrWeights: timesteps must be whole numbers in [0, 1000), received 1000',
+  it('weighs losses by the ratios of the other', () => {
+    expect(ending.snr).toEqual(schedule.snr)
+  })
+  it('needs more than one timestep', () => {
+    expect(() => noiseSchedule({ steps: 1, zeroTerminalSnr: true })).toThrow(
+      'noiseSchedule: steps must be more than one with zeroTerminalSnr, received 1',
     )
   })
 })

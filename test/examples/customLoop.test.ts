@@ -1,8 +1,5 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { customLoop } from '../../examples/customLoop.ts'
-import { packageRoot } from '../../lib/util/packageRoot.ts'
 import { baselineBuffers, liveBuffers } from '../support/device.ts'
 
 it('the example of a training loop of one’s own learns and leaves nothing on the device', async () => {
@@ -14,9 +11,4 @@ it('the example of a training loop of one’s own learns and leaves nothing on t
   // Four pairs of noise and time take turns: each pair's loss is compared with its own.
   for (let pair = 0; pair < 4; pair++) expect(losses[pair + 8]!, `pair ${pair}`).toBeLessThan(losses[pair]!)
   expect(await customLoop(2)).toEqual(losses.slice(0, 2))
-})
-
-it('the example imports nothing but the package', async () => {
-  const text = await readFile(join(packageRoot(), 'examples', 'customLoop.ts'), 'utf8')
-  expect([...text.matchAll(/from '([^']+)'/g)].map(([, name]) => name)).toEqual(['noisewright'])
 })

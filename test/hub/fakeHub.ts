@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { FakeUploads } from './fakeUploads.ts'
 
 export interface FakeFile {
   readonly content: Buffer
@@ -35,6 +36,8 @@ export type Interference = (request: SeenRequest, response: ServerResponse) => b
  */
 export class FakeHub {
   readonly requests: SeenRequest[] = []
+  readonly uploads = new FakeUploads(this)
+  /** By their names; those of data sets and spaces begin with `datasets/` and `spaces/`. */
   readonly repositories = new Map<string, FakeRepository>()
   /** Asked before each request. */
   interfere: Interference = () => false
@@ -68,6 +71,10 @@ export class FakeHub {
 
   get endpoint(): string {
     return address(this.#hub)
+  }
+
+  get cdn(): string {
+    return address(this.#cdn)
   }
 
   /** Adds a commit to a branch. Files with a text are small, files with bytes are large. */
@@ -107,9 +114,10 @@ export class FakeHub {
     this.requests.push(seen)
     if (this.interfere(seen, response)) return
     const { pathname, searchParams } = new URL(seen.path, this.endpoint)
+    if (this.uploads.serve(request, response, pathname)) return
     const match =
-      /^\/api\/models\/([^/]+\/[^/]+)\/(revision|tree)\/([^/]+)$/.exec(pathname) ??
-      /^\/([^/]+\/[^/]+)\/(resolve)\/([^/]+)\/(.+)$/.exec(pathname)
+      /^\/api\/(?:models\/)?((?:datasets\/|spaces\/)?[^/]+\/[^/]+)\/(revision|tree)\/([^/]+)$/.exec(pathname) ??
+      /^\/((?:datasets\/|spaces\/)?[^/]+\/[^/]+)\/(resolve)\/([^/]+)\/(.+)$/.exec(pathname)
     const repository = this.repositories.get(match?.[1] ?? '')
     if (!match || !repository) return refuse(response, 404, 'RepoNotFound')
     const revision = decodeURIComponent(match[3]!)
@@ -128,7 +136,7 @@ export class FakeHub {
       ...headers,
       'x-linked-etag': headers.etag,
       'x-linked-size': file.content.length,
-      location: `${address(this.#cdn)}${pathname}?signature=secret`,
+      location: `${this.cdn}${pathname}?signature=secret`,
     })
     response.end()
   }
@@ -199,7 +207,7 @@ export function refuse(
   response.end()
 }
 
-function json(response: ServerResponse, value: unknown): undefined {
+export function json(response: ServerResponse, value: unknown): undefined {
   response.setHeader('content-type', 'application/json')
   response.end(JSON.stringify(value))
 }

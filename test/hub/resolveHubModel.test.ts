@@ -1,8 +1,9 @@
 import { lstat, mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
+import type { HubProgress } from '../../lib/hub/hubSnapshot.ts'
 import { ModelCache } from '../../lib/hub/modelCache.ts'
-import { type HubProgress, resolveHubModel } from '../../lib/hub/resolveHubModel.ts'
+import { resolveHubModel } from '../../lib/hub/resolveHubModel.ts'
 import { HubError } from '../../lib/util/errors.ts'
 import { bytes, diffusersRepository, etagOf, neededFiles } from './fakeHub.ts'
 import { hubTests } from './hubTest.ts'
@@ -106,7 +107,7 @@ describe('a model given by its hub id', () => {
       throw Object.assign(new Error('EPERM'), { code: 'EPERM', syscall: 'symlink' })
     }
     const { link, copyFile } = await import('node:fs/promises')
-    const cache = new ModelCache(test.cache, 'org/name')
+    const cache = new ModelCache(test.cache, { repository: 'org/name', type: 'model' })
     await cache.makeFolders()
     await writeFile(cache.blob('e'), 'content')
     await cache.place('c', 'unet/linked', 'e', { symlink: refused, link, copyFile })

@@ -2,6 +2,7 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { atomicFolder } from '../../lib/io/atomicFolder.ts'
+import { temporaryName } from '../../lib/io/temporaryFiles.ts'
 import { IoError } from '../../lib/util/errors.ts'
 import { addFiles, makeFolder } from '../support/pictures.ts'
 
@@ -38,6 +39,13 @@ describe('a folder written atomically', () => {
     await expect(atomicFolder(join(parent, 'm'), writer, marker)).rejects.toThrow(RangeError)
     expect(await readdir(parent)).toEqual(['m'])
     expect((await readdir(join(parent, 'm'))).sort()).toEqual(['index', 'part'])
+  })
+
+  it('is not kept company by what a killed process left', async () => {
+    const gone = `.noisewright-${2 ** 22 + 1}-${temporaryName(new Uint8Array(6)).slice(-24)}`
+    const parent = await makeFolder({ 'm/index': 'old', [`${gone}/index`]: 'half' })
+    await atomicFolder(join(parent, 'm'), fill('new'), marker)
+    expect(await readdir(parent)).toEqual(['m'])
   })
 
   it('comes back when the new one cannot take its name', async () => {

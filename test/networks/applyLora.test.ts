@@ -2,9 +2,10 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { noGrad } from '../../lib/autograd/tape.ts'
 import { StableDiffusion } from '../../lib/models/stableDiffusion/stableDiffusion.ts'
 import { attachLoraFile } from '../../lib/networks/attachLora.ts'
-import { attachLora, LoraNetwork } from '../../lib/networks/lora.ts'
+import { attachLora } from '../../lib/networks/lora.ts'
 import { type LoraFile, readLora } from '../../lib/networks/loraFile.ts'
 import { loraDelta, mergeLora } from '../../lib/networks/mergeLora.ts'
+import { networkFromFile } from '../../lib/networks/networkFromFile.ts'
 import { tensor } from '../../lib/tensor/create.ts'
 import { scope } from '../../lib/tensor/scope.ts'
 import { baselineBuffers, liveBuffers } from '../support/device.ts'
@@ -88,17 +89,18 @@ describe.each(['tinySd1', 'tinySd2'] as const)('LoRA files on %s', (name) => {
   it('go on as a network with the ranks and alphas of the file, and are saved as they were', async () => {
     const entry = ofStyle('kohyaConv')
     const lora = await open(entry)
-    const network = await LoraNetwork.fromFile(models, lora, { seed: 1 })
+    const network = await networkFromFile(models, lora, { seed: 1 })
     await expectCase(models, entry)
     expect(network.modules.map(({ rank, alpha, branch }) => [rank, alpha, branch.scale])).toEqual(
-      lora.modules.map(({ rank, alpha }) => [rank, alpha, alpha / rank]),
+      lora.modules.map(({ rank, alpha }) => [rank, alpha, alpha / rank!]),
     )
     const saved = await network.toKohya()
     network.dispose()
-    for (const { name: module, alpha, down, up } of saved) {
+    for (const { name: module, alpha, weights } of saved) {
       expect(alpha).toBe(entry.alphas[`${module}.alpha`])
-      for (const [tail, weight] of Object.entries({ lora_down: down, lora_up: up })) {
-        const key = `${module}.${tail}.weight`
+      expect(Object.keys(weights)).toEqual(['lora_down.weight', 'lora_up.weight'])
+      for (const [tail, weight] of Object.entries(weights)) {
+        const key = `${module}.${tail}`
         expect(weight.shape, key).toEqual(entry.keys[key])
         expect(weight.values, key).toEqual(loraFormula(key, weight.shape))
       }
@@ -130,15 +132,16 @@ describe.each(['tinySd1', 'tinySd2'] as const)('LoRA files on %s', (name) => {
     const { modules } = await open(ofStyle('kohyaConv'))
     for (const path of ['down_blocks.1.resnets.0.conv1', 'mid_block.attentions.0.proj_in']) {
       const module = modules.find(({ layer }) => layer.path === path)!
-      const [down, up] = [await module.down.read(), await module.up.read()]
+      const [down, up] = await Promise.all(Object.values(module.weights).map((matrix) => matrix.read()))
+      const rank = module.rank!
       const { shape, values } = await loraDelta(module, 2)
       expect(shape).toEqual(module.layer.shape)
       const columns = values.length / shape[0]!
       for (let i = 0; i < values.length; i += 101) {
         const [o, column] = [Math.floor(i / columns), i % columns]
         let sum = 0
-        for (let r = 0; r < module.rank; r++) sum += up[o * module.rank + r]! * down[r * columns + column]!
-        expect(values[i]).toBeCloseTo((2 * module.alpha * sum) / module.rank, 6)
+        for (let r = 0; r < rank; r++) sum += up![o * rank + r]! * down![r * columns + column]!
+        expect(values[i]).toBeCloseTo((2 * module.alpha * sum) / rank, 6)
       }
     }
   })
@@ -150,7 +153,7 @@ describe.each(['tinySd1', 'tinySd2'] as const)('LoRA files on %s', (name) => {
     const lora = await open(ofStyle('kohya'))
     await expect(mergeLora(other, lora)).rejects.toThrow('as the LoRA was opened for')
     await expect(attachLoraFile(lora, other)).rejects.toThrow('as the LoRA was opened for')
-    expect([...other.unet.registry.linears.values()].every((layer) => layer.lora === null)).toBe(true)
+    expect([...other.unet.registry.linears.values()].every((layer) => layer.branch === null)).toBe(true)
     other.dispose()
   })
 })

@@ -81,9 +81,10 @@ describe('writeKohyaLora', () => {
   it('refuses shapes that do not fit together and alphas that are no integers where one is stored', async () => {
     const [module] = network(5, 3, 2, 0.5)
     const path = join(folder, 'refused.safetensors')
-    const wrong = { ...module!, up: { shape: [3, 4, 1, 1], values: new Float32Array(12) } }
+    const up = { shape: [3, 4, 1, 1], values: new Float32Array(12) }
+    const wrong = { ...module!, weights: { ...module!.weights, 'lora_up.weight': up } }
     await expect(writeKohyaLora(path, [wrong], { metadata: {} })).rejects.toThrow(
-      /up of "lora_unet_mid.*\[3, 4, 1, 1\]/,
+      /lora_up of "lora_unet_mid.*\[3, 4, 1, 1\]/,
     )
     const attempt = writeKohyaLora(path, [module!], { metadata: {}, integerAlpha: true })
     await expect(attempt).rejects.toThrow(/alpha of .* whole to be stored as an integer, received 0.5/)

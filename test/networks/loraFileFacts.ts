@@ -26,7 +26,11 @@ export function network(inWidth: number, outWidth: number, rank: number, alpha: 
     ['lora_unet_down_blocks_0_resnets_0_conv1', ...conv(3)],
   ] as const
   return modules.map(([name, down, up], i) => {
-    return { name, alpha, down: weight(down, 2 * i), up: weight(up, 2 * i + 1) }
+    return {
+      name,
+      alpha,
+      weights: { 'lora_down.weight': weight(down, 2 * i), 'lora_up.weight': weight(up, 2 * i + 1) },
+    }
   })
 }
 

@@ -83,7 +83,7 @@ describe('a LoRA of each style', () => {
       const lora = await readLora(shapesOnly(`${name}.safetensors`, list.keys), config)
       expect(lora.style).toBe(list.style)
       expect(lora.unused).toEqual([])
-      const downs = Object.keys(list.keys).filter((key) => parseLoraKey(key)?.tensor === 'down')
+      const downs = Object.keys(list.keys).filter((key) => parseLoraKey(key)?.tensor === 'lora_down.weight')
       expect(lora.modules).toHaveLength(downs.length)
       expect(new Set(lora.modules.map(({ layer }) => `${layer.part} ${layer.path}`)).size).toBe(downs.length)
     })
@@ -125,8 +125,8 @@ describe('resolveLoraKeys', () => {
     const refused: readonly (readonly [key: string, words: string])[] = [
       [`${good}.dora_scale`, 'DoRA'],
       ['unet.mid_block.attentions.0.proj_in.lora_magnitude_vector.weight', 'DoRA'],
-      [`${good}.hada_w1_a`, 'LoHa'],
-      [`${good}.lokr_w2_b`, 'LoKr'],
+      [`${good}.hada_t1`, 'a Tucker-decomposed LoHa'],
+      [`${good}.lokr_t2`, 'a Tucker-decomposed LoKr'],
       [`${good}.a1.weight`, 'GLoRA'],
       [`${good}.oft_blocks`, 'OFT'],
       [`${good}.on_input`, 'IA3'],
@@ -155,10 +155,10 @@ describe('resolveLoraKeys', () => {
   })
 
   it('refuses half a module, two names for one tensor, and a file without modules', () => {
-    expect(() => resolve(pair[0]!)).toThrow('its up weight not found')
+    expect(() => resolve(pair[0]!)).toThrow('stands alone: lora_up.weight not found')
     expect(() => resolve(...pair, 'unet.mid_block.attentions.0.proj_in.lora_A.weight')).toThrow('the same tensor')
     expect(() => resolve(`${good}.alpha`)).toThrow('stands alone')
-    expect(() => resolve()).toThrow('no low-rank weights')
+    expect(() => resolve()).toThrow('found no weights of such')
   })
 
   it('says for which model a LoRA of other sizes is', async () => {
@@ -167,6 +167,8 @@ describe('resolveLoraKeys', () => {
     const file = shapesOnly('x.safetensors', Object.fromEntries(cross))
     await expect(readLora(file, sd2)).rejects.toThrow('The file is for Stable Diffusion 1.x.')
     const short = shapesOnly('x.safetensors', { ...keys, [`${good}.lora_up.weight`]: [1280, 3, 1, 1] })
-    await expect(readLora(short, sd1)).rejects.toThrow('found down [8, 1280, 1, 1] and up [1280, 3, 1, 1]')
+    await expect(readLora(short, sd1)).rejects.toThrow(
+      'found lora_down.weight [8, 1280, 1, 1] and lora_up.weight [1280, 3, 1, 1]',
+    )
   })
 })

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type PromptSpec, readPromptFile } from '../../lib/preview/promptFile.ts'
-import { parsePromptLine } from '../../lib/preview/promptSpec.ts'
 import { ConfigError, IoError } from '../../lib/util/errors.ts'
 
 let folder: string
@@ -32,65 +31,6 @@ async function failure(name: string, text: string | Uint8Array): Promise<ConfigE
   return error as ConfigError
 }
 
-describe('parsePromptLine', () => {
-  it('reads every option, in either case, the later one winning', () => {
-    expect(parsePromptLine('a cat, sitting --n blurry, --bad --w 640 --H 768 --s 28 --L 7 --d 42 --d 43')).toEqual({
-      prompt: 'a cat, sitting',
-      negativePrompt: 'blurry,',
-      width: 640,
-      height: 768,
-      steps: 28,
-      scale: 7,
-      seed: 43,
-    })
-  })
-
-  it('gives defaults to a bare prompt', () => {
-    expect(parsePromptLine('  a cat  ')).toEqual({ prompt: 'a cat', ...defaults })
-    expect(parsePromptLine('a cat')).not.toHaveProperty('seed')
-  })
-
-  it('rounds sizes down to multiples of 8, at least 64, and clamps the steps', () => {
-    const sizes = (line: string): number[] => [parsePromptLine(line)].flatMap(({ width, height }) => [width, height])
-    expect(sizes('x --w 519 --h 12')).toEqual([512, 64])
-    expect(parsePromptLine('x --s 0').steps).toBe(1)
-    expect(parsePromptLine('x --s 5000').steps).toBe(1000)
-  })
-
-  it('ignores text after a number, keeps the text after a negative prompt', () => {
-    expect(parsePromptLine('x --w 640px --l 3.5 strong --n  two  words')).toMatchObject({
-      width: 640,
-      scale: 3.5,
-      negativePrompt: ' two  words',
-    })
-  })
-
-  it('keeps a prompt that itself looks like an option', () => {
-    expect(parsePromptLine('n blurry')).toEqual({ prompt: 'n blurry', ...defaults })
-    expect(parsePromptLine('s 12 --d 1')).toEqual({ prompt: 's 12', ...defaults, seed: 1 })
-  })
-
-  it('warns of pieces that are no options: an unknown letter, no space, two spaces', () => {
-    const warnings: string[] = []
-    const onWarning = (message: string): void => void warnings.push(message)
-    const place = { file: 'p.txt', line: 3 }
-    expect(parsePromptLine('x --style raw --w640 --q 1', { place, onWarning })).toEqual({ prompt: 'x', ...defaults })
-    expect(warnings).toHaveLength(3)
-    expect(warnings[0]).toMatch(/^p\.txt:3: "--style raw" is not an option and is ignored/)
-  })
-
-  it('refuses values that are no numbers, and options of other versions by name', () => {
-    const place = { file: 'p.txt', line: 3 }
-    expect(() => parsePromptLine('x --w wide', { place })).toThrow(
-      /^p\.txt:3:1: --w must be followed by a whole number/,
-    )
-    expect(() => parsePromptLine('x --w  640')).toThrow(/--w must be followed by/)
-    expect(() => parsePromptLine('x --l 1.2.3')).toThrow(/--l must be followed by a number, found "1.2.3"/)
-    expect(() => parsePromptLine('x --d 99999999999999999999')).toThrow(/--d must be followed by/)
-    expect(() => parsePromptLine('x --ss euler_a')).toThrow(/--ss \(a sampler of its own.*not supported/)
-  })
-})
-
 describe('readPromptFile', () => {
   it('reads lines, skipping empty ones and comments that start in the first column', async () => {
     const warnings: string[] = []
@@ -117,12 +57,21 @@ describe('readPromptFile', () => {
       seed = 7
       [[prompt.subset]]
       prompt = "a dog"
+      sample_sampler = "dpmsolver++"
       negative_prompt = "blurry"
       sample_steps = 12
       height = 1`
     expect(await read('p.toml', text)).toEqual([
       { prompt: 'a cat', ...defaults, width: 256, scale: 5, seed: 7 },
-      { prompt: 'a dog', negativePrompt: 'blurry', width: 256, height: 64, steps: 12, scale: 5 },
+      {
+        prompt: 'a dog',
+        negativePrompt: 'blurry',
+        width: 256,
+        height: 64,
+        steps: 12,
+        scale: 5,
+        sampler: 'dpmsolver++',
+      },
     ])
   })
 
@@ -130,7 +79,43 @@ describe('readPromptFile', () => {
     ['a key given twice', '[prompt]\nwidth = 8\n[[prompt.subset]]\nprompt = "x"\nwidth = 9\n', 5, /width is given in/],
     ['an unknown key', '[prompt]\n[[prompt.subset]]\nprompt = "x"\nwidht = 9\n', 4, /"widht". Did you mean "width"/],
     ['an unknown shared key', '[prompt]\nsampler = 1\n[[prompt.subset]]\nprompt = "x"\n', 2, /Known are prompt/],
-    ['a value of a wrong kind', '[prompt]\n[[prompt.subset]]\nprompt = 3\n', 3, /prompt must be a text, found 3/],
+    ['a value of a wrong kind', '[prompt]\n[[prompt.subset]]\nprompt = 3\n', 3, /prompt must be a text of .*, found 3/],
+    [
+      'a wrong float',
+      '[prompt]\n[[prompt.subset]]\nprompt = "x"\nwidth = 512.5\n',
+      4,
+      /width must be a whole .*, found 512.5/,
+    ],
+    [
+      'too wide a picture',
+      '[prompt]\n[[prompt.subset]]\nprompt = "x"\nwidth = 4097\n',
+      4,
+      /of at most 4096, found 4097/,
+    ],
+    [
+      'a negative seed',
+      '[prompt]\n[[prompt.subset]]\nprompt = "x"\nseed = -1\n',
+      4,
+      /seed must be a whole number of 0/,
+    ],
+    [
+      'a control image',
+      '[prompt]\ncontrolnet_image = "x.png"\n[[prompt.subset]]\nprompt = "x"\n',
+      2,
+      /\(a control image\) is/,
+    ],
+    [
+      'an unknown sampler',
+      '[prompt]\nsample_sampler = "eular"\n[[prompt.subset]]\nprompt = "x"\n',
+      2,
+      /must be one of .*, found "eular". Did you mean "euler"/,
+    ],
+    [
+      'steps that the sampler does not take',
+      '[prompt]\nsample_sampler = "pndm"\n[[prompt.subset]]\nprompt = "x"\nsample_steps = 2\n',
+      5,
+      /pndm takes 4 to 999 steps, found 2/,
+    ],
     ['too many steps', '[prompt]\n[[prompt.subset]]\nprompt = "x"\nsample_steps = 1001\n', 4, /from 1 to 1000/],
     [
       'a second subset without prompt',
@@ -159,11 +144,19 @@ describe('readPromptFile', () => {
     [
       'a wrong value',
       '[\n {"prompt": "a, [b] {c}"},\n {"prompt": "x",\n  "scale": "7"}\n]',
-      3,
+      4,
       /scale must be a number/,
     ],
     ['a wrong line', '[\n "x",\n\n "y --w z"]', 4, /--w must be followed/],
     ['an element that is no prompt', '["x",\n 3]', 2, /expected a table of prompt keys, found 3/],
+    ['a key given twice', '[\n {"prompt": "x",\n  "prompt": "y"}\n]', 3, /"prompt" is given twice/],
+    [
+      'an unknown key',
+      '[\n {"prompt": "x", "sample_step": 3}\n]',
+      2,
+      /unknown key "sample_step". Did you mean "sample_steps"/,
+    ],
+    ['lists in lists', `[\n ${'['.repeat(5000)}${']'.repeat(5000)}]`, 2, /nested more than 100 levels/],
     ['broken JSON', '[\n {"prompt": "x",}\n]', 2, /not valid JSON/],
     ['JSON that ends early', '[\n "x"\n', 3, /not valid JSON/],
     ['a JSON object', '{"prompt": "x"}', 1, /expected a list/],
@@ -178,5 +171,26 @@ describe('readPromptFile', () => {
     expect((await failure('p.yaml', 'x')).message).toMatch(/must end in \.txt, \.toml, \.json/)
     expect((await failure('p.txt', Uint8Array.of(0x61, 0xff))).message).toMatch(/not UTF-8/)
     await expect(readPromptFile(join(folder, 'none.txt'))).rejects.toThrow(IoError)
+  })
+
+  it('refuses files that are too large, too many prompts, and folders', async () => {
+    expect((await failure('p.txt', 'x'.repeat(1_048_577))).message).toMatch(/at most 1048576 bytes, found 1048577/)
+    expect(await read('p.txt', '# comment\nx\n'.repeat(1000))).toHaveLength(1000)
+    expect((await failure('p.txt', 'x\n'.repeat(1001))).message).toMatch(/at most 1000 prompts, found 1001/)
+    const list = JSON.stringify(new Array(1001).fill('x'))
+    expect((await failure('p.json', list)).message).toMatch(/at most 1000 prompts, found 1001/)
+    const tables = '[[prompt.subset]]\nprompt = "x"\n'.repeat(1001)
+    expect((await failure('p.toml', tables)).message).toMatch(/at most 1000 prompts, found 1001/)
+    await fs.mkdir(join(folder, 'folder.txt'))
+    await expect(readPromptFile(join(folder, 'folder.txt'))).rejects.toThrow(/expected a file with prompts/)
+  })
+
+  it('checks the steps of prompts that name no sampler with that of the options', async () => {
+    const path = join(folder, 'p.json')
+    await fs.writeFile(path, '["x --s 3 --ss heun",\n "y --s 3"]')
+    expect((await readPromptFile(path)).map(({ sampler }) => sampler)).toEqual(['heun', undefined])
+    await expect(readPromptFile(path, { sampler: 'pndm' })).rejects.toThrow(
+      /p\.json:2:2: the sampler pndm takes 4 to 999/,
+    )
   })
 })

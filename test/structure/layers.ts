@@ -4,7 +4,7 @@
  */
 export const layers: readonly (readonly string[])[] = [
   ['cli'],
-  ['debugDataset'],
+  ['debugDataset', 'dashboard'],
   ['train', 'demo', 'prepare'],
   ['data', 'metadata', 'checkpoints', 'preview'],
   ['models', 'diffusion', 'networks', 'optim'],

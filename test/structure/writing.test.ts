@@ -16,9 +16,11 @@ const exceptions: Readonly<Record<string, string>> = {
     'appends to a download that a broken connection cut; the file takes its name once its hash is right',
   'lib/hub/fileLock.ts': 'a lock is a file that must not exist before',
   'lib/hub/modelCache.ts': 'links and small references of the cache that other tools share',
-  'lib/train/tensorboard.ts':
-    'appends records to a log that grows as long as the training runs; cuts a torn one off again',
+  'lib/io/appendFile.ts': 'appends records to a log that grows as long as the training runs; cuts a torn one off again',
   'lib/prepare/prepareBucketsLatents.ts': 'removes latents of mirrored pictures that belong to latents it has replaced',
+  'lib/train/trainingOutput.ts':
+    'removes files and states that newer ones replace, and files that previews were drawn from',
+  'lib/train/verifyResume.ts': 'removes the folder it made for its runs',
   'lib/demo/pictures.ts': 'removes the pictures of an earlier demo, which it recognises by their names',
 }
 

@@ -6,7 +6,7 @@ import { type StableDiffusionConfig, tinySd1 } from '../../lib/models/stableDiff
 import { StableDiffusion } from '../../lib/models/stableDiffusion/stableDiffusion.ts'
 import { randomWeights } from '../../lib/nn/init.ts'
 import type { TrainEvent } from '../../lib/train/events.ts'
-import type { TrainNetworkConfig } from '../../lib/train/trainNetworkConfig.ts'
+import type { TrainNetworkConfig } from '../../lib/train/trainConfig.ts'
 import { type FileContent, makeFolder } from './pictures.ts'
 
 /** One picture of each format and size 64, each with a caption. */
@@ -96,7 +96,6 @@ export async function tinyTraining(
       trainUnet: true,
       trainTextEncoder: true,
       trainingComment: null,
-      noMetadata: false,
       ...overrides.network,
     },
     optimizer: {
@@ -118,11 +117,11 @@ export async function tinyTraining(
       gradientCheckpointing: false,
       mixedPrecision: 'no',
       seed: 7,
-      noiseOffset: null,
-      adaptiveNoiseScale: null,
-      minSnrGamma: null,
       ...overrides.training,
     },
+    ...(overrides.noise && { noise: overrides.noise }),
+    ...(overrides.loss && { loss: overrides.loss }),
+    ...(overrides.state && { state: overrides.state }),
     output: {
       folder: join(await makeFolder(), 'out'),
       name: 'frog',

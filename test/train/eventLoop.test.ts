@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { afterEach, expect, it, vi } from 'vitest'
 import { addon } from '../../lib/native/load.ts'
-import { trainNetwork } from '../../lib/train/trainNetwork.ts'
+import { trainNetwork } from '../../lib/train/trainings.ts'
 import { makeTinyData, saveTinyModel, tinyTraining } from '../support/tinyTraining.ts'
 
 afterEach(() => vi.restoreAllMocks())

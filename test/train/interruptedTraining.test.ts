@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { readKohyaLora, writeKohyaLora } from '../../lib/networks/kohyaLora.ts'
 import type { TrainEvent } from '../../lib/train/events.ts'
-import { trainNetwork } from '../../lib/train/trainNetwork.ts'
+import { trainNetwork } from '../../lib/train/trainings.ts'
 import { CheckpointError, DataError, IoError } from '../../lib/util/errors.ts'
 import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import { diskWithRoomFor, fillingDisk } from '../support/faultyDisk.ts'
@@ -45,7 +45,7 @@ describe('an aborted training', () => {
     expect(only(events, 'step')).toHaveLength(3)
     const path = join(folder, 'frog.safetensors')
     expect(events.at(-1)).toEqual({ type: 'end', reason: 'interrupted', step: 3, path })
-    expect(await readdir(folder)).toEqual(['frog.safetensors'])
+    expect((await readdir(folder)).sort()).toEqual(['frog-state', 'frog.safetensors'])
     const { metadata, modules } = await readKohyaLora(path)
     expect(metadata.get('ss_steps')).toBe('3')
     expect(modules.size).toBeGreaterThan(0)
@@ -94,7 +94,7 @@ describe('a training that is aborted while it draws', () => {
     let abortedAt = 0
     for await (const event of trainNetwork(config, { signal: controller.signal })) {
       events.push(event)
-      if (event.type === 'save' && abortedAt === 0)
+      if (event.type === 'step' && abortedAt === 0)
         setTimeout(() => {
           abortedAt = performance.now()
           controller.abort()

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { backward } from '../../lib/autograd/backward.ts'
-import { minSnrWeights, noiseSchedule } from '../../lib/diffusion/noiseSchedule.ts'
+import { minSnrWeights } from '../../lib/diffusion/lossWeights.ts'
+import { noiseSchedule } from '../../lib/diffusion/noiseSchedule.ts'
 import { StableDiffusion } from '../../lib/models/stableDiffusion/stableDiffusion.ts'
 import { LoraNetwork } from '../../lib/networks/lora.ts'
 import { copyInto } from '../../lib/ops/accumulate.ts'

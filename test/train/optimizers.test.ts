@@ -2,7 +2,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { HeavyBall } from '../../examples/customOptimizer.ts'
 import { openSafetensors } from '../../lib/io/safetensors.ts'
 import { readKohyaLora } from '../../lib/networks/kohyaLora.ts'
-import { trainNetwork } from '../../lib/train/trainNetwork.ts'
+import { trainNetwork } from '../../lib/train/trainings.ts'
 import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import {
   eventsOf,
@@ -63,8 +63,11 @@ describe('a training with another optimizer or schedule', () => {
     const { modules, metadata, warnings } = await train({ training: { maxSteps: 4 }, optimizer })
     expect(warnings).toEqual([])
     expect(metadata.get('ss_optimizer')).toBe(recorded)
-    expect([...modules.values()].some(({ up }) => up.values.some((value) => value !== 0))).toBe(true)
-    for (const { up } of modules.values()) expect(up.values.every(Number.isFinite)).toBe(true)
+    expect(
+      [...modules.values()].some(({ weights }) => weights['lora_up.weight']!.values.some((value) => value !== 0)),
+    ).toBe(true)
+    for (const { weights } of modules.values())
+      expect(weights['lora_up.weight']!.values.every(Number.isFinite)).toBe(true)
   })
 
   it('leaves the rate to AdaFactor, and reports what it chose', async () => {
@@ -76,7 +79,9 @@ describe('a training with another optimizer or schedule', () => {
     expect(metadata.get('ss_lr_scheduler')).toBe('adafactor:0.001')
     expect(warnings.join('\n')).toContain('finds its own rate')
     for (const rates of effective) expect(Object.values(rates!).every((rate) => rate > 0 && rate <= 0.01)).toBe(true)
-    expect([...modules.values()].some(({ up }) => up.values.some((value) => value !== 0))).toBe(true)
+    expect(
+      [...modules.values()].some(({ weights }) => weights['lora_up.weight']!.values.some((value) => value !== 0)),
+    ).toBe(true)
   })
 
   it('reports the step size that Prodigy found', async () => {
@@ -89,7 +94,9 @@ describe('a training with another optimizer or schedule', () => {
   it('steps matrices by Muon, and says how it steps the rest', async () => {
     const { warnings, modules } = await train({ training: { maxSteps: 3 }, optimizer: { type: 'Muon' } })
     expect(warnings).toEqual(['Muon: steps what is no matrix by AdamW at adam_lr'])
-    expect([...modules.values()].some(({ up }) => up.values.some((value) => value !== 0))).toBe(true)
+    expect(
+      [...modules.values()].some(({ weights }) => weights['lora_up.weight']!.values.some((value) => value !== 0)),
+    ).toBe(true)
   })
 
   it('saves the averaged values of a schedule-free optimizer, and says that there is no schedule', async () => {
@@ -98,7 +105,9 @@ describe('a training with another optimizer or schedule', () => {
     expect(warnings[0]).toContain('AdamWScheduleFree needs no schedule')
     expect(metadata.get('ss_lr_scheduler')).toBe('constant')
     expect(rates.map(({ unet }) => unet)).toEqual([0.01, 0.01, 0.01])
-    expect([...modules.values()].some(({ up }) => up.values.some((value) => value !== 0))).toBe(true)
+    expect(
+      [...modules.values()].some(({ weights }) => weights['lora_up.weight']!.values.some((value) => value !== 0)),
+    ).toBe(true)
   })
 
   it('gives SGDNesterov its momentum with a message', async () => {

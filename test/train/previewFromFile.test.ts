@@ -14,8 +14,8 @@ import { readPromptFile } from '../../lib/preview/promptFile.ts'
 import { randomNormal, tensor } from '../../lib/tensor/create.ts'
 import { scope } from '../../lib/tensor/scope.ts'
 import { LoraMethod } from '../../lib/train/methods/lora.ts'
-import { Trainer } from '../../lib/train/trainer.ts'
-import { trainNetwork } from '../../lib/train/trainNetwork.ts'
+import { TrainingStep } from '../../lib/train/trainingStep.ts'
+import { trainNetwork } from '../../lib/train/trainings.ts'
 import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import { makeFolder } from '../support/pictures.ts'
 import { eventsOf, makeTinyData, only, saveTinyModel, tinyTraining } from '../support/tinyTraining.ts'
@@ -57,7 +57,7 @@ describe('a preview', () => {
       captions,
     })
     const optimizer = new AdamW([{ params: method.network.parameters(), learningRate: 1e-2 }])
-    const trainer = new Trainer({
+    const trainer = new TrainingStep({
       unet: models.unet,
       method,
       optimizer,
@@ -68,7 +68,7 @@ describe('a preview', () => {
         noiseOffset: null,
         adaptiveNoiseScale: null,
       },
-      minSnrGamma: null,
+      loss: {},
       gradientAccumulationSteps: 1,
       maxGradNorm: 1,
     })

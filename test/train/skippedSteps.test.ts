@@ -1,30 +1,64 @@
 import { describe, expect, it } from 'vitest'
 import type { TrainEvent } from '../../lib/train/events.ts'
 import { SkippedSteps } from '../../lib/train/skippedSteps.ts'
-import { trainNetwork } from '../../lib/train/trainNetwork.ts'
-import { ConfigError } from '../../lib/util/errors.ts'
+import type { StepFault } from '../../lib/train/stepFault.ts'
+import { trainNetwork } from '../../lib/train/trainings.ts'
+import { DivergenceError } from '../../lib/util/errors.ts'
 import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import { makeTinyData, only, saveTinyModel, tinyTraining } from '../support/tinyTraining.ts'
 
+function fault(changed: Partial<StepFault> = {}): StepFault {
+  return { loss: 0.5, parameters: ['down'], pictures: ['in/a.png', 'in/b.png'], place: 'unet.conv_in', ...changed }
+}
+
 describe('SkippedSteps', () => {
-  it('counts skipped steps and names the parameter', () => {
+  it('counts skipped steps and names parameter, layer and pictures', () => {
     const skipped = new SkippedSteps()
-    expect(skipped.add(1, [])).toBeNull()
-    expect(skipped.add(2, ['down'])).toBe(
-      'step 2: the gradient of down is not finite; the step was skipped (1 so far; 10 in a row end the training)',
+    expect(skipped.add(1, null)).toBeNull()
+    expect(skipped.add(2, fault())).toBe(
+      'step 2: the gradient of down is not finite; the step was skipped (1 so far; 10 in a row end the training). ' +
+        'The first value that is not finite is in unet.conv_in. Pictures: in/a.png, in/b.png.',
     )
-    expect(skipped.add(3, ['down', 'up', 'bias'])).toContain('the gradient of down and of 2 more is not finite')
-    expect(skipped.count).toBe(2)
+    expect(skipped.add(3, fault({ parameters: ['down', 'up', 'bias'], pictures: [] }))).toMatch(
+      /the gradient of down and of 2 more is not finite; .* is in unet\.conv_in\.$/,
+    )
+    expect(skipped.add(4, fault({ loss: Number.NaN }))).toContain(
+      'step 4: the loss is NaN and the gradient of down is not finite; the step was skipped',
+    )
+    expect(skipped.add(5, fault({ loss: Number.POSITIVE_INFINITY, parameters: [] }))).toContain(
+      'step 5: the loss is Infinity; the step was skipped',
+    )
+    expect(skipped.count).toBe(4)
   })
+
   it('ends the training after ten in a row, not after ten in all', () => {
     const skipped = new SkippedSteps()
-    for (let step = 1; step <= 9; step++) skipped.add(step, ['down'])
-    skipped.add(10, [])
-    for (let step = 11; step <= 19; step++) skipped.add(step, ['down'])
-    expect(() => skipped.add(20, ['down'])).toThrow(ConfigError)
-    expect(() => skipped.add(21, ['down'])).toThrow('as were the 9 before. Lower the learning rate')
+    for (let step = 1; step <= 9; step++) skipped.add(step, fault())
+    skipped.add(10, null)
+    for (let step = 11; step <= 19; step++) skipped.add(step, fault())
+    expect(() => skipped.add(20, fault())).toThrow(DivergenceError)
+    expect(() => skipped.add(21, fault())).toThrow(/as were the 9 before\..* Pictures: .* Lower the learning rate/)
+  })
+
+  it('ends the training at the first, for a loss as for a gradient, where none may be skipped', () => {
+    for (const broken of [fault(), fault({ loss: Number.NaN, parameters: [] })]) {
+      const skipped = new SkippedSteps({ policy: 'stop' })
+      const error = catchError(() => skipped.add(3, broken))
+      expect(error).toBeInstanceOf(DivergenceError)
+      expect(error).toMatchObject({ parameters: broken.parameters, pictures: broken.pictures })
+      expect(String(error)).toContain('and on_non_finite is stop')
+    }
   })
 })
+
+function catchError(body: () => unknown): unknown {
+  try {
+    body()
+  } catch (error) {
+    return error
+  }
+  return null
+}
 
 it('a training whose gradients break names a parameter for each skipped step and ends after ten, leaving nothing', async () => {
   const config = await tinyTraining(await saveTinyModel(), await makeTinyData(), {
@@ -37,11 +71,13 @@ it('a training whose gradients break names a parameter for each skipped step and
   const run = async (): Promise<void> => {
     for await (const event of trainNetwork(config)) events.push(event)
   }
-  await expect(run()).rejects.toThrow(/^step 11: the gradient of .*lora.* is not finite; .* as were the 9 before/)
+  await expect(run()).rejects.toThrow(/^step 11: the .*gradient of .*lora.* is not finite; .* as were the 9 before/)
   const warnings = only(events, 'warning').map(({ message }) => message)
   const skipped = warnings.filter((message) => message.includes('the gradient of'))
   expect(skipped).toHaveLength(9)
-  expect(skipped[0]).toMatch(/^step 2: the gradient of .*lora.* is not finite; the step was skipped \(1 so far/)
+  expect(skipped[0]).toMatch(
+    /^step 2: the .*gradient of .*lora.* is not finite; the step was skipped \(1 so far.*Pictures: .*\.(png|jpg|webp|bmp)/,
+  )
   expect(only(events, 'step').map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
   expect(await liveBuffers()).toBe(baseline)
 })

@@ -3,6 +3,7 @@ import sharp from 'sharp'
 import { afterAll, describe, expect, it } from 'vitest'
 import { resolveDatasetConfig } from '../../lib/config/datasetConfig.ts'
 import type { DatasetFile } from '../../lib/config/datasetFile.ts'
+import { epochBatches } from '../../lib/data/batches.ts'
 import { type DatasetGroup, loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
 import { writeLatentFile } from '../../lib/data/latentFiles.ts'
 import { Vae } from '../../lib/models/stableDiffusion/vae.ts'
@@ -19,8 +20,13 @@ const { reduction } = vae
 const side = 64 / reduction
 const progress = { firstStep: 0, batchesPerStep: 1, totalSteps: 10 }
 
-async function load(dataset: DatasetFile['datasets'][number], cacheLatents = false): Promise<DatasetGroup> {
-  return loadDatasetGroup({ config: await resolveDatasetConfig({ datasets: [dataset] }) }, { seed: 5, cacheLatents })
+async function load(
+  dataset: DatasetFile['datasets'][number],
+  cacheLatents = false,
+  maskedLoss = false,
+): Promise<DatasetGroup> {
+  const config = await resolveDatasetConfig({ datasets: [dataset] }, { maskedLoss })
+  return loadDatasetGroup({ config }, { seed: 5, cacheLatents })
 }
 
 interface Facts {
@@ -45,6 +51,16 @@ async function halfTransparent(): Promise<Buffer> {
     Array.from({ length: 64 * 64 * 4 }, (_, i) => (i % 4 === 3 ? (i % 256 < 128 ? 0 : 255) : i % 251)),
   )
   return sharp(pixels, { raw: { width: 64, height: 64, channels: 4 } })
+    .png()
+    .toBuffer()
+}
+
+/** A mask whose left half is black, and whose green and blue say otherwise. */
+async function halfBlack(width: number, height: number): Promise<Buffer> {
+  const pixels = Buffer.from(
+    Array.from({ length: width * height * 3 }, (_, i) => (i % 3 === 0 ? ((i / 3) % width < width / 2 ? 0 : 255) : 77)),
+  )
+  return sharp(pixels, { raw: { width, height, channels: 3 } })
     .png()
     .toBuffer()
 }
@@ -78,6 +94,44 @@ describe('TrainBatches', () => {
       cache?.clear()
     },
   )
+
+  it.each([false, true])(
+    'carry masks of a folder, resized, cropped and mirrored with their pictures (cached: %s)',
+    async (cached) => {
+      const pictures = await makeFolder({ 'a.png': [256, 128] })
+      const masks = await makeFolder({ 'a.png': await halfBlack(256, 128) })
+      const subset = { image_dir: pictures, conditioning_data_dir: masks, flip_aug: true, num_repeats: 8 }
+      const plain = { image_dir: await makeFolder({ 'b.png': [128, 128] }), num_repeats: 8 }
+      const options = { resolution: 64, batch_size: 2, enable_bucket: true, min_bucket_reso: 64, max_bucket_reso: 64 }
+      const group = await load({ ...options, subsets: [subset, plain] }, cached, true)
+      const cache = cached ? new LatentCache({ vae }) : null
+      if (cache !== null) for await (const _ of cache.fill(group));
+      const rows: string[] = []
+      for (const { mask } of await epoch(group, cache))
+        for (let at = 0; mask && at < mask.length; at += side * side) rows.push(mask.subarray(at, at + side).join())
+      const half = new Array<number>(side / 2)
+      const [left, right] = [half.fill(0), new Array<number>(side / 2).fill(1)]
+      const kinds = [[...left, ...right].join(), [...right, ...left].join(), new Array<number>(side).fill(1).join()]
+      expect(new Set(rows)).toEqual(new Set(kinds))
+      expect(rows.filter((row) => row !== kinds[2])).toHaveLength(8)
+      cache?.clear()
+    },
+  )
+
+  it('cut a window out of a mask where it is cut out of the picture', async () => {
+    const [width, height] = [200, 64]
+    const ramp = Buffer.from(Array.from({ length: width * height * 3 }, (_, i) => Math.floor((i / 3) % width)))
+    const picture = await sharp(ramp, { raw: { width, height, channels: 3 } })
+      .png()
+      .toBuffer()
+    const folder = await makeFolder({ 'a.png': picture })
+    const subset = { image_dir: folder, conditioning_data_dir: folder, random_crop: true, num_repeats: 6 }
+    const group = await load({ resolution: 64, subsets: [subset] }, false, true)
+    const starts = [...epochBatches(group, 1)].map(({ items }) => items[0]!.crop.left)
+    expect(new Set(starts).size).toBeGreaterThan(1)
+    const found = (await epoch(group)).map(({ mask }) => Math.round(mask![0]! * 255 - (reduction - 1) / 2))
+    expect(found).toEqual(starts)
+  })
 
   it('have no masks where no subset asks for them', async () => {
     const folder = await makeFolder({ 'a.png': await halfTransparent() })

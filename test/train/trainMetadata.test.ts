@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { trainNetwork } from '../../lib/train/trainNetwork.ts'
+import { trainNetwork } from '../../lib/train/trainings.ts'
 import { makeFolder } from '../support/pictures.ts'
 import { saveTinyModel, tinyTraining } from '../support/tinyTraining.ts'
 

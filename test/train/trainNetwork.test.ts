@@ -5,7 +5,7 @@ import { openSafetensors } from '../../lib/io/safetensors.ts'
 import { tinySd1 } from '../../lib/models/stableDiffusion/config.ts'
 import { readKohyaLora, type SavePrecision } from '../../lib/networks/kohyaLora.ts'
 import { setThreadCount, threadCount } from '../../lib/tensor/runtime.ts'
-import { trainNetwork } from '../../lib/train/trainNetwork.ts'
+import { trainNetwork } from '../../lib/train/trainings.ts'
 import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import { makeFolder } from '../support/pictures.ts'
 import {
@@ -131,7 +131,10 @@ describe('trainNetwork', () => {
     const names = [...modules.keys()]
     expect(names.filter((name) => name.startsWith('lora_unet_'))).toHaveLength(unetModules)
     expect(names.filter((name) => name.startsWith('lora_te_text_model_encoder_layers_'))).toHaveLength(textModules)
-    const shapes = (name: string) => [modules.get(name)?.down.shape, modules.get(name)?.up.shape]
+    const shapes = (name: string) => {
+      const { weights } = modules.get(name)!
+      return [weights['lora_down.weight']!.shape, weights['lora_up.weight']!.shape]
+    }
     expect(shapes('lora_unet_down_blocks_0_attentions_0_proj_in')).toEqual([
       [4, 32, 1, 1],
       [32, 4, 1, 1],
@@ -148,7 +151,8 @@ describe('trainNetwork', () => {
     const parts = ['alpha', 'lora_down.weight', 'lora_up.weight']
     expect(file.names.toSorted()).toEqual(names.flatMap((name) => parts.map((part) => `${name}.${part}`)).toSorted())
     await file.close()
-    for (const { up } of modules.values()) expect(up.values.some((value) => value !== 0)).toBe(true)
+    for (const { weights } of modules.values())
+      expect(weights['lora_up.weight']!.values.some((value) => value !== 0)).toBe(true)
     expect(Object.fromEntries(metadata)).toMatchObject({
       ss_output_name: 'frog',
       ss_network_module: 'networks.lora',
@@ -177,7 +181,7 @@ describe('trainNetwork', () => {
   })
 
   it('leaves out what describes the training when no metadata is wanted', async () => {
-    const { path } = await train({ training: { maxSteps: 1 }, network: { noMetadata: true } })
+    const { path } = await train({ training: { maxSteps: 1 }, output: { noMetadata: true } })
     const { metadata } = await readKohyaLora(path)
     expect([...metadata.keys()].toSorted()).toEqual([
       'ss_network_alpha',
@@ -236,8 +240,8 @@ describe('a training', () => {
   it.each<[string, TinyOverrides, number, number]>([
     ['uncached latents', { data: { cacheLatents: false } }, unetModules, textModules],
     ['gradient accumulation', { training: { gradientAccumulationSteps: 2 } }, unetModules, textModules],
-    ['min-SNR weighting', { training: { minSnrGamma: 0.1 } }, unetModules, textModules],
-    ['noise offset', { training: { noiseOffset: 0.1, adaptiveNoiseScale: 0.01 } }, unetModules, textModules],
+    ['min-SNR weighting', { loss: { minSnrGamma: 0.1 } }, unetModules, textModules],
+    ['noise offset', { noise: { noiseOffset: 0.1, adaptiveNoiseScale: 0.01 } }, unetModules, textModules],
     ['bf16', { training: { mixedPrecision: 'bf16' } }, unetModules, textModules],
     [
       'bf16 and uncached latents',

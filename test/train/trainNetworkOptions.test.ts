@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type DatasetOption, datasetOptions } from '../../lib/config/datasetOptions.ts'
-import { type TrainOption, trainOptionsByName } from '../../lib/config/trainOptions.ts'
-import { parseTrainNetwork } from '../../lib/train/trainNetworkOptions.ts'
+import { type TrainOption, trainOptionsOf } from '../../lib/config/trainOptions.ts'
+import { parseTraining } from '../../lib/train/parseTraining.ts'
 
 const model = ['--pretrained_model_name_or_path', 'model', '--output_dir', 'out']
 const folders = [...model, '--train_data_dir', 'pictures', '--resolution', '64']
@@ -19,7 +19,7 @@ describe('options of the data', () => {
   it('that a dataset configuration has too are rows of the command line with the same type and default', () => {
     for (const option of datasetOptions) {
       if (!('commandLine' in option)) continue
-      const twin = trainOptionsByName.get(option.commandLine)
+      const twin = trainOptionsOf('train-network').get(option.commandLine)
       expect(twin, option.name).toBeDefined()
       const isSameType = twin!.type === option.type || (twin!.type === 'flag' && option.type === 'boolean')
       expect(isSameType, option.name).toBe(true)
@@ -36,7 +36,7 @@ describe('options of the data', () => {
       --keep_tokens_separator | --enable_wildcard --shuffle_caption --keep_tokens 1 --flip_aug --enable_bucket
       --min_bucket_reso 64 --max_bucket_reso 128 --bucket_reso_steps 8 --bucket_no_upscale --train_batch_size 2
       --dataset_repeats 4 --caption_extension .txt`
-    const { config } = await parseTrainNetwork([...folders, ...args.split(/\s+/)])
+    const { config } = await parseTraining('train-network', [...folders, ...args.split(/\s+/)])
     const given = Object.entries(config.data.fallbacks).filter(([, value]) => value !== undefined)
     const names = datasetOptions.filter((option) => 'commandLine' in option).map(({ name }) => name as string)
     expect(given.map(([name]) => name).sort()).toEqual(names.sort())
@@ -53,7 +53,7 @@ describe('options of the data', () => {
   it('of caches, bad pictures and workers come to their places', async () => {
     const args = `--cache_latents_to_disk --cache_dir caches --cache_text_encoder_outputs --network_train_unet_only
       --on_bad_image skip --ignore_exif --max_data_loader_n_workers 3`
-    const { config, notes } = await parseTrainNetwork([...folders, ...args.split(/\s+/)])
+    const { config, notes } = await parseTraining('train-network', [...folders, ...args.split(/\s+/)])
     expect(config.data).toMatchObject({
       cacheLatents: true,
       cacheLatentsToDisk: true,
@@ -64,15 +64,20 @@ describe('options of the data', () => {
       workers: 3,
     })
     expect(notes).toEqual(['--cache_latents_to_disk switches --cache_latents on'])
-    const one = await parseTrainNetwork([...folders, '--max_data_loader_n_workers', '0', '--weighted_captions'])
+    const one = await parseTraining('train-network', [
+      ...folders,
+      '--max_data_loader_n_workers',
+      '0',
+      '--weighted_captions',
+    ])
     expect(one.config.data).toMatchObject({ workers: 1, weightedCaptions: true, cacheLatents: false })
-    expect((await parseTrainNetwork(folders)).config.data).not.toHaveProperty('workers')
+    expect((await parseTraining('train-network', folders)).config.data).not.toHaveProperty('workers')
   })
 
   it('name metadata for fine-tuning, with the folder of its pictures or without', async () => {
     const metadata = [...model, '--in_json', 'meta.json']
-    expect((await parseTrainNetwork(metadata)).config.data.source).toEqual({ metadataFile: 'meta.json' })
-    const { config, notes } = await parseTrainNetwork([
+    expect((await parseTraining('train-network', metadata)).config.data.source).toEqual({ metadataFile: 'meta.json' })
+    const { config, notes } = await parseTraining('train-network', [
       ...metadata,
       ...['--train_data_dir', 'pictures', '--reg_data_dir', 'reg', '--color_aug'],
     ])
@@ -81,17 +86,17 @@ describe('options of the data', () => {
       '--reg_data_dir is not used, since there are no regularization pictures beside the metadata of --in_json',
       '--color_aug changes pictures: latents that lie in files beside the pictures of --in_json are not used',
     ])
-    const withFile = await parseTrainNetwork([...metadata, '--dataset_config', 'data.toml'])
+    const withFile = await parseTraining('train-network', [...metadata, '--dataset_config', 'data.toml'])
     expect(withFile.config.data.source).toEqual({ configFile: 'data.toml' })
     expect(withFile.notes).toEqual(['--in_json is not used, since --dataset_config describes the data'])
   })
 
   it('ask for the data to be shown in place of a training', async () => {
-    expect((await parseTrainNetwork(folders)).debugDataset).toBeNull()
-    const { debugDataset } = await parseTrainNetwork([...folders, '--debug_dataset'])
+    expect((await parseTraining('train-network', folders)).debugDataset).toBeNull()
+    const { debugDataset } = await parseTraining('train-network', [...folders, '--debug_dataset'])
     expect(debugDataset).toEqual({ maxBatches: null, html: null, port: null })
     const args = '--debug_dataset --debug_dataset_max_batches 2 --debug_dataset_html page.html --debug_dataset_port 0'
-    expect((await parseTrainNetwork([...folders, ...args.split(' ')])).debugDataset).toEqual({
+    expect((await parseTraining('train-network', [...folders, ...args.split(' ')])).debugDataset).toEqual({
       maxBatches: 2,
       html: 'page.html',
       port: 0,
@@ -105,7 +110,7 @@ describe('options of the data', () => {
       '--cache_text_encoder_outputs contradicts --weighted_captions',
     ],
   ])('%s are refused', async (args, message) => {
-    await expect(parseTrainNetwork([...folders, ...args.split(' ')])).rejects.toThrow(message)
+    await expect(parseTraining('train-network', [...folders, ...args.split(' ')])).rejects.toThrow(message)
   })
 
   it.each([
@@ -117,7 +122,7 @@ describe('options of the data', () => {
     ['--tokenizer_cache_dir x', '--tokenizer_cache_dir changes nothing. The vocabulary of the tokenizer comes with'],
     ['--persistent_data_loader_workers', '--persistent_data_loader_workers changes nothing. The threads'],
   ])('%s are accepted with a note', async (args, note) => {
-    const { notes } = await parseTrainNetwork([...folders, ...args.split(' ')])
+    const { notes } = await parseTraining('train-network', [...folders, ...args.split(' ')])
     expect(notes).toHaveLength(1)
     expect(notes[0]).toContain(note)
   })
@@ -127,14 +132,14 @@ describe('options of the data', () => {
     '--vae_batch_size 1',
     '--vae_batch_size 2 --cache_latents_to_disk --cache_latents',
   ])('%s are accepted without one', async (args) => {
-    expect((await parseTrainNetwork([...folders, ...args.split(' ')])).notes).toEqual([])
+    expect((await parseTraining('train-network', [...folders, ...args.split(' ')])).notes).toEqual([])
   })
 
   it('may stand in a configuration file, ranges as a text or a list', async () => {
     const file = join(folder, 'ranges.toml')
     for (const range of ['"1.0,3.0"', '[1, 3]', '[1.0, 3.0]']) {
       await writeFile(file, `face_crop_aug_range = ${range}\ntoken_warmup_step = 1.0\ncaption_dropout_rate = 0\n`)
-      const { config } = await parseTrainNetwork([...folders, '--config_file', file])
+      const { config } = await parseTraining('train-network', [...folders, '--config_file', file])
       expect(config.data.fallbacks).toMatchObject({ face_crop_aug_range: [1, 3], token_warmup_step: 1 })
     }
   })

@@ -60,6 +60,8 @@ export interface WeightedTokens {
   readonly weights: Float32Array
   /** Rows of 77 that the longest caption needs. */
   readonly chunks: number
+  /** Of each caption, how many tokens did not fit and were cut off. */
+  readonly cut: readonly number[]
 }
 
 /**
@@ -74,9 +76,10 @@ export function tokenizeWeighted(
   maxChunks: number,
 ): WeightedTokens {
   const content = TOKEN_ROW_LENGTH - 2
-  const encoded = captions.map((caption) => encodePieces(tokenizer, caption, maxChunks * content))
+  const encoded = captions.map((caption) => encodePieces(tokenizer, caption))
   const longest = Math.max(...encoded.map(({ ids }) => ids.length))
   const chunks = Math.min(maxChunks, Math.max(1, Math.ceil(longest / content)))
+  const cut = encoded.map((caption) => Math.max(0, caption.ids.length - chunks * content))
   const ids = new Int32Array(captions.length * chunks * TOKEN_ROW_LENGTH).fill(EOS_ID)
   const weights = new Float32Array(ids.length).fill(1)
   encoded.forEach((caption, n) => {
@@ -87,13 +90,12 @@ export function tokenizeWeighted(
       weights.set(caption.weights.slice(chunk * content, (chunk + 1) * content), row + 1)
     }
   })
-  return { ids, weights, chunks }
+  return { ids, weights, chunks, cut }
 }
 
 function encodePieces(
   tokenizer: ClipTokenizer,
   caption: string,
-  limit: number,
 ): { readonly ids: readonly number[]; readonly weights: readonly number[] } {
   const ids: number[] = []
   const weights: number[] = []
@@ -102,5 +104,5 @@ function encodePieces(
     ids.push(...own)
     weights.push(...own.map(() => weight))
   }
-  return { ids: ids.slice(0, limit), weights: weights.slice(0, limit) }
+  return { ids, weights }
 }

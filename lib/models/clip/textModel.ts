@@ -4,7 +4,10 @@ import { Linear } from '../../nn/linear.ts'
 import { type Model, Registry, type WeightSource, Weights } from '../../nn/weights.ts'
 import { add } from '../../ops/add.ts'
 import { attention } from '../../ops/attention.ts'
-import { embedding } from '../../ops/embedding.ts'
+import { cast } from '../../ops/cast.ts'
+import { contiguous } from '../../ops/contiguous.ts'
+import { embedding, extendedEmbedding } from '../../ops/embedding.ts'
+import { slice } from '../../ops/slice.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { scope } from '../../tensor/scope.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
@@ -65,6 +68,11 @@ export class ClipTextModel implements Model {
   readonly positionEmbedding: Tensor
   readonly layers: readonly EncoderLayer[]
   readonly finalLayerNorm: LayerNorm
+  /**
+   * Rows of tokens past the vocabulary, [more, d], in any float type: learned embeddings. Null: there are none. They belong to whoever
+   * sets them.
+   */
+  addedEmbedding: Tensor | null = null
   /** Recompute each layer in the backward pass instead of keeping its activations. */
   gradientCheckpointing = false
 
@@ -87,15 +95,18 @@ export class ClipTextModel implements Model {
   }
 
   /**
-   * @param ids token ids, int32 [n, t] with t the model's number of positions
-   * @throws ArgumentError for another t
+   * @param ids token ids, int32 [n, t] with t at most the model's number of positions
+   * @throws ArgumentError for a larger t
    */
   forward(ids: Tensor): ClipTextOutput {
     const { positions } = this.config
-    if (ids.rank !== 2 || ids.dim(1) !== positions)
-      throw new ArgumentError('ClipTextModel', 'ids', `of shape [n, ${positions}]`, String(ids))
+    if (ids.rank !== 2 || ids.dim(1) > positions)
+      throw new ArgumentError('ClipTextModel', 'ids', `of shape [n, ${positions}], or shorter`, String(ids))
     return scope(() => {
-      let x = add(embedding(ids, this.tokenEmbedding), this.positionEmbedding)
+      const t = ids.dim(1)
+      const all = this.positionEmbedding
+      const places = t === positions ? all : contiguous(slice(all, { axis: 0, start: 0, end: t }))
+      let x = add(this.#embed(ids), places)
       const hiddenStates = [x]
       const run = this.gradientCheckpointing ? recompute : grouped
       for (const layer of this.layers) {
@@ -104,6 +115,12 @@ export class ClipTextModel implements Model {
       }
       return { hiddenStates, lastHiddenState: this.finalLayerNorm.forward(x) }
     })
+  }
+
+  #embed(ids: Tensor): Tensor {
+    const { tokenEmbedding, addedEmbedding } = this
+    if (addedEmbedding === null) return embedding(ids, tokenEmbedding)
+    return extendedEmbedding(ids, tokenEmbedding, cast(addedEmbedding, { dtype: tokenEmbedding.dtype }))
   }
 
   /**

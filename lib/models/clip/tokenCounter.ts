@@ -3,7 +3,7 @@ import type { ClipTokenizer } from './tokenizer.ts'
 /** The words that CLIP's tokenizer splits a text into before it looks for pairs to merge. */
 const words = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/giu
 
-/** Texts that hold special tokens, `!` among them (in 2.x), are not split by the pattern above. */
+/** Texts that hold special tokens, `!` among them (in 2.x), are not split by the pattern above; added tokens may stand anywhere. */
 const special = /!|<\|/
 
 /**
@@ -21,7 +21,7 @@ export function tokenCounter(tokenizer: ClipTokenizer): (text: string) => number
     return count
   }
   return (text) => {
-    if (special.test(text)) return tokenizer.encode(text).length
+    if (tokenizer.addedTokens.length > 0 || special.test(text)) return tokenizer.encode(text).length
     return (text.normalize('NFC').match(words) ?? []).reduce((sum, word) => sum + countWord(word), 0)
   }
 }

@@ -8,22 +8,55 @@ export type ClipTokenizerVariant = 'sd1' | 'sd2'
 /** Length of a token sequence before it is cut into rows: 77, or `max_token_length + 2` for 150 and 225. */
 export type TokenSequenceLength = 77 | 152 | 227
 
+/** Tokens of CLIP's vocabulary: added ones have ids from here on. */
+export const VOCABULARY_SIZE = 49408
 export const BOS_ID = 49406
 export const EOS_ID = 49407
 /** Positions of the text encoder, and so the length of every row of tokens. */
 export const TOKEN_ROW_LENGTH = 77
+
+/** A text that stands for ids past the vocabulary, such as the name of a learned embedding and the ids of its vectors. */
+export interface AddedToken {
+  readonly text: string
+  readonly ids: readonly number[]
+}
 
 /** Captions to token ids, as CLIP's tokenizer does it. Made by {@link loadClipTokenizer}. */
 export class ClipTokenizer {
   readonly variant: ClipTokenizerVariant
   /** What fills a row after the end token. */
   readonly padId: number
+  /** See {@link withTokens}. */
+  readonly addedTokens: readonly AddedToken[]
   readonly #tokenizer: Tokenizer
+  readonly #added: RegExp | null
 
-  constructor(variant: ClipTokenizerVariant, tokenizer: Tokenizer) {
+  constructor(variant: ClipTokenizerVariant, tokenizer: Tokenizer, addedTokens: readonly AddedToken[] = []) {
     this.variant = variant
     this.padId = variant === 'sd1' ? EOS_ID : 0
+    this.addedTokens = addedTokens
     this.#tokenizer = tokenizer
+    this.#added = addedTokens.length === 0 ? null : anyOf(addedTokens.map(({ text }) => text))
+  }
+
+  /**
+   * The same tokenizer, which knows more tokens. Each text becomes its ids wherever it stands as it is spelled, inside of words too;
+   * where several fit, the longest. What stands before and after is encoded on its own.
+   * @throws ArgumentError for a text that is empty or was added before
+   */
+  withTokens(tokens: readonly AddedToken[]): ClipTokenizer {
+    const all = [...this.addedTokens, ...tokens]
+    for (const [at, { text }] of all.entries())
+      if (text === '' || all.findIndex((other) => other.text === text) < at) {
+        const expected = 'texts of at least one letter, each once'
+        throw new ArgumentError('ClipTokenizer', 'tokens', expected, text === '' ? 'an empty text' : `"${text}" twice`)
+      }
+    return new ClipTokenizer(this.variant, this.#tokenizer, all)
+  }
+
+  /** Whether a text is a token, of the vocabulary or an added one. The vocabulary holds words, parts of words, and single letters. */
+  knows(text: string): boolean {
+    return this.#tokenizer.token_to_id(text) !== undefined || this.addedTokens.some((token) => token.text === text)
   }
 
   /**
@@ -33,6 +66,16 @@ export class ClipTokenizer {
    * tokens written out in the text become their ids; for the sd2 variant that includes `!`, its padding token.
    */
   encode(text: string): number[] {
+    if (this.#added === null) return this.#encodeKnown(text)
+    // Every second part is what the pattern found.
+    return text
+      .split(this.#added)
+      .flatMap((part, at) =>
+        at % 2 === 0 ? this.#encodeKnown(part) : this.addedTokens.find((token) => token.text === part)!.ids,
+      )
+  }
+
+  #encodeKnown(text: string): number[] {
     // JavaScript lowers a sigma at the end of a word to its final form; CLIP's tokenizer lowers letter by letter.
     const plain = text.replaceAll('\u03a3', '\u03c3')
     return this.#tokenizer.encode(plain, { add_special_tokens: false }).ids
@@ -40,8 +83,26 @@ export class ClipTokenizer {
 
   /** The text of ids, one space after each word; start and end tokens are left out. For people and tests. */
   decode(ids: Iterable<number>): string {
-    const content = Array.from(ids).filter((id) => id !== BOS_ID && id !== EOS_ID)
-    return this.#tokenizer.decode(content).replaceAll('</w>', ' ').trim()
+    const parts: (string | number[])[] = []
+    for (const id of ids) {
+      if (id === BOS_ID || id === EOS_ID) continue
+      const last = parts.at(-1)
+      const name = this.#nameOf(id)
+      if (name !== null) parts.push(name)
+      else if (typeof last === 'object') last.push(id)
+      else parts.push([id])
+    }
+    const words = (known: number[]): string => this.#tokenizer.decode(known).replaceAll('</w>', ' ').trim()
+    return parts.map((part) => (typeof part === 'string' ? part : words(part))).join(' ')
+  }
+
+  /** Of an added id: the text, numbered from the second id on. */
+  #nameOf(id: number): string | null {
+    for (const { text, ids } of this.addedTokens) {
+      const at = ids.indexOf(id)
+      if (at >= 0) return at === 0 ? text : `${text}${at}`
+    }
+    return null
   }
 
   /** One row of 77 ids: start, up to 75 ids of content, end, padding. */
@@ -79,6 +140,14 @@ export class ClipTokenizer {
     }
     return rows
   }
+}
+
+/** Splits at any of some texts, the longest first, and keeps them. */
+function anyOf(texts: readonly string[]): RegExp {
+  const literals = texts
+    .toSorted((a, b) => b.length - a.length)
+    .map((text) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'))
+  return new RegExp(`(${literals.join('|')})`)
 }
 
 export interface ClipTokenizerOptions {

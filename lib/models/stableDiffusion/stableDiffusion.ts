@@ -61,6 +61,11 @@ export class StableDiffusion {
     this.#config = { ...this.#config, vae: vae.config }
   }
 
+  /** Frees the weights of a part that is not used any more; its sizes stay known. */
+  release(part: ModelPart): void {
+    this[part].dispose()
+  }
+
   dispose(): void {
     this.unet.dispose()
     this.textEncoder.dispose()

@@ -11,12 +11,18 @@ import { atCallSite } from '../../tensor/callSite.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { scope } from '../../tensor/scope.ts'
 import { formatShape } from '../../tensor/shape.ts'
-import type { Tensor } from '../../tensor/tensor.ts'
+import { Tensor } from '../../tensor/tensor.ts'
 import { ArgumentError } from '../../util/errors.ts'
 import type { UNetConfig } from './config.ts'
 import { ResnetBlock } from './resnetBlock.ts'
 import { Transformer2D } from './transformerBlock.ts'
-import { DownBlock, type Runner, UpBlock } from './unetBlocks.ts'
+import { type ContextSource, DownBlock, type Runner, UpBlock } from './unetBlocks.ts'
+
+/**
+ * Hidden states of the text encoder, [n, s, crossAttentionDim]: for all cross-attention layers, or for each of them its own, in
+ * forward order.
+ */
+export type UNetContext = Tensor | readonly Tensor[]
 
 /** The denoising U-Net of Stable Diffusion (Rombach et al., 2022), in channels-last layout. */
 export class UNet implements Model {
@@ -85,23 +91,23 @@ export class UNet implements Model {
   /**
    * @param latents [n, h, w, inChannels]
    * @param timesteps float32 [n]; fractions are allowed
-   * @param context hidden states of the text encoder, [n, s, crossAttentionDim]
    * @returns the predicted noise or velocity, [n, h, w, outChannels], in the model's dtype
    * @throws ArgumentError for other shapes
    */
-  forward(latents: Tensor, timesteps: Tensor, context: Tensor): Tensor {
+  forward(latents: Tensor, timesteps: Tensor, context: UNetContext): Tensor {
     this.#check(latents, context)
     return atCallSite(() => scope(() => atOnce(this.#layers(latents, timesteps, context))))
   }
 
   /** `forward` with pauses between its levels, so that a thousand calls do not hold up the event loop. The result is the same bits. */
-  forwardInTurns(latents: Tensor, timesteps: Tensor, context: Tensor, options: TurnOptions): Promise<Tensor> {
+  forwardInTurns(latents: Tensor, timesteps: Tensor, context: UNetContext, options: TurnOptions): Promise<Tensor> {
     this.#check(latents, context)
     return inTurns(this.#layers(latents, timesteps, context), options)
   }
 
-  *#layers(latents: Tensor, timesteps: Tensor, context: Tensor): Generator<void, Tensor> {
+  *#layers(latents: Tensor, timesteps: Tensor, contexts: UNetContext): Generator<void, Tensor> {
     const run: Runner = this.gradientCheckpointing ? recompute : grouped
+    const context = inOrder(contexts)
     const time = this.#embedTime(timesteps)
     let x = this.convIn.forward(latents)
     const skips = [x]
@@ -111,7 +117,7 @@ export class UNet implements Model {
     }
     const [resnet0, resnet1] = this.midBlock.resnets
     x = run([x, time], (h, t) => resnet0.forward(h!, t))
-    x = run([x, context], (h, c) => this.midBlock.attention.forward(h!, c!))
+    x = run([x, context()], (h, c) => this.midBlock.attention.forward(h!, c!))
     x = run([x, time], (h, t) => resnet1.forward(h!, t))
     yield
     for (const block of this.upBlocks) {
@@ -131,20 +137,37 @@ export class UNet implements Model {
     })
   }
 
-  #check(latents: Tensor, context: Tensor): void {
+  /** Layers that attend to the context: 16 in Stable Diffusion. */
+  get crossAttentionCount(): number {
+    return [...this.downBlocks, ...this.upBlocks].reduce((sum, { attentions }) => sum + attentions.length, 1)
+  }
+
+  #check(latents: Tensor, context: UNetContext): void {
     const { inChannels, crossAttentionDim } = this.config
     if (latents.rank !== 4 || latents.dim(3) !== inChannels)
       throw new ArgumentError('UNet', 'latents', `of shape [n, h, w, ${inChannels}]`, formatShape(latents.shape))
-    if (context.rank !== 3 || context.dim(2) !== crossAttentionDim || context.dim(0) !== latents.dim(0))
-      throw new ArgumentError(
-        'UNet',
-        'context',
-        `of shape [${latents.dim(0)}, s, ${crossAttentionDim}]`,
-        formatShape(context.shape),
-      )
+    const expected = `of shape [${latents.dim(0)}, s, ${crossAttentionDim}]`
+    for (const states of contextTensors(context))
+      if (states.rank !== 3 || states.dim(2) !== crossAttentionDim || states.dim(0) !== latents.dim(0))
+        throw new ArgumentError('UNet', 'context', expected, formatShape(states.shape))
+    if (!(context instanceof Tensor) && context.length !== this.crossAttentionCount) {
+      const layers = `one tensor, or ${this.crossAttentionCount}, one for each cross-attention layer`
+      throw new ArgumentError('UNet', 'context', layers, `${context.length}`)
+    }
   }
 
   dispose(): void {
     this.registry.dispose()
   }
+}
+
+/** The tensors of a context. */
+export function contextTensors(context: UNetContext): readonly Tensor[] {
+  return context instanceof Tensor ? [context] : context
+}
+
+function inOrder(context: UNetContext): ContextSource {
+  if (context instanceof Tensor) return () => context
+  const layers = context.values()
+  return () => layers.next().value!
 }

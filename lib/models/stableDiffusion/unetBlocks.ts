@@ -14,6 +14,9 @@ import { Transformer2D, type TransformerConfig } from './transformerBlock.ts'
 /** Runs one unit of gradient checkpointing: in a scope of its own, or recomputed in the backward pass. */
 export type Runner = (inputs: readonly (Tensor | null)[], body: (...inputs: (Tensor | null)[]) => Tensor) => Tensor
 
+/** Gives each cross-attention layer, when its turn comes, what it attends to. */
+export type ContextSource = () => Tensor
+
 export interface DownBlockConfig {
   readonly inChannels: number
   readonly outChannels: number
@@ -45,11 +48,11 @@ export class DownBlock {
   }
 
   /** Pushes every result that the way up will take onto `skips`. */
-  forward(x: Tensor, time: Tensor, context: Tensor, skips: Tensor[], run: Runner): Tensor {
+  forward(x: Tensor, time: Tensor, context: ContextSource, skips: Tensor[], run: Runner): Tensor {
     this.resnets.forEach((resnet, i) => {
       x = run([x, time], (h, t) => resnet.forward(h!, t!))
       const attention = this.attentions[i]
-      if (attention) x = run([x, context], (h, c) => attention.forward(h!, c!))
+      if (attention) x = run([x, context()], (h, c) => attention.forward(h!, c!))
       skips.push(x)
     })
     if (this.downsampler) {
@@ -93,13 +96,13 @@ export class UpBlock {
   }
 
   /** Takes its skips from the end of `skips`. The doubled map is cut to the size of the next skip, which may be one smaller. */
-  forward(x: Tensor, time: Tensor, context: Tensor, skips: Tensor[], run: Runner): Tensor {
+  forward(x: Tensor, time: Tensor, context: ContextSource, skips: Tensor[], run: Runner): Tensor {
     return scope(() => {
       this.resnets.forEach((resnet, i) => {
         const skip = skips.pop()!
         x = run([x, skip, time], (h, s, t) => resnet.forward(concatChannels(h!, s!), t!))
         const attention = this.attentions[i]
-        if (attention) x = run([x, context], (h, c) => attention.forward(h!, c!))
+        if (attention) x = run([x, context()], (h, c) => attention.forward(h!, c!))
       })
       if (!this.upsampler) return x
       const next = skips.at(-1)!

@@ -2,8 +2,8 @@
 
 const methods: readonly (readonly [pattern: RegExp, name: string])[] = [
   [/\.(dora_scale|lora_magnitude_vector)(\.|$)/, 'DoRA (weight-decomposed LoRA)'],
-  [/\.hada_[wt]\d/, 'LoHa'],
-  [/\.lokr_[wt]\d/, 'LoKr'],
+  [/\.hada_t\d/, 'a Tucker-decomposed LoHa'],
+  [/\.lokr_t\d/, 'a Tucker-decomposed LoKr'],
   [/\.[ab][12]\.weight$/, 'GLoRA'],
   [/\.(oft_|boft_)/, 'OFT'],
   [/\.(ia3_l|on_input)(\.|$)/, 'IA3'],

@@ -2,6 +2,7 @@
 import type { LayerShape } from '../../models/stableDiffusion/layerShapes.ts'
 import { CheckpointError } from '../../util/errors.ts'
 import { didYouMean } from '../../util/nearest.ts'
+import { kindOf, type ModuleKind, missingSuffixes } from '../moduleShapes.ts'
 import { type LoraConfig, type LoraStyle, layerNames } from './names.ts'
 import { parseLoraKey } from './parseKey.ts'
 import { foreignKey } from './refusals.ts'
@@ -9,8 +10,9 @@ import { foreignKey } from './refusals.ts'
 /** The keys of one module's tensors. */
 export interface LoraModuleKeys {
   readonly layer: LayerShape
-  readonly down: string
-  readonly up: string
+  readonly kind: ModuleKind
+  /** By the ends that kohya's tools and LyCORIS give them: `lora_down.weight`, `hada_w1_a`. */
+  readonly weights: Readonly<Record<string, string>>
   /** Null: the file does not say. */
   readonly alpha: string | null
 }
@@ -33,8 +35,8 @@ export interface ResolveOptions {
  * Finds out which module each key of a LoRA file belongs to, in whatever style. Pure: looks at nothing but the keys.
  *
  * @param path of the file, for messages
- * @throws CheckpointError for a file of another method (DoRA, LoHa, ...) or another family of models; for a key that belongs to
- * no layer, naming the nearest; for a module that lacks one of its two weights; for two tensors that mean the same
+ * @throws CheckpointError for a file of another method (DoRA, OFT, ...) or another family of models; for a key that belongs to
+ * no layer, naming the nearest; for a module that lacks one of its weights; for two tensors that mean the same
  */
 export function resolveLoraKeys(
   path: string,
@@ -44,7 +46,7 @@ export function resolveLoraKeys(
 ): ResolvedLoraKeys {
   refuseForeign(path, keys)
   const names = layerNames(config)
-  const found = new Map<LayerShape, { down?: string; up?: string; alpha?: string }>()
+  const found = new Map<LayerShape, Map<string, string>>()
   const styles = new Map<LoraStyle, number>()
   const unused: string[] = []
   for (const key of keys) {
@@ -54,30 +56,42 @@ export function resolveLoraKeys(
       unused.push(key)
       continue
     }
-    const tensors = found.get(named.layer) ?? {}
+    const tensors = found.get(named.layer) ?? new Map<string, string>()
     found.set(named.layer, tensors)
-    const other = tensors[parsed.tensor]
+    const other = tensors.get(parsed.tensor)
     if (other !== undefined)
       throw new CheckpointError(path, `"${other}" and "${key}" are the same tensor of the layer ${named.layer.path}`)
-    tensors[parsed.tensor] = key
+    tensors.set(parsed.tensor, key)
     const style = parsed.oldSuffix && named.style === 'diffusers' ? 'diffusersOld' : named.style
-    if (parsed.tensor === 'down') styles.set(style, (styles.get(style) ?? 0) + 1)
+    if (parsed.tensor !== 'alpha') styles.set(style, (styles.get(style) ?? 0) + 1)
   }
   if (unused.length > 0 && !allowUnknown) throw unknownKeys(path, unused, names.keys())
   const order = new Map([...names.values()].map(({ layer }, i) => [layer, i]))
   const modules = [...found]
     .sort(([a], [b]) => order.get(a)! - order.get(b)!)
-    .map(([layer, { down, up, alpha = null }]): LoraModuleKeys => {
-      if (down === undefined || up === undefined) {
-        const present = down ?? up ?? alpha
-        const lacking = [down ?? 'its down weight', up ?? 'its up weight'].filter((text) => text.startsWith('its'))
-        throw new CheckpointError(path, `"${present}" stands alone: ${lacking.join(' and ')} not found in the file`)
-      }
-      return { layer, down, up, alpha }
-    })
-  if (modules.length === 0) throw new CheckpointError(path, 'expected a LoRA, found no low-rank weights')
+    .map(([layer, tensors]) => moduleKeys(path, layer, tensors))
+  if (modules.length === 0) throw new CheckpointError(path, 'expected a LoRA, LoHa or LoKr, found no weights of such')
   const style = [...styles].sort(([, a], [, b]) => b - a)[0]![0]
   return { style, modules, unused }
+}
+
+function moduleKeys(path: string, layer: LayerShape, tensors: ReadonlyMap<string, string>): LoraModuleKeys {
+  const { alpha = null, ...weights } = Object.fromEntries(tensors)
+  const present = new Set(Object.keys(weights))
+  const kind = kindOf(present)
+  const [first] = tensors.values()
+  if (kind === null)
+    throw new CheckpointError(path, `"${first}" stands alone: no weights of its layer found in the file`)
+  const lacking = missingSuffixes(kind, present)
+  if (lacking.length > 0)
+    throw new CheckpointError(path, `"${first}" stands alone: ${lacking.join(' and ')} not found in the file`)
+  const foreign = [...tensors].find(([suffix]) => suffix !== 'alpha' && kindOf([suffix]) !== kind)
+  if (foreign !== undefined)
+    throw new CheckpointError(
+      path,
+      `"${first}" and "${foreign[1]}" are of different kinds, for the one layer ${layer.path}`,
+    )
+  return { layer, kind, weights, alpha }
 }
 
 function refuseForeign(path: string, keys: readonly string[]): void {
@@ -88,7 +102,7 @@ function refuseForeign(path: string, keys: readonly string[]): void {
     path,
     what.kind === 'family'
       ? `this LoRA is for ${what.name} (key "${key}"); expected one for Stable Diffusion 1.x or 2.x`
-      : `holds ${what.name} (key "${key}"), which is not read; expected a plain LoRA: a down and an up weight for each layer`,
+      : `holds ${what.name} (key "${key}"), which is not read; expected a plain LoRA, LoHa or LoKr`,
   )
 }
 

@@ -1,0 +1,116 @@
+/** The options that each kind of training has of its own. */
+import {
+  amount,
+  count,
+  dreamBooth,
+  fineTuning,
+  flag,
+  integer,
+  inversion,
+  network,
+  number,
+  type TrainOption,
+  text,
+} from './trainOptionRow.ts'
+
+export const trainMethodOptions = [
+  { ...fineTuning, ...flag, name: 'train_text_encoder', help: 'Train the text encoder too.' },
+  {
+    ...dreamBooth,
+    ...integer,
+    name: 'stop_text_encoder_training',
+    help: 'Optimizer steps after which the text encoder stays as it is; negative: it is never trained; without it, it is trained to the end.',
+  },
+  {
+    ...dreamBooth,
+    ...flag,
+    name: 'no_token_padding',
+    help: 'Captions are as long as the longest of their batch, instead of padded to 77 tokens; clip_skip has no effect then.',
+  },
+  {
+    ...fineTuning,
+    ...amount,
+    trainers: ['fine-tune', 'train-db'],
+    name: 'learning_rate_te',
+    help: 'Learning rate of the text encoder; learning_rate when not given.',
+  },
+
+  {
+    ...network,
+    ...text,
+    name: 'network_module',
+    default: 'networks.lora',
+    help: 'Kind of network: networks.lora, networks.dylora (every rank up to the given one), lycoris.kohya (network_args algo=loha, lokr or locon), or a class of your own as ./file.js#Class.',
+  },
+  { ...network, ...count, name: 'network_dim', help: 'Rank; 4 when not given.' },
+  { ...network, ...number, name: 'network_alpha', help: 'The network is scaled by alpha / rank; 1 when not given.' },
+  {
+    ...network,
+    ...number,
+    name: 'network_dropout',
+    minimum: 0,
+    maximum: 1,
+    help: "Probability of zeroing an element of each module's low-rank activation.",
+  },
+  {
+    ...network,
+    name: 'network_args',
+    type: 'list',
+    help: 'Arguments of the network: conv_dim, conv_alpha, rank_dropout, module_dropout, block_dims, block_alphas, conv_block_dims, conv_block_alphas, down_lr_weight, mid_lr_weight, up_lr_weight, block_lr_zero_threshold, loraplus_lr_ratio, loraplus_unet_lr_ratio, loraplus_text_encoder_lr_ratio; of DyLoRA unit; of LyCORIS algo, factor, preset and others.',
+  },
+  { ...network, ...flag, name: 'network_train_unet_only', help: 'Leave the text encoder as it is.' },
+  { ...network, ...flag, name: 'network_train_text_encoder_only', help: 'Leave the U-Net as it is.' },
+  { ...network, ...text, name: 'network_weights', help: 'File to go on from.' },
+  {
+    ...network,
+    ...flag,
+    name: 'dim_from_weights',
+    help: 'Make the modules that network_weights has, each with its own rank and alpha.',
+  },
+  {
+    ...network,
+    name: 'base_weights',
+    type: 'list',
+    help: 'Files that are merged into the model before the training, which starts from the result.',
+  },
+  {
+    ...network,
+    name: 'base_weights_multiplier',
+    type: 'list',
+    help: 'One number for each file of base_weights; 1 where there is none.',
+  },
+  {
+    ...network,
+    ...amount,
+    name: 'scale_weight_norms',
+    help: 'Scale each module down to this norm after every batch (max-norm regularization); 1 is usual.',
+  },
+
+  {
+    ...inversion,
+    ...text,
+    name: 'token_string',
+    required: true,
+    help: 'The new word; captions and prompts hold it. It must not be a token of the vocabulary yet.',
+  },
+  {
+    ...inversion,
+    ...text,
+    name: 'init_word',
+    help: 'Words whose vectors the new ones start from; far away from all words when not given.',
+  },
+  { ...inversion, ...count, name: 'num_vectors_per_token', default: 1, help: 'Vectors that the new word stands for.' },
+  { ...inversion, ...text, name: 'weights', help: 'File of vectors to go on from.' },
+  {
+    ...inversion,
+    ...flag,
+    name: 'use_object_template',
+    help: 'In place of captions: sentences such as "a photo of a <word>".',
+  },
+  {
+    ...inversion,
+    ...flag,
+    name: 'use_style_template',
+    help: 'In place of captions: sentences such as "a painting in the style of <word>".',
+  },
+] as const satisfies readonly TrainOption[]

@@ -1,0 +1,90 @@
+/** The options of a training about its optimizer and its learning rates. */
+import { amount, count, flag, number, optimizer, type TrainOption, text } from './trainOptionRow.ts'
+
+export const trainOptimizerOptions = [
+  {
+    ...optimizer,
+    ...text,
+    name: 'optimizer_type',
+    default: 'AdamW',
+    help: `Optimizer: AdamW, AdamW8bit, Lion, Prodigy and others (README.md has the table), a class of torch.optim by its exact name, or a class of your own as ./file.js#Class.`,
+  },
+  { ...optimizer, ...flag, name: 'use_8bit_adam', help: 'Another way to say optimizer_type AdamW8bit.' },
+  { ...optimizer, ...flag, name: 'use_lion_optimizer', help: 'Another way to say optimizer_type Lion.' },
+  {
+    ...optimizer,
+    name: 'optimizer_args',
+    type: 'list',
+    help: 'Arguments of the optimizer, as Python writes them: betas=0.9,0.999 weight_decay=0.01 decouple=True.',
+  },
+  { ...optimizer, ...amount, name: 'learning_rate', default: 2e-6, help: 'Learning rate.' },
+  {
+    ...optimizer,
+    ...amount,
+    trainers: ['train-network'],
+    name: 'unet_lr',
+    help: "Learning rate of the U-Net's modules; learning_rate when not given.",
+  },
+  {
+    ...optimizer,
+    ...amount,
+    trainers: ['train-network'],
+    name: 'text_encoder_lr',
+    help: "Learning rate of the text encoder's modules; learning_rate when not given.",
+  },
+  { ...optimizer, ...amount, name: 'max_grad_norm', default: 1, help: 'Gradients are clipped to this norm; 0 is off.' },
+  {
+    ...optimizer,
+    ...text,
+    name: 'lr_scheduler',
+    default: 'constant',
+    choices: [
+      ...(['constant', 'constant_with_warmup', 'linear', 'cosine', 'cosine_with_restarts', 'polynomial'] as const),
+      ...(['adafactor', 'inverse_sqrt', 'cosine_with_min_lr', 'warmup_stable_decay', 'piecewise_constant'] as const),
+    ],
+    help: 'How the learning rate changes over the training; `noisewright plot-schedule` draws it.',
+  },
+  {
+    ...optimizer,
+    ...text,
+    name: 'lr_scheduler_type',
+    help: 'In place of lr_scheduler: a class of torch.optim.lr_scheduler, such as StepLR or OneCycleLR, or a function of your own as ./file.js#name.',
+  },
+  {
+    ...optimizer,
+    name: 'lr_scheduler_args',
+    type: 'list',
+    help: 'Arguments of the schedule, as Python writes them: T_max=1000 eta_min=1e-6.',
+  },
+  { ...optimizer, name: 'scheduler_args', type: 'list', help: 'Another name of lr_scheduler_args.' },
+  {
+    ...optimizer,
+    name: 'lr_warmup_steps',
+    type: 'steps',
+    default: 0,
+    help: 'Optimizer steps of rising rate, or a share of the run: 0.1 or 10%.',
+  },
+  {
+    ...optimizer,
+    name: 'lr_decay_steps',
+    type: 'steps',
+    help: 'Optimizer steps of falling rate at the end, or a share of the run; for warmup_stable_decay.',
+  },
+  {
+    ...optimizer,
+    ...count,
+    name: 'lr_scheduler_num_cycles',
+    default: 1,
+    help: 'Restarts of cosine_with_restarts; half waves of cosine_with_min_lr and warmup_stable_decay.',
+  },
+  { ...optimizer, ...number, name: 'lr_scheduler_power', default: 1, help: 'Power of polynomial.' },
+  { ...optimizer, ...count, name: 'lr_scheduler_timescale', help: 'Of inverse_sqrt; the warm-up when not given.' },
+  {
+    ...optimizer,
+    ...number,
+    name: 'lr_scheduler_min_lr_ratio',
+    minimum: 0,
+    maximum: 1,
+    help: 'Where cosine_with_min_lr and warmup_stable_decay end, as a share of the rate.',
+  },
+] as const satisfies readonly TrainOption[]

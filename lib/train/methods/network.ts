@@ -1,0 +1,61 @@
+import { noGrad } from '../../autograd/tape.ts'
+import type { ClipTextModel } from '../../models/clip/textModel.ts'
+import type { ClipTokenizer } from '../../models/clip/tokenizer.ts'
+import type { TrainableNetwork } from '../../networks/network.ts'
+import type { Tensor } from '../../tensor/tensor.ts'
+import { ArgumentError } from '../../util/errors.ts'
+import { CaptionEncoder, type CaptionEncoderOptions } from '../conditioning.ts'
+import { type EncodesCaptions, TextCache } from '../textCache.ts'
+import type { StepMethod } from '../trainingStep.ts'
+import { WeightedCaptionEncoder } from '../weightedCaptions.ts'
+
+export interface NetworkMethodOptions {
+  /** Whether the network has modules beside the text encoder. */
+  readonly trainTextEncoder: boolean
+  readonly captions: CaptionEncoderOptions
+  /** Encode each caption once. Needs a text encoder that does not train. Default false. */
+  readonly cacheCaptions?: boolean
+  /** Brackets in captions weigh words. Default false. */
+  readonly weightedCaptions?: boolean
+}
+
+/** Trains a network of any kind beside a frozen U-Net and text encoder. */
+export class NetworkMethod<N extends TrainableNetwork = TrainableNetwork> implements StepMethod {
+  readonly network: N
+  /** Null without `cacheCaptions`. */
+  readonly textCache: TextCache | null
+  readonly #captions: EncodesCaptions
+  readonly #trainTextEncoder: boolean
+
+  /**
+   * @param network belongs to the method from now on
+   * @throws ArgumentError when captions shall be cached of a text encoder that learns; the network is freed then
+   */
+  constructor(textEncoder: ClipTextModel, tokenizer: ClipTokenizer, network: N, options: NetworkMethodOptions) {
+    const { trainTextEncoder, cacheCaptions = false, weightedCaptions = false } = options
+    if (cacheCaptions && trainTextEncoder) {
+      network.dispose()
+      const received = 'on: what was encoded before would be out of date after a step'
+      throw new ArgumentError('NetworkMethod', 'trainTextEncoder', 'off where captions are cached', received)
+    }
+    this.#trainTextEncoder = trainTextEncoder
+    this.network = network
+    const Encoder = weightedCaptions ? WeightedCaptionEncoder : CaptionEncoder
+    const encoder = new Encoder(tokenizer, textEncoder, options.captions)
+    this.textCache = cacheCaptions ? new TextCache(encoder) : null
+    this.#captions = this.textCache ?? encoder
+  }
+
+  condition(captions: readonly string[]): Tensor {
+    return this.#trainTextEncoder ? this.#captions.encode(captions) : noGrad(() => this.#captions.encode(captions))
+  }
+
+  beginPass(pass: number): void {
+    this.network.setStep(pass)
+  }
+
+  dispose(): void {
+    this.textCache?.dispose()
+    this.network.dispose()
+  }
+}

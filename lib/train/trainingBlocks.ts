@@ -1,0 +1,224 @@
+/** From the options of a training to the blocks of its configuration that every kind has. */
+import type { DatasetFallbacks } from '../config/datasetConfig.ts'
+import { type GivenTrainOptions, type TrainerName, type trainOptions, trainOptionsOf } from '../config/trainOptions.ts'
+import type { DatasetSource } from '../data/datasetGroup.ts'
+import type { LossOptions } from './loss.ts'
+import type { OptimizerConfig } from './optimizerPlan.ts'
+import type { NoiseConfig, SaveForm, TrainConfig } from './trainConfig.ts'
+
+/** Options that every training has, with a default. */
+type Defaulted = {
+  [Row in (typeof trainOptions)[number] as Row extends { readonly trainers: unknown }
+    ? never
+    : Row extends { readonly default: unknown }
+      ? Row['name']
+      : never]: true
+}
+
+/** Options with their defaults where they were not given. */
+export type TrainOptionValues = GivenTrainOptions & Required<Pick<GivenTrainOptions, keyof Defaulted>>
+
+export function withDefaults(trainer: TrainerName, given: GivenTrainOptions): TrainOptionValues {
+  const rows = [...trainOptionsOf(trainer).values()].filter((option) => option.default !== undefined)
+  const defaults: object = Object.fromEntries(rows.map((option) => [option.name, option.default]))
+  return { ...(defaults as TrainOptionValues), ...given }
+}
+
+/** What `max_token_length` asks for; 75 is what happens without it. */
+const tokenLengths: Readonly<Record<string, 150 | 225>> = { 150: 150, 225: 225 }
+
+/** Expects options that `checkTrainOptions` has no complaint about. */
+export function trainingBlocks(
+  trainer: TrainerName,
+  values: TrainOptionValues,
+  given: GivenTrainOptions,
+  { optimizer, trackerName }: { readonly optimizer: OptimizerConfig; readonly trackerName: string },
+): TrainConfig {
+  return {
+    model: {
+      path: values.pretrained_model_name_or_path ?? '',
+      v2: values.v2,
+      vParameterization: values.v_parameterization,
+      vae: values.vae ?? null,
+      clipSkip: values.clip_skip ?? null,
+      maxTokenLength: tokenLengths[values.max_token_length ?? '75'] ?? null,
+    },
+    data: dataBlock(values, given),
+    optimizer,
+    training: {
+      maxSteps: values.max_train_steps,
+      maxEpochs: values.max_train_epochs ?? null,
+      gradientAccumulationSteps: values.gradient_accumulation_steps,
+      gradientCheckpointing: values.gradient_checkpointing,
+      mixedPrecision: values.mixed_precision,
+      ...(values.full_bf16 && { fullPrecision: true }),
+      ...(values.no_half_vae && { noHalfVae: true }),
+      onNonFinite: values.on_non_finite,
+      maxSkippedSteps: values.max_skipped_steps,
+      seed: values.seed ?? null,
+    },
+    noise: noiseBlock(values),
+    loss: lossBlock(values),
+    output: {
+      folder: values.output_dir ?? '',
+      name: values.output_name ?? values.token_string ?? null,
+      saveEveryEpochs: values.save_every_n_epochs ?? null,
+      saveEverySteps: values.save_every_n_steps ?? null,
+      savePrecision: values.save_precision ?? null,
+      saveAs: saveFormOf(values),
+      saveRatio: values.save_n_epoch_ratio ?? null,
+      keepLastEpochs: values.save_last_n_epochs ?? null,
+      keepLastSteps: values.save_last_n_steps ?? null,
+      noMetadata: values.no_metadata,
+      metadata: {
+        title: values.metadata_title ?? null,
+        author: values.metadata_author ?? null,
+        description: values.metadata_description ?? null,
+        license: values.metadata_license ?? null,
+        tags: values.metadata_tags ?? null,
+      },
+    },
+    validation: {
+      split: values.validation_split,
+      seed: values.validation_seed ?? null,
+      everySteps: values.validate_every_n_steps ?? null,
+      everyEpochs: values.validate_every_n_epochs ?? null,
+      maxBatches: values.max_validation_steps ?? null,
+    },
+    state: {
+      save: values.save_state,
+      saveAtEnd: values.save_state_on_train_end,
+      keepLastEpochs: values.save_last_n_epochs_state ?? null,
+      keepLastSteps: values.save_last_n_steps_state ?? null,
+      resume: values.resume ?? null,
+      restart: values.resume_restart,
+    },
+    ...hubBlock(values),
+    preview: {
+      promptFile: values.sample_prompts ?? null,
+      everyEpochs: values.sample_every_n_epochs ?? null,
+      everySteps: values.sample_every_n_steps ?? null,
+      sampler: values.sample_sampler,
+      atFirst: values.sample_at_first,
+    },
+    logging: {
+      folder: values.logging_dir ?? null,
+      prefix: values.log_prefix ?? '',
+      trackerName: values.log_tracker_name ?? trackerName,
+      kinds: values.log_with === 'all' ? ['tensorboard', 'jsonl'] : [values.log_with ?? 'tensorboard'],
+      tags: trainer === 'train-network' ? 'network' : 'model',
+      webhook: values.log_webhook ?? null,
+    },
+  }
+}
+
+function hubBlock(values: TrainOptionValues): Pick<TrainConfig, 'hub'> {
+  const { huggingface_repo_id: repository, resume_from_huggingface: resume } = values
+  if (repository === undefined && !resume) return {}
+  return {
+    hub: {
+      repository: repository ?? null,
+      type: values.huggingface_repo_type,
+      folder: values.huggingface_path_in_repo ?? null,
+      visibility: values.huggingface_repo_visibility,
+      states: values.save_state_to_huggingface,
+      background: values.async_upload,
+      token: values.huggingface_token ?? null,
+      resume,
+    },
+  }
+}
+
+function noiseBlock(values: TrainOptionValues): NoiseConfig {
+  return {
+    zeroTerminalSnr: values.zero_terminal_snr,
+    minTimestep: values.min_timestep ?? null,
+    maxTimestep: values.max_timestep ?? null,
+    noiseOffset: values.noise_offset ?? null,
+    adaptiveNoiseScale: values.adaptive_noise_scale ?? null,
+    noiseOffsetRandomStrength: values.noise_offset_random_strength,
+    multiresNoiseIterations: values.multires_noise_iterations ?? null,
+    multiresNoiseDiscount: values.multires_noise_discount,
+    ipNoiseGamma: values.ip_noise_gamma ?? null,
+    ipNoiseGammaRandomStrength: values.ip_noise_gamma_random_strength,
+  }
+}
+
+function lossBlock(values: TrainOptionValues): LossOptions {
+  return {
+    type: values.loss_type,
+    huberSchedule: values.huber_schedule,
+    huberC: values.huber_c,
+    huberScale: values.huber_scale,
+    minSnrGamma: values.min_snr_gamma ?? null,
+    scaleVPredLossLikeNoisePred: values.scale_v_pred_loss_like_noise_pred,
+    vPredLikeLoss: values.v_pred_like_loss ?? null,
+    debiasedEstimation: values.debiased_estimation_loss,
+  }
+}
+
+function dataBlock(values: TrainOptionValues, given: GivenTrainOptions): TrainConfig['data'] {
+  const { max_data_loader_n_workers: workers } = given
+  return {
+    source: sourceOf(values),
+    fallbacks: fallbacksOf(given),
+    maskedLoss: values.masked_loss,
+    cacheLatents: values.cache_latents || values.cache_latents_to_disk,
+    cacheLatentsToDisk: values.cache_latents_to_disk,
+    cacheFolder: values.cache_dir ?? null,
+    cacheTextEncoderOutputs: values.cache_text_encoder_outputs ?? false,
+    vaeBatchSize: values.vae_batch_size,
+    priorLossWeight: values.prior_loss_weight ?? 1,
+    weightedCaptions: values.weighted_captions ?? false,
+    onBadImage: values.on_bad_image,
+    ignoreExif: values.ignore_exif,
+    allowOutside: values.allow_outside_image_dir ?? false,
+    ...(workers !== undefined && { workers: Math.max(1, workers) }),
+  }
+}
+
+/** `use_safetensors` makes safetensors of whatever form was asked for. */
+function saveFormOf({ save_model_as: form, use_safetensors }: TrainOptionValues): SaveForm | null {
+  if (!use_safetensors) return form ?? null
+  return form === 'diffusers' || form === 'diffusers_safetensors' ? 'diffusers_safetensors' : 'safetensors'
+}
+
+function sourceOf({ dataset_config, in_json, train_data_dir, reg_data_dir }: GivenTrainOptions): DatasetSource {
+  if (dataset_config !== undefined) return { configFile: dataset_config }
+  if (in_json !== undefined) return { metadataFile: in_json, imageDir: train_data_dir }
+  return { trainDataDir: train_data_dir!, regDataDir: reg_data_dir }
+}
+
+/** Only options that were given: the dataset's own defaults come after them, and its report says where a value came from. */
+function fallbacksOf(given: GivenTrainOptions): DatasetFallbacks {
+  return {
+    resolution: given.resolution,
+    batch_size: given.train_batch_size,
+    num_repeats: given.dataset_repeats,
+    enable_bucket: given.enable_bucket,
+    min_bucket_reso: given.min_bucket_reso,
+    max_bucket_reso: given.max_bucket_reso,
+    bucket_reso_steps: given.bucket_reso_steps,
+    bucket_no_upscale: given.bucket_no_upscale,
+    caption_extension: given.caption_extention ?? given.caption_extension,
+    shuffle_caption: given.shuffle_caption,
+    keep_tokens: given.keep_tokens,
+    keep_tokens_separator: given.keep_tokens_separator,
+    caption_separator: given.caption_separator,
+    secondary_separator: given.secondary_separator,
+    enable_wildcard: given.enable_wildcard,
+    caption_prefix: given.caption_prefix,
+    caption_suffix: given.caption_suffix,
+    caption_dropout_rate: given.caption_dropout_rate,
+    caption_dropout_every_n_epochs: given.caption_dropout_every_n_epochs,
+    caption_tag_dropout_rate: given.caption_tag_dropout_rate,
+    token_warmup_min: given.token_warmup_min,
+    token_warmup_step: given.token_warmup_step,
+    color_aug: given.color_aug,
+    flip_aug: given.flip_aug,
+    random_crop: given.random_crop,
+    face_crop_aug_range: given.face_crop_aug_range,
+    alpha_mask: given.alpha_mask,
+    resize_interpolation: given.resize_interpolation,
+  }
+}

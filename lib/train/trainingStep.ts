@@ -1,0 +1,288 @@
+import { setTimeout } from 'node:timers/promises'
+import { backwardInTurns } from '../autograd/backward.ts'
+import { noGrad } from '../autograd/tape.ts'
+import { contextTensors, type UNet, type UNetContext } from '../models/stableDiffusion/unet.ts'
+import { cast } from '../ops/cast.ts'
+import { concatBatch } from '../ops/concatBatch.ts'
+import { scale } from '../ops/scale.ts'
+import { findNonFinite } from '../optim/nonFinite.ts'
+import { clipGradients, type Optimizer } from '../optim/optimizer.ts'
+import { tensor } from '../tensor/create.ts'
+import { scope } from '../tensor/scope.ts'
+import { formatShape } from '../tensor/shape.ts'
+import { retain, Tensor } from '../tensor/tensor.ts'
+import { ArgumentError } from '../util/errors.ts'
+import { type LossFunction, type LossOptions, weightedLoss } from './loss.ts'
+import type { LossScaler } from './lossScaler.ts'
+import { type BatchKey, makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
+import { firstBrokenPlace, parameterNames, type StepFault } from './stepFault.ts'
+
+/** One batch, ready for the U-Net's side of the step. */
+export interface TrainBatch {
+  readonly key: BatchKey
+  /** float32 [n, h, w, c], multiplied by the scaling factor. */
+  readonly latents: Tensor
+  readonly captions: readonly string[]
+  /** 1 for pictures of the subject, the prior loss weight for regularisation pictures. */
+  readonly lossWeights: readonly number[]
+  /** Weights of the loss over the latents' area, [n, h, w], each 0 to 1. Default: 1. */
+  readonly mask?: Float32Array | undefined
+  /** Paths of the pictures, for messages. Default: not known. */
+  readonly pictures?: readonly string[] | undefined
+}
+
+/** What a step asks a kind of training for. */
+export interface StepMethod {
+  /**
+   * Captions to hidden states, [n, s, d], or those of each cross-attention layer; recorded when what makes them learns. `key` is that
+   * of the batch, for random choices.
+   */
+  condition(captions: readonly string[], key: BatchKey): UNetContext
+  /** Called before every forward pass, with its number in the run: random choices are a function of it. */
+  beginPass?(pass: number): void
+}
+
+export interface TrainingStepOptions {
+  readonly unet: UNet
+  readonly method: StepMethod
+  readonly optimizer: Optimizer
+  readonly noise: NoiseOptions
+  /** Checked by `checkLossOptions`; or a function that computes the loss itself. */
+  readonly loss: LossOptions | LossFunction
+  /** Whether `lossWeights` of the batches count. Default true. */
+  readonly weighsPictures?: boolean
+  readonly gradientAccumulationSteps: number
+  /** 0: gradients are not clipped. */
+  readonly maxGradNorm: number
+  /** For a U-Net in float16. Default: the loss is not scaled. */
+  readonly lossScaler?: LossScaler | null
+}
+
+/** One parameter update: the mean loss of its micro-batches and the norm of its gradient, not yet waited for. */
+export interface UpdateResult {
+  readonly loss: number
+  readonly gradientNorm: number
+  /** Of each group, where the optimizer finds its own step size; else null. */
+  readonly effectiveLearningRates: readonly number[] | null
+  /** Null for a step that was taken, or overflowed; otherwise a loss or a gradient was not finite, and nothing was changed. */
+  readonly fault: StepFault | null
+  /** A scaled gradient overflowed: nothing was changed, the scale is smaller now, and learning rates should not move on. */
+  readonly overflow: boolean
+}
+
+/** A batch that has gone forward and backward; the latents are its own. */
+interface DoneBatch {
+  readonly batch: TrainBatch
+  readonly pass: number
+  readonly loss: Promise<number>
+}
+
+/** The training step: noise, U-Net, loss, backward; and after every k-th of these one update. */
+export class TrainingStep {
+  readonly #options: TrainingStepOptions
+  #done: DoneBatch[] = []
+  /** Batches that went through; a resumed run sets it. */
+  passes = 0
+
+  constructor(options: TrainingStepOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Forward and backward for one batch; gradients add up until `update`. Enqueueing a step takes some twenty milliseconds of the
+   * calling thread, so others get a turn between its parts.
+   */
+  async accumulate(batch: TrainBatch): Promise<void> {
+    const { method } = this.#options
+    const pass = this.passes++
+    method.beginPass?.(pass)
+    const context = method.condition(batch.captions, batch.key)
+    await turn()
+    const { loss, share } = await this.#forward(batch, context)
+    const value = readNumber(loss, 0)
+    // A failure is raised by `update`; until then it must not count as unhandled.
+    value.catch(() => undefined)
+    this.#done.push({ batch: { ...batch, latents: retain(batch.latents) }, pass, loss: value })
+    await turn()
+    await backwardInTurns(share, { turn })
+    share.dispose()
+    await turn()
+  }
+
+  /**
+   * The loss of a batch at given timesteps, for validation: nothing is recorded, and accumulated gradients stay as they are. The noise is a
+   * function of the batch's key. Dropout is the caller's to switch off.
+   * @param timesteps one for each sample
+   */
+  async evaluate(batch: TrainBatch, timesteps: readonly number[]): Promise<number> {
+    const loss = noGrad(() =>
+      scope(() => {
+        const { unet, method } = this.#options
+        const inputs = this.#prepare(batch, timesteps)
+        const prediction = unet.forward(inputs.noisy, inputs.times, method.condition(batch.captions, batch.key))
+        return this.#loss(prediction, inputs, batch)
+      }),
+    )
+    return readNumber(loss, 0)
+  }
+
+  /** The loss and its share of the update's; `context` is used up. */
+  async #forward(batch: TrainBatch, context: UNetContext): Promise<{ loss: Tensor; share: Tensor }> {
+    const { unet, gradientAccumulationSteps } = this.#options
+    const inputs = this.#prepare(batch)
+    const { noisy, target, times } = inputs
+    let prediction: Tensor | null = null
+    try {
+      prediction = await unet.forwardInTurns(noisy, times, context, { turn })
+      const predicted = prediction
+      return scope(() => {
+        const loss = this.#loss(predicted, inputs, batch)
+        return { loss, share: scale(loss, { factor: this.#lossScale / gradientAccumulationSteps }) }
+      })
+    } finally {
+      for (const used of [noisy, target, times, ...contextTensors(context), prediction]) used?.dispose()
+    }
+  }
+
+  /** What the U-Net is given, in its dtype, and what it shall find. */
+  #prepare({ latents, key }: TrainBatch, timesteps?: readonly number[]): NoisyBatch {
+    const { unet, noise } = this.#options
+    return scope(() => {
+      const inputs = makeNoisy(latents, noise, key, timesteps)
+      return { ...inputs, noisy: cast(inputs.noisy, { dtype: unet.registry.dtype }) }
+    })
+  }
+
+  #loss(prediction: Tensor, { target, timesteps }: NoisyBatch, { lossWeights, mask }: TrainBatch): Tensor {
+    const { noise, loss, weighsPictures = true } = this.#options
+    const { schedule, predictionType } = noise
+    const pictureWeights = weighsPictures ? lossWeights : lossWeights.map(() => 1)
+    return scope(() => {
+      const area = mask === undefined ? null : tensor(mask, prediction.shape.slice(0, 3))
+      const inputs = {
+        prediction,
+        target,
+        timesteps,
+        lossWeights: pictureWeights,
+        mask: area,
+        schedule,
+        predictionType,
+      }
+      const result = typeof loss === 'function' ? loss(inputs) : weightedLoss(inputs, loss)
+      if (result.rank !== 0 || result.dtype !== 'float32')
+        throw new ArgumentError('TrainingStep', 'loss', 'one float32 number, of shape []', describe(result))
+      return result
+    })
+  }
+
+  /** Micro-batches accumulated since the last update. */
+  get accumulated(): number {
+    return this.#done.length
+  }
+
+  get #lossScale(): number {
+    return this.#options.lossScaler?.scale ?? 1
+  }
+
+  /**
+   * Clips, steps the optimizer and clears the gradients. A loss or a gradient that is not finite changes nothing; what broke is named,
+   * unless it was the scale of the loss.
+   * @param rates of the groups for this step, or the one factor of all, from the schedule
+   */
+  async update(rates: number | readonly number[]): Promise<UpdateResult> {
+    const { optimizer, maxGradNorm, lossScaler } = this.#options
+    const learningRates = typeof rates === 'number' ? optimizer.learningRates.map((rate) => rate * rates) : rates
+    const batches = this.#done
+    let clip: Tensor | null = null
+    try {
+      // They are known while the backward pass still runs: nothing waits for the device here.
+      const losses = await Promise.all(batches.map(({ loss }) => loss))
+      const loss = losses.reduce((sum, value) => sum + value, 0) / losses.length
+      clip = clipGradients(optimizer, maxGradNorm > 0 ? maxGradNorm : Number.POSITIVE_INFINITY, this.#lossScale)
+      // Where the norm is not finite, the optimizer changes nothing but counts a step: one that overflowed is not to count.
+      if (!lossScaler && Number.isFinite(loss)) optimizer.step({ clip, learningRates })
+      const gradientNorm = clip === null ? 0 : Number((await clip.read())[0])
+      const finite = Number.isFinite(loss) && Number.isFinite(gradientNorm)
+      if (lossScaler && finite) optimizer.step({ clip, learningRates })
+      lossScaler?.update(finite)
+      const overflow = lossScaler != null && !finite && Number.isFinite(loss) && lossScaler.scale >= 1
+      return {
+        loss,
+        gradientNorm,
+        effectiveLearningRates: (await optimizer.effectiveLearningRates?.()) ?? null,
+        fault: finite || overflow ? null : await this.#fault(losses, loss),
+        overflow,
+      }
+    } finally {
+      clip?.dispose()
+      optimizer.zeroGrad()
+      this.dispose()
+    }
+  }
+
+  /** Frees what a begun step holds. The next batch begins another. */
+  dispose(): void {
+    for (const { batch } of this.#done.splice(0)) batch.latents.dispose()
+  }
+
+  async #fault(losses: readonly number[], loss: number): Promise<StepFault> {
+    const broken = this.#done.filter((_, i) => !Number.isFinite(losses[i]))
+    const batches = broken.length > 0 ? broken : this.#done
+    return {
+      loss,
+      parameters: await findNonFinite(this.#options.optimizer),
+      pictures: [...new Set(batches.flatMap(({ batch }) => batch.pictures ?? []))],
+      place: await this.#brokenPlace(batches, broken.length > 0),
+    }
+  }
+
+  /** The forward pass of each batch once more: weights and random numbers are those of the first time. */
+  async #brokenPlace(batches: readonly DoneBatch[], lossIsBroken: boolean): Promise<string> {
+    const { unet, method, optimizer } = this.#options
+    const names = parameterNames(optimizer.parameters?.() ?? [])
+    for (const { name, tensor } of unet.registry.parameters.values())
+      if (!names.has(tensor)) names.set(tensor, `unet.${name}`)
+    for (const { batch, pass } of batches) {
+      method.beginPass?.(pass)
+      const inputs = this.#prepare(batch)
+      let encoded: UNetContext = []
+      const condition = (): Tensor => {
+        encoded = method.condition(batch.captions, batch.key)
+        return encoded instanceof Tensor ? encoded : concatBatch(encoded)
+      }
+      const stages = [
+        { result: 'the latents', run: () => batch.latents },
+        { result: 'the noisy latents', run: () => inputs.noisy },
+        { result: 'the hidden states of the captions', run: condition },
+        {
+          result: 'the prediction of the U-Net',
+          run: (_latents: Tensor, noisy: Tensor) => unet.forward(noisy, inputs.times, encoded),
+        },
+      ]
+      try {
+        const place = await firstBrokenPlace(stages, names)
+        if (place !== null) return place
+      } finally {
+        for (const used of [inputs.noisy, inputs.target, inputs.times, ...contextTensors(encoded)]) used.dispose()
+      }
+    }
+    return lossIsBroken ? 'the loss' : 'the backward pass'
+  }
+}
+
+/** Lets everything else that waits for this thread run, timers too: immediates alone would join two passes into one long turn. */
+function turn(): Promise<void> {
+  return setTimeout(0)
+}
+
+function describe({ dtype, shape }: Tensor): string {
+  return `${dtype} ${formatShape(shape)}`
+}
+
+async function readNumber(t: Tensor, index: number): Promise<number> {
+  try {
+    return Number((await t.read())[index])
+  } finally {
+    t.dispose()
+  }
+}
