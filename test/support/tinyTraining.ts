@@ -121,6 +121,7 @@ export async function tinyTraining(
     },
     ...(overrides.noise && { noise: overrides.noise }),
     ...(overrides.loss && { loss: overrides.loss }),
+    ...(overrides.validation && { validation: { split: null, ...overrides.validation } }),
     ...(overrides.state && { state: overrides.state }),
     output: {
       folder: join(await makeFolder(), 'out'),

@@ -4,13 +4,13 @@ import { loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
 import { loadClipTokenizer } from '../../lib/models/clip/tokenizer.ts'
 import { StableDiffusion } from '../../lib/models/stableDiffusion/stableDiffusion.ts'
 import { randomWeights } from '../../lib/nn/init.ts'
-import { memory } from '../../lib/tensor/runtime.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { CaptionEncoder } from '../../lib/train/conditioning.ts'
 import { LoraMethod } from '../../lib/train/methods/lora.ts'
 import { TextCache } from '../../lib/train/textCache.ts'
 import { trainNetwork } from '../../lib/train/trainings.ts'
 import { ArgumentError, ConfigError } from '../../lib/util/errors.ts'
+import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import { makeFolder } from '../support/pictures.ts'
 import { tinyConfigs } from '../support/tinyModels.ts'
 import {
@@ -76,7 +76,7 @@ describe('a cache of captions', () => {
   it.each(['tinySd1', 'tinySd2'] as const)(
     'gives the bits of encoding whole batches of %s, and frees all',
     async (name) => {
-      const before = memory().liveBuffers
+      const before = await baselineBuffers()
       const models = new StableDiffusion(tinyConfigs[name], () => randomWeights(1))
       const tokenizer = await loadClipTokenizer({ variant: name === 'tinySd1' ? 'sd1' : 'sd2' })
       const captions = { clipSkip: 1, sequenceLength: 227, dtype: 'bfloat16' } as const
@@ -101,8 +101,7 @@ describe('a cache of captions', () => {
         /trainTextEncoder must be off where captions are cached/,
       )
       models.dispose()
-      await new Promise(setImmediate)
-      expect(memory().liveBuffers).toBe(before)
+      expect(await liveBuffers()).toBe(before)
     },
   )
 })

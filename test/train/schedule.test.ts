@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { LossAverage, outputName, planSteps } from '../../lib/train/schedule.ts'
+import { expiredName, LossAverage, outputName, planSteps } from '../../lib/train/schedule.ts'
 
 describe('planSteps', () => {
   it('counts a short last group of an epoch as one step', () => {
@@ -38,5 +38,30 @@ describe('outputName', () => {
     expect(outputName(null, { epoch: 3 }, '.x')).toBe('epoch-000003.x')
     expect(outputName(null, { step: 3 }, '.x')).toBe('at-step00000003.x')
     expect(outputName(null, 'end', '.x')).toBe('last.x')
+  })
+})
+
+describe('expiredName', () => {
+  it('keeps the files of the last so many steps or epochs', () => {
+    // Every 10, the last 30: after step 50 those of 20, 30, 40 and 50 are left.
+    expect([10, 20, 30, 40, 50].map((step) => expiredName({ step }, 10, 30))).toEqual([
+      null,
+      null,
+      null,
+      null,
+      { step: 10 },
+    ])
+    expect(expiredName({ step: 50 }, 10, 25)).toEqual({ step: 20 })
+    expect([1, 2, 3, 4].map((epoch) => expiredName({ epoch }, 1, 2))).toEqual([null, null, { epoch: 1 }, { epoch: 2 }])
+    expect(expiredName({ epoch: 4 }, 2, null)).toBeNull()
+  })
+
+  it('restores an average to the last bit', () => {
+    const [one, other] = [new LossAverage(), new LossAverage()]
+    for (const [position, loss] of [0.1, 0.7, 0.3].entries()) one.add(position, loss)
+    one.add(0, 0.2)
+    other.restore(JSON.parse(JSON.stringify(one.state)))
+    for (const average of [one, other]) average.add(1, 0.05)
+    expect(other.value).toBe(one.value)
   })
 })
