@@ -1,6 +1,7 @@
 /** Roughly what memory a training takes, before any of it is taken. */
 import type { FileReport } from '../checkpoints/inspect.ts'
 import { DEFAULT_TRANSFORMED_WEIGHTS_BUDGET } from '../nn/transformedWeights.ts'
+import type { MixedPrecision } from './trainConfig.ts'
 
 /** One reason for memory to be taken. */
 export interface MemoryShare {
@@ -11,7 +12,7 @@ export interface MemoryShare {
 export interface MemoryFacts {
   /** Null where the model has not been looked at. */
   readonly model: FileReport | null
-  readonly mixedPrecision: 'no' | 'fp16' | 'bf16'
+  readonly mixedPrecision: MixedPrecision
   readonly gradientCheckpointing: boolean
   /** Pictures of the largest batch times the pixels of each. */
   readonly pixelsPerBatch: number
