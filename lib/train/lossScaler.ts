@@ -1,5 +1,7 @@
 /** Dynamic scaling of the loss, for activations and their gradients in float16, which has nothing below 6e-8 or above 65504. */
-import { ArgumentError } from '../util/errors.ts'
+import { ArgumentError, DivergenceError } from '../util/errors.ts'
+import { listed } from '../util/listed.ts'
+import type { StepFault } from './stepFault.ts'
 
 export interface LossScalerOptions {
   /** The first scale. Default 65536. */
@@ -14,6 +16,7 @@ export interface LossScalerOptions {
 
 /** What a resumed run needs; plain data for JSON. */
 export interface LossScalerState {
+  /** What the loss of the next step is multiplied by. */
   readonly scale: number
   /** In a row, since the scale last changed. */
   readonly goodSteps: number
@@ -61,13 +64,22 @@ export class LossScaler {
     return this.#scale
   }
 
+  /**
+   * Whether a gradient overflowed where the loss was made no larger than it is: the model itself goes beyond float16, and a smaller
+   * scale would lose small gradients instead.
+   */
+  get isExhausted(): boolean {
+    return this.#scale < 1
+  }
+
   /** Steps of the training that were skipped; the schedule of learning rates stands still meanwhile. */
   get overflows(): number {
     return this.#overflows
   }
 
   /**
-   * Takes note of a step whose gradients are there, and sets the scale of the next one.
+   * Takes note of a step whose loss is finite and whose gradients are there, and sets the scale of the next one. A loss that is not
+   * finite has nothing to do with its scale.
    * @param finite whether all scaled gradients are finite: only then may the step be taken
    */
   update(finite: boolean): void {
@@ -103,4 +115,25 @@ export class LossScaler {
 function expectScale(name: string, scale: number): void {
   if (!(scale > 0 && Number.isFinite(Math.fround(scale))))
     throw new ArgumentError('LossScaler', name, 'a positive float32 number', String(scale))
+}
+
+/**
+ * What to say of a step that overflowed.
+ * @param fault null, unless the scale cannot become smaller
+ * @throws DivergenceError when the scale cannot become smaller
+ */
+export function describeOverflow(step: number, { scale, overflows }: LossScalerState, fault: StepFault | null): string {
+  if (fault === null) {
+    const skipped = `step ${step}: a gradient overflowed float16; the step was skipped (${overflows} so far)`
+    return `${skipped}, and the loss is multiplied by ${scale} from here on`
+  }
+  const { parameters, pictures } = fault
+  const names = parameters.length === 0 ? '' : ` (${listed(parameters, 3)})`
+  const seen = pictures.length === 0 ? '' : ` Pictures: ${listed(pictures)}.`
+  throw new DivergenceError(
+    `step ${step}: a gradient overflows float16 though the loss is not enlarged any more${names}.${seen} ` +
+      'Train with mixed_precision bf16 or no, or with a lower learning rate.',
+    parameters,
+    pictures,
+  )
 }

@@ -15,7 +15,7 @@ import { ArgumentError } from '../util/errors.ts'
 import { type LossFunction, type LossOptions, weightedLoss } from './loss.ts'
 import type { LossScaler } from './lossScaler.ts'
 import { type BatchKey, makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
-import { firstBrokenPlace, parameterNames, type StepFault } from './stepFault.ts'
+import { firstBrokenPlace, latentsPlace, parameterNames, type StepFault } from './stepFault.ts'
 
 /** One batch, ready for the U-Net's side of the step. */
 export interface TrainBatch {
@@ -64,9 +64,12 @@ export interface UpdateResult {
   readonly gradientNorm: number
   /** Of each group, where the optimizer finds its own step size; else null. */
   readonly effectiveLearningRates: readonly number[] | null
-  /** Null for a step that was taken, or overflowed; otherwise a loss or a gradient was not finite, and nothing was changed. */
+  /** Null for a step that was taken; otherwise a loss or a gradient was not finite, and nothing was changed. */
   readonly fault: StepFault | null
-  /** A scaled gradient overflowed: nothing was changed, the scale is smaller now, and learning rates should not move on. */
+  /**
+   * A scaled gradient overflowed: nothing was changed, the scale is smaller now, and learning rates should not move on. That is no
+   * fault, unless the scale is exhausted.
+   */
   readonly overflow: boolean
 }
 
@@ -204,13 +207,14 @@ export class TrainingStep {
       const gradientNorm = clip === null ? 0 : Number((await clip.read())[0])
       const finite = Number.isFinite(loss) && Number.isFinite(gradientNorm)
       if (lossScaler && finite) optimizer.step({ clip, learningRates })
-      lossScaler?.update(finite)
-      const overflow = lossScaler != null && !finite && Number.isFinite(loss) && lossScaler.scale >= 1
+      if (Number.isFinite(loss)) lossScaler?.update(finite)
+      const overflow = lossScaler != null && !finite && Number.isFinite(loss)
+      const isFault = overflow ? lossScaler.isExhausted : !finite
       return {
         loss,
         gradientNorm,
         effectiveLearningRates: (await optimizer.effectiveLearningRates?.()) ?? null,
-        fault: finite || overflow ? null : await this.#fault(losses, loss),
+        fault: isFault ? await this.#fault(losses, loss) : null,
         overflow,
       }
     } finally {
@@ -251,7 +255,7 @@ export class TrainingStep {
         return encoded instanceof Tensor ? encoded : concatBatch(encoded)
       }
       const stages = [
-        { result: 'the latents', run: () => batch.latents },
+        { result: latentsPlace, run: () => batch.latents },
         { result: 'the noisy latents', run: () => inputs.noisy },
         { result: 'the hidden states of the captions', run: condition },
         {

@@ -4,7 +4,13 @@
  * that uses its `write_family`.
  */
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Optimizer, OptimizerParameter, OptimizerState, ParameterGroup } from '../../lib/optim/optimizer.ts'
+import {
+  clipGradients,
+  type Optimizer,
+  type OptimizerParameter,
+  type OptimizerState,
+  type ParameterGroup,
+} from '../../lib/optim/optimizer.ts'
 import { tensor } from '../../lib/tensor/create.ts'
 import type { FloatDType } from '../../lib/tensor/dtype.ts'
 import { setThreadCount, threadCount } from '../../lib/tensor/runtime.ts'
@@ -82,10 +88,10 @@ function startParameters(dtype: FloatDType = 'float32'): OptimizerParameter[] {
   return Object.entries(optimizerShapes).map(([name, shape]) => startParameter(name, shape, dtype))
 }
 
-function setGradients(params: readonly OptimizerParameter[], t: number, nan = false): void {
+function setGradients(params: readonly OptimizerParameter[], t: number, nan = false, multiple = 1): void {
   for (const { name, master } of params) {
     const spec = { shape: master.shape, kind: 'normal-like', scale: scales[t] ?? 1 } as const
-    const values = formulaValues(`optimizers/${name}/g${t}`, spec)
+    const values = formulaValues(`optimizers/${name}/g${t}`, spec).map((x) => x * multiple)
     if (nan && t === 15 && name === 'matrix') values[3] = Number.NaN
     master.grad = tensor(values, master.shape)
   }
@@ -206,6 +212,22 @@ export function describeOptimizer(one: OptimizerCase): void {
       )
       const halfASeed = { ...settings, stochasticRounding: { seed: 0.5 } }
       expect(() => one.make([{ params }], halfASeed)).toThrow('a seed that is a whole number of 0 or more')
+    })
+
+    it('gives the same bits whatever the loss was multiplied by', async () => {
+      const run = async (multiple: number): Promise<unknown> => {
+        const params = startParameters()
+        const optimizer = one.make([{ params }], settings)
+        for (const t of [1, 2, 3]) {
+          setGradients(params, t, false, multiple)
+          const clip = clipGradients(optimizer, 1, multiple)
+          optimizer.step({ clip })
+          clip?.dispose()
+          optimizer.zeroGrad()
+        }
+        return allValues(optimizer, params)
+      }
+      expect(await run(2 ** 16)).toEqual(await run(1))
     })
 
     const resumes = async (dtype: FloatDType): Promise<void> => {

@@ -4,9 +4,13 @@ import { type ClipTokenizer, loadClipTokenizer } from '../../lib/models/clip/tok
 import { tinySd1 } from '../../lib/models/stableDiffusion/config.ts'
 import { StableDiffusion } from '../../lib/models/stableDiffusion/stableDiffusion.ts'
 import { randomWeights } from '../../lib/nn/init.ts'
+import { mseLoss } from '../../lib/ops/mseLoss.ts'
+import { scale } from '../../lib/ops/scale.ts'
 import { AdamW } from '../../lib/optim/adamW.ts'
 import { full, randomNormal } from '../../lib/tensor/create.ts'
 import type { FloatDType } from '../../lib/tensor/dtype.ts'
+import { scope } from '../../lib/tensor/scope.ts'
+import type { LossFunction } from '../../lib/train/loss.ts'
 import { LossScaler } from '../../lib/train/lossScaler.ts'
 import { LoraMethod } from '../../lib/train/methods/lora.ts'
 import { TrainingStep, type UpdateResult } from '../../lib/train/trainingStep.ts'
@@ -26,6 +30,8 @@ interface Run {
   readonly microBatches?: number
   /** Every element of the latents. Default: random numbers. */
   readonly latent?: number
+  /** Default: the mean squared error. */
+  readonly loss?: LossFunction
 }
 
 interface Ran {
@@ -35,7 +41,7 @@ interface Ran {
 }
 
 /** A LoRA on the U-Net of a tiny model. */
-async function train({ dtype, lossScaler, steps, microBatches = 1, latent }: Run): Promise<Ran> {
+async function train({ dtype, lossScaler, steps, microBatches = 1, latent, loss }: Run): Promise<Ran> {
   const models = new StableDiffusion(tinySd1, () => randomWeights(1), { unet: dtype })
   const method = new LoraMethod(models, tokenizer, {
     rank: 4,
@@ -59,7 +65,7 @@ async function train({ dtype, lossScaler, steps, microBatches = 1, latent }: Run
       noiseOffset: null,
       adaptiveNoiseScale: null,
     },
-    loss: {},
+    loss: loss ?? {},
     gradientAccumulationSteps: microBatches,
     maxGradNorm: 1,
     ...(lossScaler ? { lossScaler } : {}),
@@ -118,13 +124,24 @@ describe('training in float16', () => {
     }
   })
 
-  it('says what broke where the loss itself is not finite, and lowers the scale', async () => {
+  it('says what broke where the loss itself is not finite, and leaves the scale as it is', async () => {
     const lossScaler = new LossScaler({ initialScale: 64 })
     const { results, weights } = await train({ dtype: 'float16', lossScaler, steps: 1, latent: Number.NaN })
     expect(results[0]!.overflow).toBe(false)
     expect(results[0]!.fault?.place).toBe('the latents')
     expect(weights[1]).toEqual(weights[0])
-    expect(lossScaler.state()).toEqual({ scale: 32, goodSteps: 0, overflows: 1 })
+    expect(lossScaler.state()).toEqual({ scale: 64, goodSteps: 0, overflows: 0 })
+  })
+
+  it('names what overflows where the scale cannot become smaller', async () => {
+    const lossScaler = new LossScaler({ initialScale: 1.5 })
+    const loss: LossFunction = ({ prediction, target }) =>
+      scope(() =>
+        [1e-30, 1e20, 1e20].reduce((sum, factor) => scale(sum, { factor }), mseLoss(prediction, target, null)),
+      )
+    const { results } = await train({ dtype: 'float16', lossScaler, steps: 1, loss })
+    expect(results[0]).toMatchObject({ overflow: true, fault: { place: 'the backward pass' } })
+    expect(results[0]!.fault!.parameters.length).toBeGreaterThan(0)
   })
 
   it('gives the same bits whatever the scale of the loss in float32', async () => {

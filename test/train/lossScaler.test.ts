@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { LossScaler, type LossScalerOptions } from '../../lib/train/lossScaler.ts'
-import { ArgumentError } from '../../lib/util/errors.ts'
+import { describeOverflow, LossScaler, type LossScalerOptions } from '../../lib/train/lossScaler.ts'
+import { ArgumentError, DivergenceError } from '../../lib/util/errors.ts'
 import { loadFixture } from '../support/fixtureCases.ts'
 
 interface Steps extends Required<LossScalerOptions> {
@@ -74,5 +74,32 @@ describe('LossScaler', () => {
     for (const wrong of [{ scale: Number.NaN }, { goodSteps: -1 }, { overflows: 0.5 }])
       expect(() => scaler.loadState({ ...state, ...wrong })).toThrow(ArgumentError)
     expect(scaler.state()).toEqual(state)
+  })
+
+  it('is exhausted once a gradient overflowed without being enlarged', () => {
+    const scaler = new LossScaler({ initialScale: 2 })
+    const exhausted: boolean[] = []
+    for (let i = 0; i < 2; i++) {
+      scaler.update(false)
+      exhausted.push(scaler.isExhausted)
+    }
+    expect(exhausted).toEqual([false, true])
+  })
+})
+
+describe('describeOverflow', () => {
+  const state = { scale: 32768, goodSteps: 0, overflows: 1 }
+
+  it('tells the new scale', () => {
+    expect(describeOverflow(3, state, null)).toBe(
+      'step 3: a gradient overflowed float16; the step was skipped (1 so far), and the loss is multiplied by 32768 from here on',
+    )
+  })
+
+  it('says what to do where the scale cannot become smaller, and names parameters and pictures', () => {
+    const fault = { loss: 1, parameters: ['down', 'up'], pictures: ['in/a.png'], place: 'the backward pass' }
+    const run = (): string => describeOverflow(20, { ...state, scale: 0.5 }, fault)
+    expect(run).toThrow(DivergenceError)
+    expect(run).toThrow(/^step 20: .* \(down, up\)\. Pictures: in\/a\.png\. Train with mixed_precision bf16 or no/)
   })
 })
