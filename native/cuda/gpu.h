@@ -51,10 +51,41 @@ __device__ inline void store(bfloat16* p, float x) {
   p->bits = x != x ? 0x7FFF : static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 #endif
 }
+__device__ inline float load(const float16* p) {
+#ifdef __CUDACC__
+  float x;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(p->bits));
+  return x;
+#else
+  const uint32_t sign = static_cast<uint32_t>(p->bits & 0x8000) << 16, exponent = p->bits >> 10 & 31,
+                 fraction = p->bits & 1023;
+  if (exponent == 0) return __uint_as_float(__float_as_uint(static_cast<float>(fraction) * 0x1p-24f) | sign);
+  return __uint_as_float(sign | (exponent == 31 ? 0x7F800000 : (exponent + 112) << 23) | fraction << 13);
+#endif
+}
+__device__ inline void store(float16* p, float x) {
+#ifdef __CUDACC__
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(p->bits) : "f"(x));
+#else
+  const uint32_t bits = __float_as_uint(x) & 0x7FFFFFFF, sign = __float_as_uint(x) >> 16 & 0x8000;
+  uint32_t half;
+  if (x != x)
+    half = 0x7FFF;
+  else if (bits >= 0x477FF000)  // 65520
+    half = 0x7C00 | sign;
+  else if (bits < 0x38800000)  // a subnormal float16: the adder rounds
+    half = (__float_as_uint(__uint_as_float(bits) + 0.5f) - 0x3F000000) | sign;
+  else
+    half = ((bits - 0x38000000 + 0xFFF + (bits >> 13 & 1)) >> 13) | sign;
+  p->bits = static_cast<uint16_t>(half);
+#endif
+}
 
 // Element i of a vector whose type is known when the kernel runs.
 __device__ inline float load_any(const void* p, DType dtype, int64_t i) {
-  return dtype == DType::kFloat32 ? load(static_cast<const float*>(p) + i) : load(static_cast<const bfloat16*>(p) + i);
+  if (dtype == DType::kBFloat16) return load(static_cast<const bfloat16*>(p) + i);
+  if (dtype == DType::kFloat16) return load(static_cast<const float16*>(p) + i);
+  return load(static_cast<const float*>(p) + i);
 }
 
 // Four neighbours with one access; the address is divisible by their size.
@@ -77,6 +108,47 @@ __device__ inline void store4(T* p, const Four& four) {
   FourStored<T> stored;
   for (int i = 0; i < 4; i++) store(stored.v + i, four.v[i]);
   *reinterpret_cast<FourStored<T>*>(p) = stored;
+}
+
+// Eight neighbours: one access of 16 bytes for 16-bit floats, two for float32; the address is divisible by 16.
+struct Eight {
+  float v[8];
+};
+struct alignas(16) SixteenBytes {
+  uint32_t word[4];
+};
+template <class T>
+__device__ inline Eight load8(const T* p) {
+  Eight eight;
+  if constexpr (sizeof(T) == 4) {
+    const Four low = load4(p), high = load4(p + 4);
+    for (int i = 0; i < 4; i++) {
+      eight.v[i] = low.v[i];
+      eight.v[4 + i] = high.v[i];
+    }
+  } else {
+    const SixteenBytes stored = *reinterpret_cast<const SixteenBytes*>(p);
+    for (int i = 0; i < 8; i++) {
+      const T element{static_cast<uint16_t>(stored.word[i / 2] >> (i % 2 * 16))};
+      eight.v[i] = load(&element);
+    }
+  }
+  return eight;
+}
+template <class T>
+__device__ inline void store8(T* p, const Eight& eight) {
+  if constexpr (sizeof(T) == 4) {
+    store4(p, Four{{eight.v[0], eight.v[1], eight.v[2], eight.v[3]}});
+    store4(p + 4, Four{{eight.v[4], eight.v[5], eight.v[6], eight.v[7]}});
+  } else {
+    SixteenBytes stored{};
+    for (int i = 0; i < 8; i++) {
+      T element;
+      store(&element, eight.v[i]);
+      stored.word[i / 2] |= static_cast<uint32_t>(element.bits) << (i % 2 * 16);
+    }
+    *reinterpret_cast<SixteenBytes*>(p) = stored;
+  }
 }
 
 // ---- Copies from global to shared memory that do not wait. What they bring may be read after wait_for_copies and a

@@ -28,15 +28,15 @@ __device__ inline T reduce_warp(T x) {
   return x;
 }
 
-// Every thread receives the result. All threads of the block call it; blockDim.x is a multiple of 32. part: 32 floats
-// of shared memory, which may be used again after the call.
-template <class Op>
-__device__ inline float reduce_block(float x, float* part) {
+// Every thread receives the result. All threads of the block call it; blockDim.x is a multiple of 32. part: 32 numbers
+// in shared memory, which may be used again after the call.
+template <class Op, class T>
+__device__ inline T reduce_block(T x, T* part) {
   const unsigned lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize, warps = blockDim.x / kWarpSize;
   x = reduce_warp<Op>(x);
   if (lane == 0) part[warp] = x;
   __syncthreads();
-  x = reduce_warp<Op>(lane < warps ? part[lane] : Op::nothing());
+  x = reduce_warp<Op>(lane < warps ? part[lane] : static_cast<T>(Op::nothing()));
   __syncthreads();
   return x;
 }
