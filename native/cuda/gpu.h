@@ -164,6 +164,16 @@ __device__ inline void copy_async_16(void* shared, const void* global) {
 #endif
 }
 
+// The first `bytes` of 16, and zeros after them; `global` is not read where bytes is 0.
+__device__ inline void copy_async_16(void* shared, const void* global, unsigned bytes) {
+#ifdef __CUDACC__
+  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(bytes) : "memory");
+#else
+  emulation::postpone_copy(shared, global, bytes, 16 - bytes);
+#endif
+}
+
 // Closes a group of this thread's copies.
 __device__ inline void commit_copies() {
 #ifdef __CUDACC__

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "emulation/scheduler.h"
+#include "emulation/tensor_cores.h"
 
 #define __global__
 #define __device__

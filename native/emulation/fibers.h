@@ -22,7 +22,7 @@ enum class Waiting { kNothing, kBarrier, kWarp };
 struct Copy {
   void* to;
   const void* from;
-  size_t bytes;
+  size_t bytes, zeros;  // zeros: bytes after those copied
 };
 
 struct Fiber {
@@ -62,6 +62,11 @@ class Scheduler {
   void finish_exchange(Group& group) { group.unread &= ~(1u << lane(*current_)); }
   void* shared_zone(unsigned site, const char* name, size_t bytes);
   void* dynamic_shared() { return shared_ + kStaticBytes + kRedZone; }
+  bool is_shared(const void* address, size_t bytes) const {
+    const auto* p = static_cast<const unsigned char*>(address);
+    const auto inside = [&](const unsigned char* begin, size_t size) { return p >= begin && p + bytes <= begin + size; };
+    return inside(shared_ + kRedZone, static_used_) || inside(shared_ + kStaticBytes + kRedZone, dynamic_used_);
+  }
 
   [[noreturn]] void fiber_main();
   [[noreturn]] void abandon(std::exception_ptr error);

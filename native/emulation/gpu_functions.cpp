@@ -49,15 +49,20 @@ unsigned new_shared_site() {
 }
 void* shared_zone(unsigned site, const char* name, size_t bytes) { return scheduler().shared_zone(site, name, bytes); }
 void* dynamic_shared() { return scheduler().dynamic_shared(); }
+bool is_shared(const void* address, size_t bytes) { return scheduler().is_shared(address, bytes); }
 
 // Copies really happen in wait_for_copies, so that a forgotten wait reads what was there before.
-void postpone_copy(void* to, const void* from, size_t bytes) {
+void postpone_copy(void* to, const void* from, size_t bytes, size_t zeros) {
   auto& groups = scheduler().current_->copies;
-  if (reinterpret_cast<uintptr_t>(to) % bytes || reinterpret_cast<uintptr_t>(from) % bytes)
-    throw KernelError("an asynchronous copy of " + std::to_string(bytes) +
+  const size_t size = bytes + zeros;
+  if (reinterpret_cast<uintptr_t>(to) % size || reinterpret_cast<uintptr_t>(from) % size)
+    throw KernelError("an asynchronous copy of " + std::to_string(size) +
                       " bytes has an address not divisible by that, in " + running_thread());
+  if (!is_shared(to, size))
+    throw KernelError("an asynchronous copy ends outside of shared memory, in " + running_thread());
+  std::memset(to, kUnwritten, size);
   if (groups.empty()) groups.emplace_back();
-  groups.back().push_back({to, from, bytes});
+  groups.back().push_back({to, from, bytes, zeros});
 }
 void commit_copies() {
   auto& groups = scheduler().current_->copies;
@@ -66,7 +71,10 @@ void commit_copies() {
 void wait_for_copies(size_t pending) {
   auto& groups = scheduler().current_->copies;
   while (groups.size() > pending + 1) {
-    for (const Copy& copy : groups.front()) std::memcpy(copy.to, copy.from, copy.bytes);
+    for (const Copy& copy : groups.front()) {
+      if (copy.bytes) std::memcpy(copy.to, copy.from, copy.bytes);
+      std::memset(static_cast<unsigned char*>(copy.to) + copy.bytes, 0, copy.zeros);
+    }
     groups.erase(groups.begin());
   }
 }

@@ -74,8 +74,10 @@ void finish_exchange(const Slots& slots);
 unsigned new_shared_site();
 void* shared_zone(unsigned site, const char* name, size_t bytes);
 void* dynamic_shared();
+bool is_shared(const void* address, size_t bytes);  // whether all of it is shared memory of the running block
 
-void postpone_copy(void* to, const void* from, size_t bytes);
+// Copies `bytes` and makes `zeros` after them zero, when its group is waited for. Until then the destination is NaN.
+void postpone_copy(void* to, const void* from, size_t bytes, size_t zeros = 0);
 void commit_copies();
 void wait_for_copies(size_t pending);
 
