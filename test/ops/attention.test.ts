@@ -90,6 +90,7 @@ const gradientTolerance = {
 } as const
 
 opSuite(attention, {
+  gpu: true,
   oracle: ([q, k, v], options) => attention64(q!, k!, v!, options).o,
   tolerance,
   gradientTolerance,

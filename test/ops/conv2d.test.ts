@@ -58,6 +58,7 @@ function testCase(
 }
 
 opSuite(conv2d, {
+  gpu: true,
   oracle,
   tolerance: gemmTolerance,
   cases: [

@@ -41,6 +41,7 @@ const lora = [
 ]
 
 opSuite(linear, {
+  gpu: true,
   oracle,
   tolerance: gemmTolerance,
   // Behind an activation the argument and the gradient are rounded to bfloat16 once more.

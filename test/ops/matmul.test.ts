@@ -38,6 +38,7 @@ const transposed = [
 ]
 
 opSuite(matmul, {
+  gpu: true,
   oracle,
   tolerance: gemmTolerance,
   cases: [

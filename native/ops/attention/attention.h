@@ -36,4 +36,9 @@ struct AttentionBackwardParams {
 CPU_KERNEL_BF16(attention_forward, AttentionForwardParams)
 CPU_KERNEL_BF16(attention_backward, AttentionBackwardParams)
 
+namespace cuda {
+void attention_forward(const AttentionForwardParams& p);
+void attention_backward(const AttentionBackwardParams& p);
+}  // namespace cuda
+
 }  // namespace noisewright

@@ -57,6 +57,7 @@ struct FastChoice {
 // large, and more where bfloat16 dot products are the alternative. Measured. On the device thread, where the
 // instruction set is known.
 FastChoice choose_fast(const Conv2dShape& s, int64_t h, int64_t w, bool exact, Keep keep, bool bfloat16_product) {
+  if (Device::running()->kind() != DeviceKind::kCpu) return {false, false};  // GPUs have no kernels for it
   if (exact || s.kh != 3 || s.kw != 3 || s.stride != 1 || s.ci < 32 || s.co < 32) return {false, false};
   const int64_t tiles = s.n * ((h + 3) / 4) * ((w + 3) / 4);
   if (tiles >= 64) return {true, keep != Keep::kNever};
@@ -139,7 +140,7 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const MaybeTensor& 
                                           p.dtype == DType::kBFloat16 && p.weight_dtype == p.dtype);
     p.winograd = choice.fast;
     if (choice.fast && choice.keep) p.transformed = kept_weights(weight, p.s, false);
-    run_kernel("conv2d", {cpu::conv2d_forward}, p);
+    run_kernel("conv2d", {cpu::conv2d_forward, cuda::conv2d_forward}, p);
   });
   return y;
 }
@@ -178,7 +179,7 @@ std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> conv2d_backward(
                                           p.dtype == DType::kBFloat16 && p.weight_dtype == p.dtype);
     p.winograd = choice.fast;
     if (p.dx && choice.fast && choice.keep) p.transformed = kept_weights(weight, p.s, true);
-    run_kernel("conv2d backward", {cpu::conv2d_backward}, p);
+    run_kernel("conv2d backward", {cpu::conv2d_backward, cuda::conv2d_backward}, p);
   });
   return {dx, dweight, dbias, dtime};
 }

@@ -66,4 +66,9 @@ CPU_KERNEL_BF16(conv2d_forward, Conv2dParams)
 CPU_KERNEL_BF16(conv2d_backward, Conv2dBackwardParams)
 CPU_KERNEL_BF16(winograd_weights, WinogradWeightsParams)
 
+namespace cuda {
+void conv2d_forward(const Conv2dParams& p);
+void conv2d_backward(const Conv2dBackwardParams& p);
+}  // namespace cuda
+
 }  // namespace noisewright

@@ -70,7 +70,7 @@ std::tuple<Tensor, MaybeTensor, MaybeTensor> linear_forward(const Tensor& x, con
     p.y = y.data();
     p.z = floats_of(z);
     p.pre = data_of(pre);
-    run_kernel("linear", {cpu::linear_forward}, p);
+    run_kernel("linear", {cpu::linear_forward, cuda::linear_forward}, p);
   });
   return {y, z, pre};
 }
@@ -122,7 +122,7 @@ std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> line
     p.dbias = floats_of(dbias);
     p.ddown = floats_of(ddown);
     p.dup = floats_of(dup);
-    run_kernel("linear backward", {cpu::linear_backward}, p);
+    run_kernel("linear backward", {cpu::linear_backward, cuda::linear_backward}, p);
   });
   return {dx, dweight, dbias, ddown, dup};
 }

@@ -47,4 +47,9 @@ struct LinearBackwardParams {
 CPU_KERNEL_BF16(linear_forward, LinearParams)
 CPU_KERNEL_BF16(linear_backward, LinearBackwardParams)
 
+namespace cuda {
+void linear_forward(const LinearParams& p);
+void linear_backward(const LinearBackwardParams& p);
+}  // namespace cuda
+
 }  // namespace noisewright

@@ -35,7 +35,7 @@ Tensor multiply(const Tensor& a, const Tensor& b, bool transpose_a, bool transpo
     p.a = a.data();
     p.b = b.data();
     p.c = c.data();
-    run_kernel("matmul", {cpu::matmul_forward}, p);
+    run_kernel("matmul", {cpu::matmul_forward, cuda::matmul_forward}, p);
   });
   return c;
 }

@@ -17,4 +17,8 @@ struct MatmulParams {
 
 CPU_KERNEL_BF16(matmul_forward, MatmulParams)
 
+namespace cuda {
+void matmul_forward(const MatmulParams& p);
+}
+
 }  // namespace noisewright
