@@ -8,6 +8,13 @@
 #pragma once
 #include "cuda/gpu.h"
 
+// Before loops over arrays that must live in registers.
+#ifdef __CUDACC__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL
+#endif
+
 namespace noisewright::gpu {
 
 struct FragmentA {

@@ -31,15 +31,19 @@ __device__ inline void weigh(const AttentionBackwardParams& p, const float* row_
   };
   const auto sum_of = [&](int64_t query) { return query < s.queries ? row_sums[pair * s.queries + query] : 0.0f; };
   float shift[2], d[2];
+  UNROLL
   for (int h = 0; h < 2 && !kKeysOwn; h++) {
     shift[h] = -base2(own + 8 * h + g);
     d[h] = sum_of(own + 8 * h + g);
   }
+  UNROLL
   for (int j = 0; j < kN; j++) {
+    UNROLL
     for (int e = 0; e < 2 && kKeysOwn; e++) {
       shift[e] = -base2(other + 8 * j + 2 * t + e);
       d[e] = sum_of(other + 8 * j + 2 * t + e);
     }
+    UNROLL
     for (int e = 0; e < 4; e++) {
       const int64_t row = own + 8 * (e / 2) + g, column = other + 8 * j + 2 * t + e % 2;
       const int64_t query = kKeysOwn ? column : row, key = kKeysOwn ? row : column;
@@ -59,9 +63,11 @@ __device__ inline void store_gradient(const AttentionBackwardParams& p, const At
   const AttentionShape& s = p.shape;
   const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
   const int64_t pair = blockIdx.y, pairs = s.batch * s.heads;
+  UNROLL
   for (int h = 0; h < 2; h++) {
     const int64_t token = first + 8 * h + g;
     if (token >= tokens) continue;
+    UNROLL
     for (int j = 0; j < kSize / 8 && 8 * j < s.size; j++) {
       const int channel = 8 * j + 2 * t;
       const float low = sums[0][j].v[2 * h], high = sums[0][j].v[2 * h + 1];
@@ -114,7 +120,9 @@ __device__ inline void backward(const AttentionBackwardParams& p, const Attentio
   const T* tile = bring(begin);
   const int row = threadIdx.x / 32 * 16;
   gpu::Sums sums1[1][kSize / 8], sums2[1][kSize / 8];
+  UNROLL
   for (gpu::Sums& x : sums1[0]) x = {};
+  UNROLL
   for (gpu::Sums& x : sums2[0]) x = {};
   for (int64_t other = begin; other < end; other += kOther) {
     gpu::wait_for_copies<0>();

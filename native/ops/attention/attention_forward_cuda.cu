@@ -30,8 +30,11 @@ __device__ inline void forward(const AttentionForwardParams& p, const AttentionW
 
   gpu::Sums sums[kM][kSize / 8];
   float maximum[kM][2], total[kM][2];
+  UNROLL
   for (int i = 0; i < kM; i++) {
+    UNROLL
     for (gpu::Sums& x : sums[i]) x = {};
+    UNROLL
     for (int h = 0; h < 2; h++) {
       maximum[i][h] = -infinity();
       total[i][h] = 0;
@@ -51,15 +54,21 @@ __device__ inline void forward(const AttentionForwardParams& p, const AttentionW
     const bool masked =
         key + kForwardKeys > s.keys || (s.causal && key + kForwardKeys - 1 > first + offset);
     if (masked)
+      UNROLL
       for (int i = 0; i < kM; i++)
+        UNROLL
         for (int j = 0; j < kN; j++)
+          UNROLL
           for (int e = 0; e < 4; e++) {
             const int64_t at = key + 8 * j + 2 * t + e % 2, query = first + row + 16 * i + 8 * (e / 2) + g;
             if (at >= s.keys || (s.causal && at > query + offset)) scores[i][j].v[e] = -infinity();
           }
+    UNROLL
     for (int i = 0; i < kM; i++)
+      UNROLL
       for (int h = 0; h < 2; h++) {
         float most = -infinity();
+        UNROLL
         for (int j = 0; j < kN; j++)
           most = gpu::Max::join(most, gpu::Max::join(scores[i][j].v[2 * h], scores[i][j].v[2 * h + 1]));
         most = gpu::Max::join(maximum[i][h], reduce_quad<gpu::Max>(most));
@@ -67,14 +76,18 @@ __device__ inline void forward(const AttentionForwardParams& p, const AttentionW
         const float factor = exp2f((maximum[i][h] - reference) * c), shift = -(reference * c);
         maximum[i][h] = most;
         float sum = total[i][h] * factor;
+        UNROLL
         for (int j = 0; j < kN; j++)
+          UNROLL
           for (int e = 2 * h; e < 2 * h + 2; e++) {
             const float weight = exp2f(fmaf(scores[i][j].v[e], c, shift));
             scores[i][j].v[e] = weight;
             sum = sum + weight;
           }
         total[i][h] = sum;
+        UNROLL
         for (gpu::Sums& x : sums[i])
+          UNROLL
           for (int e = 2 * h; e < 2 * h + 2; e++) x.v[e] = x.v[e] * factor;
       }
     gpu::wait_for_copies<0>();
@@ -86,13 +99,16 @@ __device__ inline void forward(const AttentionForwardParams& p, const AttentionW
   }
 
   T* o = head_of<T>(s, p.o, pair);
+  UNROLL
   for (int i = 0; i < kM; i++)
+    UNROLL
     for (int h = 0; h < 2; h++) {
       const float sum = reduce_quad<gpu::Sum>(total[i][h]);
       const int64_t query = first + row + 16 * i + 8 * h + g;
       if (query >= s.queries) continue;
       const float inverse = sum == 0 ? 0 : 1 / sum;  // of a NaN: NaN
       if (t == 0) p.lse[pair * s.queries + query] = sum == 0 ? infinity() : maximum[i][h] * s.scale + logf(sum);
+      UNROLL
       for (int j = 0; j < kSize / 8 && 8 * j < s.size; j++)
         store_two(o + query * p.o.token_stride + 8 * j + 2 * t, sums[i][j].v[2 * h] * inverse,
                   sums[i][j].v[2 * h + 1] * inverse);

@@ -4,8 +4,8 @@
 // What bounds it (arithmetic, not measured on a GPU). A block reads (rows + 64) * 64 bytes for rows * 64 * 32 products
 // of 16-bit numbers: 128 rows give 21 products a byte out of the second-level cache, where an A100 (156 T products/s)
 // would need 7.4 TB/s at its peak; with about 5 TB/s, 65 % of the peak is the most, 64 rows (16 products a byte) reach
-// half. From shared memory a warp of 64 x 32 reads 96 lines of 64 bytes for its 65536 products, 11 a byte: 14 KB/clock
-// for 108 SMs of 1024 products, inside their 13.8. Expected: 40 to 55 % of the peak for large products; products with
+// half. From shared memory a warp of 64 x 32 reads 96 lines for 11 products a byte: 96 bytes a clock of the 128 there are,
+// at the 1024 products a clock of an A100's multiprocessor; one of 32 x 32 needs them all. Expected: 40 to 55 % of the peak for large products; products with
 // few pixels are bound by reading weights once. Registers of a thread: 64 sums, 24 of fragments, 16 of addresses.
 // Float32 products run on the plain cores (FFMA, 64 sums for 16 loads of 16 bytes): 50 to 70 % of 19.5 TFLOP/s.
 #include "cuda/gpu.h"
@@ -44,10 +44,13 @@ __device__ inline void put_pair(void* to, int64_t at, const float (&v)[2], int c
   T* c = static_cast<T*>(to) + at;
   Pair<T> stored;
   for (int i = 0; i < 2; i++) gpu::store(stored.v + i, v[i]);
-  if (whole)
+  if (whole) {
     *reinterpret_cast<Pair<T>*>(c) = stored;
-  else
-    for (int i = 0; i < count; i++) c[i] = stored.v[i];
+  } else {
+    UNROLL
+    for (int i = 0; i < 2; i++)
+      if (i < count) c[i] = stored.v[i];
+  }
 }
 
 __device__ inline void put_pair(void* to, DType dtype, int64_t at, const float (&v)[2], int count, bool whole) {
@@ -64,7 +67,9 @@ __device__ inline void finish(const Product& p, const RowTarget& target, int32_t
   const int count = p.n - column < 2 ? 1 : 2;
   const bool whole = p.pairs && count == 2;
   float v[2] = {0, 0}, before[2] = {0, 0};
-  for (int i = 0; i < count; i++) {
+  UNROLL
+  for (int i = 0; i < 2; i++) {
+    if (i >= count) break;
     float offset = 0;
     if (p.bias) offset = gpu::load_any(p.bias, p.bias_dtype, column + i);
     if (p.row_bias) offset = offset + gpu::load_any(p.row_bias, p.row_bias_dtype, target.bias + column + i);
@@ -122,7 +127,9 @@ struct Block {
   template <class Math>
   __device__ void run(const Product& p) {
     DYN_SHARED(unsigned char, memory);
+    UNROLL
     for (auto& line : sums)
+      UNROLL
       for (gpu::Sums& s : line) s = {};
     const int32_t row = static_cast<int32_t>(blockIdx.x) * kRows, column = static_cast<int32_t>(blockIdx.y) * kGemmColumns;
     const int64_t batch = blockIdx.z / p.splits, split = blockIdx.z % p.splits;
@@ -132,10 +139,12 @@ struct Block {
       add<typename LowRankMath<Math>::Type>(p, p.low_a, p.low_b, batch, row, column, 0, static_cast<int32_t>(p.low_k),
                                             memory);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    UNROLL
     for (int i = 0; i < 2 * kM; i++) {
       const int32_t r = row + warp / 2 * (kRows / 2) + i * 8 + lane / 4;
       if (r >= p.m) continue;
       const RowTarget target = target_of(p, batch, r);
+      UNROLL
       for (int j = 0; j < kN; j++) {
         const int32_t c = column + warp % 2 * (kGemmColumns / 2) + j * 8 + lane % 4 * 2;
         if (c >= p.n) continue;
@@ -180,8 +189,9 @@ extern "C" __global__ void __launch_bounds__(kGemmJoinThreads) gemm_join_kernel(
   const auto column = static_cast<int32_t>(i % pairs * 2);
   float sum[2] = {0, 0};
   for (int64_t split = 0; split < p.splits; split++)
-    for (int e = 0; e < 2 && column + e < p.n; e++)
-      sum[e] = sum[e] + p.partial[(split * p.batch * p.m + line) * p.n + column + e];
+    UNROLL
+    for (int e = 0; e < 2; e++)
+      if (column + e < p.n) sum[e] = sum[e] + p.partial[(split * p.batch * p.m + line) * p.n + column + e];
   finish(p, target_of(p, batch, static_cast<int32_t>(line % p.m)), column, sum);
 }
 KERNEL(gemm_join_kernel);

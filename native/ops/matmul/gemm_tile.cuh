@@ -85,6 +85,7 @@ __device__ inline void bring_chunk(T* to, const Factor& f, const void* data, int
       x = f.dtype == DType::kBFloat16 ? gpu::load4(static_cast<const bfloat16*>(data) + at)
                                       : gpu::load4(static_cast<const float16*>(data) + at);
     else
+      UNROLL
       for (int e = 0; e < left; e++) x.v[e] = gpu::load_any(data, f.dtype, at + e);
     gpu::store4(to, x);
   }
@@ -101,6 +102,7 @@ class TileLoader {
       : f(factor), lines(line_count), first_line(first) {
     const int64_t size = f.dtype == DType::kFloat32 ? 4 : 2;
     data = static_cast<const char*>(f.data) + batch * f.batch_stride * size;
+    UNROLL
     for (int j = 0; j < Tile::kPerThread; j++) {
       if constexpr (Tile::kKMajor)
         inner[j] = inner_of(f, first + part(j) * Tile::kPerChunk);
@@ -111,6 +113,7 @@ class TileLoader {
 
   // Elements [k, k_end) of the lines; the tile holds zeros beyond them.
   __device__ void load(T* tile, int32_t k, int32_t k_end) const {
+    UNROLL
     for (int j = 0; j < Tile::kPerThread; j++) {
       T* to = tile + row(j) * Tile::kStride + part(j) * Tile::kPerChunk;
       const int32_t outer_at = (Tile::kKMajor ? k : first_line) + row(j);
@@ -130,6 +133,7 @@ class TileLoader {
         bring_chunk(to, f, data, left > 0 ? find(f, o, i) : -1, left);
         continue;
       }
+      UNROLL
       for (int e = 0; e < Tile::kPerChunk; e++) {
         const int64_t at = e < left ? find(f, o, e ? inner_of(f, inner_at + e) : i) : -1;
         if (at >= 0)
@@ -162,15 +166,19 @@ struct HalfMath {
   __device__ static void add(const T* a, const T* b, int row, int column, gpu::Sums (&sums)[kM][kN]) {
     const int lane = threadIdx.x % 32, low = lane % 16, high = lane / 16 * 8;
     const int folded = high + lane % 8, eights = lane / 8 % 2 * 8;
+    UNROLL
     for (int k = 0; k < A::kDepth; k += 16) {
       gpu::FragmentA x[kM];
+      UNROLL
       for (int i = 0; i < kM; i++)
         x[i] = A::kKMajor ? gpu::load_matrices<true>(a + (k + folded) * A::kStride + row + 16 * i + eights)
                           : gpu::load_matrices<false>(a + (row + 16 * i + low) * A::kStride + k + high);
+      UNROLL
       for (int j = 0; j < kN; j += 2) {
         const gpu::FragmentA y = B::kKMajor
                                      ? gpu::load_matrices<true>(b + (k + low) * B::kStride + column + 8 * j + high)
                                      : gpu::load_matrices<false>(b + (column + 8 * j + folded) * B::kStride + k + eights);
+        UNROLL
         for (int i = 0; i < kM; i++) {
           gpu::multiply_add<T>(sums[i][j], x[i], {{y.word[0], y.word[1]}});
           gpu::multiply_add<T>(sums[i][j + 1], x[i], {{y.word[2], y.word[3]}});
@@ -191,13 +199,18 @@ struct Tf32Math {
   template <class A, class B, int kM, int kN>
   __device__ static void add(const float* a, const float* b, int row, int column, gpu::Sums (&sums)[kM][kN]) {
     const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    UNROLL
     for (int k = 0; k < A::kDepth; k += 8) {
       float x[kM][4];
+      UNROLL
       for (int i = 0; i < kM; i++)
+        UNROLL
         for (int e = 0; e < 4; e++) x[i][e] = element<A>(a, row + 16 * i + g + e % 2 * 8, k + t + e / 2 * 4);
+      UNROLL
       for (int j = 0; j < kN; j++) {
         const int line = column + 8 * j + g;
         const float y[2] = {element<B>(b, line, k + t), element<B>(b, line, k + t + 4)};
+        UNROLL
         for (int i = 0; i < kM; i++) gpu::multiply_add_tf32(sums[i][j], x[i], y);
       }
     }
@@ -209,22 +222,33 @@ struct FloatMath {
   using T = float;
   template <class Tile>
   __device__ static gpu::Four along_k(const float* tile, int line, int k) {
-    if constexpr (!Tile::kKMajor) return gpu::load4(tile + line * Tile::kStride + k);
     gpu::Four x;
-    for (int e = 0; e < 4; e++) x.v[e] = element<Tile>(tile, line, k + e);
+    if constexpr (Tile::kKMajor) {
+      UNROLL
+      for (int e = 0; e < 4; e++) x.v[e] = element<Tile>(tile, line, k + e);
+    } else {
+      x = gpu::load4(tile + line * Tile::kStride + k);
+    }
     return x;
   }
   template <class A, class B, int kM, int kN>
   __device__ static void add(const float* a, const float* b, int row, int column, gpu::Sums (&sums)[kM][kN]) {
     const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    UNROLL
     for (int k = 0; k < A::kDepth; k += 4) {
       gpu::Four x[kM][2];
+      UNROLL
       for (int i = 0; i < kM; i++)
+        UNROLL
         for (int e = 0; e < 2; e++) x[i][e] = along_k<A>(a, row + 16 * i + 8 * e + g, k);
+      UNROLL
       for (int j = 0; j < kN; j++)
+        UNROLL
         for (int e = 0; e < 2; e++) {
           const gpu::Four y = along_k<B>(b, column + 8 * j + 2 * t + e, k);
+          UNROLL
           for (int i = 0; i < kM; i++)
+            UNROLL
             for (int q = 0; q < 4; q++) {
               float &low = sums[i][j].v[e], &high = sums[i][j].v[2 + e];
               low = fmaf(x[i][0].v[q], y.v[q], low);
