@@ -20,6 +20,12 @@ __device__ inline Eight load_eight(const T* p, bool wide, int64_t left) {
   for (int k = 0; k < 8 && k < left; k++) x.v[k] = load(p + k);
   return x;
 }
+// The same for elements of a type that is known when the kernel runs, from number i on.
+__device__ inline Eight load_eight_any(const void* p, DType dtype, int64_t i, bool wide, int64_t left) {
+  if (dtype == DType::kBFloat16) return load_eight(static_cast<const bfloat16*>(p) + i, wide, left);
+  if (dtype == DType::kFloat16) return load_eight(static_cast<const float16*>(p) + i, wide, left);
+  return load_eight(static_cast<const float*>(p) + i, wide, left);
+}
 template <class T>
 __device__ inline void store_eight(T* p, const Eight& x, bool wide, int64_t left) {
   if (wide && left >= 8) return store8(p, x);
