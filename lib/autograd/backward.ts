@@ -45,7 +45,7 @@ function startPass(loss: Tensor, gradient?: Tensor): Generator<void> {
     throw new ArgumentError('backward', 'gradient', `of shape ${formatShape(loss.shape)}`, formatShape(gradient.shape))
   const seed = (start: Tensor): Seed => ({ node: origin.node as TapeNode, output: origin.output, gradient: start })
   if (gradient !== undefined) return passFrom([seed(gradient)])
-  return scope(() => passFrom([seed(full(loss.shape, 1, { dtype: loss.dtype }))]))
+  return scope(() => passFrom([seed(full(loss.shape, 1, { dtype: loss.dtype, device: loss.device }))]))
 }
 
 /** One step of a pass, unrecorded, in a scope of its own; true when the pass is over. */

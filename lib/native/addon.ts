@@ -59,13 +59,21 @@ export interface Addon {
   resizePicture(pixels: Uint8Array, numbers: readonly number[], method: string): Promise<ArrayBuffer>
 
   // ---- ops
-  fill(shape: readonly number[], dtype: DType, value: number): Handle
+  /** On the device of that name; without one on the CPU, as the random numbers below. */
+  fill(shape: readonly number[], dtype: DType, value: number, device?: string): Handle
   /** Zeros in a file without a name in `folder`, whose pages the system may write out and read again. */
   pagedZeros(shape: readonly number[], dtype: DType, folder: string): Handle
   /** The pages of what pagedZeros made leave the process. */
   pageOut(tensors: readonly Handle[]): void
-  randomUniform(shape: readonly number[], seed: bigint, stream: bigint, low: number, high: number): Handle
-  randomNormal(shape: readonly number[], seed: bigint, stream: bigint): Handle
+  randomUniform(
+    shape: readonly number[],
+    seed: bigint,
+    stream: bigint,
+    low: number,
+    high: number,
+    device?: string,
+  ): Handle
+  randomNormal(shape: readonly number[], seed: bigint, stream: bigint, device?: string): Handle
   /** [tasks, 2]: lanes of a vector and a sum, after 12 * `vectors` multiply-adds of whole vectors in each task. For benchmarks. */
   peakProbe(tasks: number, vectors: number): Handle
   /** a + b (op 0), a - b (1) or a * b (2); b broadcast along its axes of size 1. */

@@ -77,14 +77,16 @@ function fromNumbers(data: readonly number[], dtype: DType): ArrayBufferView {
   }
 }
 
-/** A CPU tensor with one value everywhere. */
-export function full(shape: Shape, value: number, options: { readonly dtype?: DType } = {}): Tensor {
-  checkShape('full', shape, options.dtype)
+/** A tensor with one value everywhere. */
+export function full(shape: Shape, value: number, options: CreateOptions = {}): Tensor {
+  const { dtype = 'float32', device = 'cpu' } = options
+  checkShape('full', shape, dtype)
+  checkDevice('full', device)
   markCall()
-  return wrap(addon.fill(shape, options.dtype ?? 'float32', value))
+  return wrap(addon.fill(shape, dtype, value, device))
 }
 
-export function zeros(shape: Shape, options: { readonly dtype?: DType } = {}): Tensor {
+export function zeros(shape: Shape, options: CreateOptions = {}): Tensor {
   return full(shape, 0, options)
 }
 
@@ -110,23 +112,33 @@ export interface RandomOptions {
   readonly seed: number | bigint
   /** Which sequence under that key; equal (seed, stream) give equal numbers everywhere. Default 0. */
   readonly stream?: number | bigint
+  /** Default cpu. */
+  readonly device?: DeviceName
 }
 
 /** Standard normal float32 numbers, a function of (seed, stream, index): Philox 4x32-10 and Box-Muller. */
-export function randomNormal(shape: Shape, { seed, stream = 0 }: RandomOptions): Tensor {
+export function randomNormal(shape: Shape, { seed, stream = 0, device = 'cpu' }: RandomOptions): Tensor {
   checkShape('randomNormal', shape)
+  checkDevice('randomNormal', device)
   markCall()
-  return wrap(addon.randomNormal(shape, BigInt.asUintN(64, BigInt(seed)), BigInt.asUintN(64, BigInt(stream))))
+  return wrap(addon.randomNormal(shape, BigInt.asUintN(64, BigInt(seed)), BigInt.asUintN(64, BigInt(stream)), device))
 }
 
 /** Uniform float32 numbers in [low, high), a function of (seed, stream, index). */
 export function randomUniform(
   shape: Shape,
-  { seed, stream = 0, low = 0, high = 1 }: RandomOptions & { readonly low?: number; readonly high?: number },
+  {
+    seed,
+    stream = 0,
+    low = 0,
+    high = 1,
+    device = 'cpu',
+  }: RandomOptions & { readonly low?: number; readonly high?: number },
 ): Tensor {
   checkShape('randomUniform', shape)
+  checkDevice('randomUniform', device)
   markCall()
   return wrap(
-    addon.randomUniform(shape, BigInt.asUintN(64, BigInt(seed)), BigInt.asUintN(64, BigInt(stream)), low, high),
+    addon.randomUniform(shape, BigInt.asUintN(64, BigInt(seed)), BigInt.asUintN(64, BigInt(stream)), low, high, device),
   )
 }

@@ -12,14 +12,6 @@ namespace noisewright::binding {
 
 namespace {
 
-Device* device_named(const std::string& name) {
-  if (name == "cpu") return cpu_device();
-  std::string why_not;
-  Device* device = name == "cuda" ? cuda_device(&why_not) : nullptr;
-  if (!device) throw Error(ErrorKind::kDevice, why_not.empty() ? "there is no device named " + name : why_not);
-  return device;
-}
-
 std::string cuda_status() {  // empty when there is a GPU
   std::string why_not;
   cuda_device(&why_not);

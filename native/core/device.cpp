@@ -30,6 +30,14 @@ Device* cpu_device() {
   return device;
 }
 
+Device* device_named(const std::string& name) {
+  if (name == "cpu") return cpu_device();
+  std::string why_not;
+  Device* device = name == "cuda" ? cuda_device(&why_not) : nullptr;
+  if (!device) throw Error(ErrorKind::kDevice, why_not.empty() ? "there is no device named " + name : why_not);
+  return device;
+}
+
 Device* Device::running() { return running_device; }
 
 Device::Device(DeviceKind kind, MemorySource* source) : kind_(kind), pool_(source) {}

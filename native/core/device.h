@@ -83,5 +83,7 @@ class Device {
 Device* cpu_device();
 // The GPU, or null. why_not, if given, receives one sentence that says what is missing.
 Device* cuda_device(std::string* why_not);
+// cpu or cuda; throws Error(kDevice), saying what is missing, where there is none of that name.
+Device* device_named(const std::string& name);
 
 }  // namespace noisewright

@@ -10,12 +10,13 @@
 
 namespace noisewright {
 
-// create: on the CPU device; random numbers are a function of (seed, stream, element)
-Tensor fill(const Shape& shape, DType dtype, double value);
+// create: on the device of that name, cpu when there is none; random numbers are a function of (seed, stream, element)
+Tensor fill(const Shape& shape, DType dtype, double value, const std::optional<std::string>& device);
 Tensor paged_zeros(const Shape& shape, DType dtype, const std::string& folder);
 void page_out(std::vector<Tensor> tensors);
-Tensor random_uniform(const Shape& shape, uint64_t seed, uint64_t stream, double low, double high);
-Tensor random_normal(const Shape& shape, uint64_t seed, uint64_t stream);
+Tensor random_uniform(const Shape& shape, uint64_t seed, uint64_t stream, double low, double high,
+                      const std::optional<std::string>& device);
+Tensor random_normal(const Shape& shape, uint64_t seed, uint64_t stream, const std::optional<std::string>& device);
 Tensor peak_probe(int64_t tasks, int64_t vectors);
 
 // add: a op b, b broadcast along its axes of size 1; op is 0 add, 1 subtract, 2 multiply

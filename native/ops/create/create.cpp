@@ -6,10 +6,11 @@
 
 namespace noisewright {
 
-Tensor fill(const Shape& shape, DType dtype, double value) {
-  Tensor y = make_tensor(cpu_device(), shape, dtype);
-  launch("fill", {}, {y},
-         [=] { run_kernel<FillParams>("fill", {cpu::fill_forward}, {y.data(), y.count(), value, dtype}); });
+Tensor fill(const Shape& shape, DType dtype, double value, const std::optional<std::string>& device) {
+  Tensor y = make_tensor(device_named(device.value_or("cpu")), shape, dtype);
+  launch("fill", {}, {y}, [=] {
+    run_kernel<FillParams>("fill", {cpu::fill_forward, cuda::fill_forward}, {y.data(), y.count(), value, dtype});
+  });
   return y;
 }
 
@@ -30,20 +31,21 @@ void page_out(std::vector<Tensor> tensors) {
       std::move(updates));
 }
 
-Tensor random_uniform(const Shape& shape, uint64_t seed, uint64_t stream, double low, double high) {
-  Tensor y = make_tensor(cpu_device(), shape, DType::kFloat32);
+Tensor random_uniform(const Shape& shape, uint64_t seed, uint64_t stream, double low, double high,
+                      const std::optional<std::string>& device) {
+  Tensor y = make_tensor(device_named(device.value_or("cpu")), shape, DType::kFloat32);
   launch("randomUniform", {}, {y}, [=] {
     run_kernel<RandomParams>(
-        "randomUniform", {cpu::random_uniform},
+        "randomUniform", {cpu::random_uniform, cuda::random_uniform},
         {y.data_as<float>(), y.count(), {seed, stream}, static_cast<float>(low), static_cast<float>(high)});
   });
   return y;
 }
 
-Tensor random_normal(const Shape& shape, uint64_t seed, uint64_t stream) {
-  Tensor y = make_tensor(cpu_device(), shape, DType::kFloat32);
+Tensor random_normal(const Shape& shape, uint64_t seed, uint64_t stream, const std::optional<std::string>& device) {
+  Tensor y = make_tensor(device_named(device.value_or("cpu")), shape, DType::kFloat32);
   launch("randomNormal", {}, {y}, [=] {
-    run_kernel<RandomParams>("randomNormal", {cpu::random_normal},
+    run_kernel<RandomParams>("randomNormal", {cpu::random_normal, cuda::random_normal},
                              {y.data_as<float>(), y.count(), {seed, stream}, 0, 0});
   });
   return y;

@@ -23,5 +23,10 @@ struct RandomParams {
 CPU_KERNEL(fill_forward, FillParams)
 CPU_KERNEL(random_uniform, RandomParams)
 CPU_KERNEL(random_normal, RandomParams)
+namespace cuda {
+void fill_forward(const FillParams&);
+void random_uniform(const RandomParams&);
+void random_normal(const RandomParams&);
+}  // namespace cuda
 
 }  // namespace noisewright
