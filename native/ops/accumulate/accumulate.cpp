@@ -22,7 +22,7 @@ void change(const char* op, InPlaceOp kind, const Tensor& y, const std::optional
          [=]() mutable {
            p.y = y.data();
            p.x = x ? x->data() : nullptr;
-           run_kernel(op, {cpu::accumulate_forward}, p);
+           run_kernel(op, {cpu::accumulate_forward, cuda::accumulate_forward}, p);
          },
          {y});
 }

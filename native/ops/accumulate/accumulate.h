@@ -18,5 +18,8 @@ struct AccumulateParams {
 };
 
 CPU_KERNEL(accumulate_forward, AccumulateParams)
+namespace cuda {
+void accumulate_forward(const AccumulateParams&);
+}
 
 }  // namespace noisewright

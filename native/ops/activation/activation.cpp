@@ -9,7 +9,7 @@ Tensor activation_forward(const Tensor& x, int64_t kind) {
   CHECK("activation", x.contiguous(), "x must be contiguous");
   Tensor y = empty_like(x);
   launch("activation", {x}, {y}, [=] {
-    run_kernel<ActivationParams>("activation", {cpu::activation_forward},
+    run_kernel<ActivationParams>("activation", {cpu::activation_forward, cuda::activation_forward},
                                  {x.data(), nullptr, y.data(), x.count(), x.dtype, static_cast<Activation>(kind)});
   });
   return y;
@@ -20,7 +20,7 @@ Tensor activation_backward(const Tensor& dy, const Tensor& x, int64_t kind) {
         "dy must be like x");
   Tensor dx = empty_like(x);
   launch("activationBackward", {dy, x}, {dx}, [=] {
-    run_kernel<ActivationParams>("activationBackward", {cpu::activation_backward},
+    run_kernel<ActivationParams>("activationBackward", {cpu::activation_backward, cuda::activation_backward},
                                  {x.data(), dy.data(), dx.data(), x.count(), x.dtype, static_cast<Activation>(kind)});
   });
   return dx;
@@ -33,7 +33,8 @@ Tensor geglu_forward(const Tensor& x) {
   Tensor y = empty(x, shape);
   launch("geglu", {x}, {y}, [=] {
     const int64_t rows = half > 0 ? y.count() / half : 0;
-    run_kernel<GegluParams>("geglu", {cpu::geglu_forward}, {x.data(), nullptr, y.data(), rows, half, x.dtype});
+    run_kernel<GegluParams>("geglu", {cpu::geglu_forward, cuda::geglu_forward},
+                            {x.data(), nullptr, y.data(), rows, half, x.dtype});
   });
   return y;
 }
@@ -44,7 +45,7 @@ Tensor geglu_backward(const Tensor& dy, const Tensor& x) {
   Tensor dx = empty_like(x);
   launch("gegluBackward", {dy, x}, {dx}, [=] {
     const int64_t half = x.size(-1) / 2, rows = half > 0 ? dy.count() / half : 0;
-    run_kernel<GegluParams>("gegluBackward", {cpu::geglu_backward},
+    run_kernel<GegluParams>("gegluBackward", {cpu::geglu_backward, cuda::geglu_backward},
                             {x.data(), dy.data(), dx.data(), rows, half, x.dtype});
   });
   return dx;

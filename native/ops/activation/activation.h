@@ -32,5 +32,11 @@ CPU_KERNEL(activation_forward, ActivationParams)
 CPU_KERNEL(activation_backward, ActivationParams)
 CPU_KERNEL(geglu_forward, GegluParams)
 CPU_KERNEL(geglu_backward, GegluParams)
+namespace cuda {
+void activation_forward(const ActivationParams&);
+void activation_backward(const ActivationParams&);
+void geglu_forward(const GegluParams&);
+void geglu_backward(const GegluParams&);
+}  // namespace cuda
 
 }  // namespace noisewright

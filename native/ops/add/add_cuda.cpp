@@ -6,6 +6,7 @@
 
 namespace noisewright::cuda {
 
+// Bytes moved: a and b once (a broadcast b stays in the caches), y once.
 void add_forward(const AddParams& p) {
   const int64_t count = p.shape[0] * p.shape[1] * p.shape[2] * p.shape[3] * p.shape[4];
   const bool alongside = count == p.shape[4] && (count == 1 || p.b_strides[4] == 1);

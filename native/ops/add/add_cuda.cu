@@ -64,7 +64,12 @@ __device__ inline void add_broadcast(const AddParams& p) {
 
 ADD_KERNELS(f32_f32, float, float);
 ADD_KERNELS(f32_bf16, float, bfloat16);
+ADD_KERNELS(f32_f16, float, float16);
 ADD_KERNELS(bf16_f32, bfloat16, float);
 ADD_KERNELS(bf16_bf16, bfloat16, bfloat16);
+ADD_KERNELS(bf16_f16, bfloat16, float16);
+ADD_KERNELS(f16_f32, float16, float);
+ADD_KERNELS(f16_bf16, float16, bfloat16);
+ADD_KERNELS(f16_f16, float16, float16);
 
 }  // namespace noisewright::cuda

@@ -8,8 +8,10 @@ namespace noisewright {
 Tensor cast_forward(const Tensor& x, DType dtype) {
   CHECK("cast", x.contiguous(), "x must be contiguous");
   Tensor y = empty(x, x.shape, dtype);
-  launch("cast", {x}, {y},
-         [=] { run_kernel<CastParams>("cast", {cpu::cast_forward}, {x.data(), y.data(), x.count(), x.dtype, dtype}); });
+  launch("cast", {x}, {y}, [=] {
+    run_kernel<CastParams>("cast", {cpu::cast_forward, cuda::cast_forward},
+                           {x.data(), y.data(), x.count(), x.dtype, dtype});
+  });
   return y;
 }
 

@@ -14,5 +14,8 @@ struct CastParams {
 };
 
 CPU_KERNEL(cast_forward, CastParams)
+namespace cuda {
+void cast_forward(const CastParams&);
+}
 
 }  // namespace noisewright

@@ -19,7 +19,7 @@ Tensor dropout_forward(const Tensor& x, double probability, uint64_t seed, uint6
   launch("dropout", {x}, {y}, [=]() mutable {
     p.x = x.data();
     p.y = y.data();
-    run_kernel("dropout", {cpu::dropout_forward}, p);
+    run_kernel("dropout", {cpu::dropout_forward, cuda::dropout_forward}, p);
   });
   return y;
 }

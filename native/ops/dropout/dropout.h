@@ -18,5 +18,8 @@ struct DropoutParams {
 };
 
 CPU_KERNEL(dropout_forward, DropoutParams)
+namespace cuda {
+void dropout_forward(const DropoutParams&);
+}
 
 }  // namespace noisewright

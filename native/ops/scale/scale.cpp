@@ -9,7 +9,7 @@ Tensor scale_forward(const Tensor& x, double factor) {
   CHECK("scale", x.contiguous(), "x must be contiguous");
   Tensor y = empty_like(x);
   launch("scale", {x}, {y}, [=] {
-    run_kernel<ScaleParams>("scale", {cpu::scale_forward},
+    run_kernel<ScaleParams>("scale", {cpu::scale_forward, cuda::scale_forward},
                             {x.data(), y.data(), x.count(), static_cast<float>(factor), x.dtype});
   });
   return y;

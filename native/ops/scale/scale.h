@@ -14,5 +14,8 @@ struct ScaleParams {
 };
 
 CPU_KERNEL(scale_forward, ScaleParams)
+namespace cuda {
+void scale_forward(const ScaleParams&);
+}
 
 }  // namespace noisewright
