@@ -17,7 +17,7 @@ Tensor concat_batch_forward(const std::vector<Tensor>& parts) {
       pointers.push_back(part.data());
       bytes.push_back(static_cast<int64_t>(part.bytes()));
     }
-    run_kernel<ConcatBatchParams>("concatBatch", {cpu::concat_batch_forward},
+    run_kernel<ConcatBatchParams>("concatBatch", {cpu::concat_batch_forward, cuda::concat_batch_forward},
                                   {pointers.data(), bytes.data(), static_cast<int64_t>(bytes.size()), y.data()});
   });
   return y;

@@ -14,5 +14,8 @@ struct ConcatBatchParams {
 };
 
 CPU_KERNEL(concat_batch_forward, ConcatBatchParams)
+namespace cuda {
+void concat_batch_forward(const ConcatBatchParams&);
+}
 
 }  // namespace noisewright

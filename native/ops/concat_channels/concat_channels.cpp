@@ -15,10 +15,10 @@ Tensor concat_channels_forward(const Tensor& a, const Tensor& b) {
   launch("concatChannels", {a, b}, {y}, [=]() mutable {
     left.x = a.data();
     left.y = y.data();
-    run_kernel("concatChannels", {cpu::copy_strided}, left);
+    run_kernel("concatChannels", {cpu::copy_strided, cuda::copy_strided}, left);
     right.x = b.data();
     right.y = static_cast<char*>(y.data()) + a.size(-1) * right.item;
-    run_kernel("concatChannels", {cpu::copy_strided}, right);
+    run_kernel("concatChannels", {cpu::copy_strided, cuda::copy_strided}, right);
   });
   return y;
 }

@@ -37,7 +37,7 @@ Tensor contiguous_forward(const Tensor& x) {
   launch("contiguous", {x}, {y}, [=]() mutable {
     p.x = x.data();
     p.y = y.data();
-    run_kernel("contiguous", {cpu::copy_strided}, p);
+    run_kernel("contiguous", {cpu::copy_strided, cuda::copy_strided}, p);
   });
   return y;
 }

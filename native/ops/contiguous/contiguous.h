@@ -16,5 +16,9 @@ struct CopyParams {
 };
 
 CPU_KERNEL(copy_strided, CopyParams)
+namespace cuda {
+void copy_strided(const CopyParams&);
+void copy_bytes(const void* x, void* y, int64_t bytes);
+}  // namespace cuda
 
 }  // namespace noisewright

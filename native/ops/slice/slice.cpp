@@ -20,7 +20,7 @@ Tensor slice_backward(const Tensor& dy, const Shape& shape, int64_t axis, int64_
   launch("sliceBackward", {dy}, {dx}, [=]() mutable {
     p.dy = dy.data();
     p.dx = dx.data();
-    run_kernel("sliceBackward", {cpu::slice_backward}, p);
+    run_kernel("sliceBackward", {cpu::slice_backward, cuda::slice_backward}, p);
   });
   return dx;
 }

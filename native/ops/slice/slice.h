@@ -13,5 +13,8 @@ struct PadParams {
 };
 
 CPU_KERNEL(slice_backward, PadParams)
+namespace cuda {
+void slice_backward(const PadParams&);
+}
 
 }  // namespace noisewright
