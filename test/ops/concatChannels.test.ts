@@ -6,6 +6,7 @@ import { at, generate } from '../support/indexing.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
 opSuite(concatChannels, {
+  gpu: true,
   oracle([a, b]) {
     const split = a!.shape.at(-1)!
     return generate(a!.shape.with(-1, split + b!.shape.at(-1)!), (index) => {
@@ -17,6 +18,8 @@ opSuite(concatChannels, {
   cases: [
     { name: 'unequal widths', inputs: [{ shape: [2, 3, 3, 5] }, { shape: [2, 3, 3, 12] }], options: {} },
     { name: 'one row', inputs: [{ shape: [7] }, { shape: [1] }], options: {} },
+    { name: 'one channel', inputs: [{ shape: [2, 3, 1] }, { shape: [2, 3, 2] }], options: {} },
+    { name: 'one channel at the end', inputs: [{ shape: [2, 3, 2] }, { shape: [2, 3, 1] }], options: {} },
     {
       name: 'only the second wants a gradient',
       inputs: [{ shape: [9, 2], gradient: false }, { shape: [9, 3] }],

@@ -19,6 +19,11 @@ CopyParams copy_params(const Tensor& x, const Shape& y_strides) {
       to.push_back(y_strides[axis]);
     }
   }
+  if (!to.empty() && to.back() != 1) {  // the innermost axis has one element in a longer row of y
+    sizes.push_back(1);
+    from.push_back(1);
+    to.push_back(1);
+  }
   CHECK("contiguous", sizes.size() <= 6, "at most 6 axes that cannot be merged");
   CopyParams p{};
   p.item = static_cast<int64_t>(item_size(x.dtype));
