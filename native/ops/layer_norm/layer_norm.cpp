@@ -31,7 +31,7 @@ std::tuple<Tensor, Tensor, Tensor> layer_norm_forward(const Tensor& x, const Ten
     p.y = y.data();
     p.mean = mean.data_as<float>();
     p.rstd = rstd.data_as<float>();
-    run_kernel("layerNorm", {cpu::layer_norm_forward}, p);
+    run_kernel("layerNorm", {cpu::layer_norm_forward, cuda::layer_norm_forward}, p);
   });
   return {y, mean, rstd};
 }
@@ -67,7 +67,7 @@ std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> 
     p.dx = dx ? dx->data() : nullptr;
     p.dweight = dweight ? dweight->data_as<float>() : nullptr;
     p.dbias = dbias ? dbias->data_as<float>() : nullptr;
-    run_kernel("layerNormBackward", {cpu::layer_norm_backward}, p);
+    run_kernel("layerNormBackward", {cpu::layer_norm_backward, cuda::layer_norm_backward}, p);
   });
   return {dx, dweight, dbias};
 }

@@ -37,5 +37,9 @@ struct LayerNormBackwardParams {
 
 CPU_KERNEL(layer_norm_forward, LayerNormParams)
 CPU_KERNEL(layer_norm_backward, LayerNormBackwardParams)
+namespace cuda {
+void layer_norm_forward(const LayerNormParams&);
+void layer_norm_backward(const LayerNormBackwardParams&);
+}  // namespace cuda
 
 }  // namespace noisewright

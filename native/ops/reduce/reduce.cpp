@@ -40,7 +40,7 @@ Tensor reduce_forward(const Tensor& x, const std::optional<Tensor>& z, const Sha
       p.x = from.data();
       p.z = with ? with->data() : nullptr;
       p.y = y.data_as<float>();
-      run_kernel("reduce", {cpu::reduce_forward}, p);
+      run_kernel("reduce", {cpu::reduce_forward, cuda::reduce_forward}, p);
     });
     if (final) return y;
     sizes.erase(sizes.begin() + static_cast<int64_t>(index));

@@ -16,5 +16,8 @@ struct ReduceParams {
 };
 
 CPU_KERNEL(reduce_forward, ReduceParams)
+namespace cuda {
+void reduce_forward(const ReduceParams&);
+}
 
 }  // namespace noisewright

@@ -22,5 +22,9 @@ struct SoftmaxBackwardParams {
 
 CPU_KERNEL(softmax_forward, SoftmaxForwardParams)
 CPU_KERNEL(softmax_backward, SoftmaxBackwardParams)
+namespace cuda {
+void softmax_forward(const SoftmaxForwardParams&);
+void softmax_backward(const SoftmaxBackwardParams&);
+}  // namespace cuda
 
 }  // namespace noisewright
