@@ -39,7 +39,7 @@ Tensor mix(const char* op, bool velocity, const Tensor& latents, const Tensor& n
     p.alphas_cumprod = alphas_cumprod.data_as<float>();
     p.y = y.data();
     check_timesteps(op, p);
-    run_kernel(op, {cpu::add_noise_forward}, p);
+    run_kernel(op, {cpu::add_noise_forward, cuda::add_noise_forward}, p);
   });
   return y;
 }

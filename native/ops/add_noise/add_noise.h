@@ -22,5 +22,8 @@ struct AddNoiseParams {
 };
 
 CPU_KERNEL(add_noise_forward, AddNoiseParams)
+namespace cuda {
+void add_noise_forward(const AddNoiseParams&);
+}
 
 }  // namespace noisewright

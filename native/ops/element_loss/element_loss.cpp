@@ -48,7 +48,7 @@ Tensor element_loss_forward(const Tensor& prediction, const Tensor& target, cons
     p.thresholds = data_of(thresholds);
     p.mask = data_of(mask);
     p.loss = loss.data_as<float>();
-    run_kernel("elementLoss", {cpu::element_loss_forward}, p);
+    run_kernel("elementLoss", {cpu::element_loss_forward, cuda::element_loss_forward}, p);
   });
   return loss;
 }
@@ -69,7 +69,7 @@ Tensor element_loss_backward(const Tensor& dloss, const Tensor& prediction, cons
     p.mask = data_of(mask);
     p.dloss = dloss.data_as<float>();
     p.dprediction = dprediction.data();
-    run_kernel("elementLoss", {cpu::element_loss_backward}, p);
+    run_kernel("elementLoss", {cpu::element_loss_backward, cuda::element_loss_backward}, p);
   });
   return dprediction;
 }

@@ -28,5 +28,9 @@ struct ElementLossParams {
 
 CPU_KERNEL(element_loss_forward, ElementLossParams)
 CPU_KERNEL(element_loss_backward, ElementLossParams)
+namespace cuda {
+void element_loss_forward(const ElementLossParams&);
+void element_loss_backward(const ElementLossParams&);
+}  // namespace cuda
 
 }  // namespace noisewright

@@ -43,7 +43,7 @@ Tensor embedding_forward(const Tensor& ids, const Tensor& table, const std::opti
     p.added = added ? added->data() : nullptr;
     p.y = y.data();
     check_ids(p);
-    run_kernel("embedding", {cpu::embedding_forward}, p);
+    run_kernel("embedding", {cpu::embedding_forward, cuda::embedding_forward}, p);
   });
   return y;
 }
@@ -62,7 +62,7 @@ Tensor embedding_backward(const Tensor& dy, const Tensor& ids, int64_t first, in
     p.ids = ids.data_as<int32_t>();
     p.dy = dy.data();
     p.dtable = dtable.data_as<float>();
-    run_kernel("embedding", {cpu::embedding_backward}, p);
+    run_kernel("embedding", {cpu::embedding_backward, cuda::embedding_backward}, p);
   });
   return dtable;
 }

@@ -22,5 +22,9 @@ struct EmbeddingParams {
 
 CPU_KERNEL(embedding_forward, EmbeddingParams)
 CPU_KERNEL(embedding_backward, EmbeddingParams)
+namespace cuda {
+void embedding_forward(const EmbeddingParams&);
+void embedding_backward(const EmbeddingParams&);
+}  // namespace cuda
 
 }  // namespace noisewright

@@ -27,7 +27,7 @@ Tensor offset_noise_forward(const Tensor& noise, const std::optional<Tensor>& la
     p.noise = noise.data();
     p.latents = latents ? latents->data() : nullptr;
     p.y = y.data();
-    run_kernel("offsetNoise", {cpu::offset_noise_forward}, p);
+    run_kernel("offsetNoise", {cpu::offset_noise_forward, cuda::offset_noise_forward}, p);
   });
   return y;
 }

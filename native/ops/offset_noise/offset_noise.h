@@ -22,5 +22,8 @@ struct OffsetNoiseParams {
 };
 
 CPU_KERNEL(offset_noise_forward, OffsetNoiseParams)
+namespace cuda {
+void offset_noise_forward(const OffsetNoiseParams&);
+}
 
 }  // namespace noisewright

@@ -15,5 +15,8 @@ struct PosteriorSampleParams {
 };
 
 CPU_KERNEL(posterior_sample_forward, PosteriorSampleParams)
+namespace cuda {
+void posterior_sample_forward(const PosteriorSampleParams&);
+}
 
 }  // namespace noisewright

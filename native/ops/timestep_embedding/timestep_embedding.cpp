@@ -19,7 +19,7 @@ Tensor timestep_embedding_forward(const Tensor& timesteps, int64_t dim, double m
   launch("timestepEmbedding", {timesteps}, {y}, [=]() mutable {
     p.timesteps = timesteps.data();
     p.y = y.data_as<float>();
-    run_kernel("timestepEmbedding", {cpu::timestep_embedding_forward}, p);
+    run_kernel("timestepEmbedding", {cpu::timestep_embedding_forward, cuda::timestep_embedding_forward}, p);
   });
   return y;
 }

@@ -15,5 +15,8 @@ struct TimestepEmbeddingParams {
 };
 
 CPU_KERNEL(timestep_embedding_forward, TimestepEmbeddingParams)
+namespace cuda {
+void timestep_embedding_forward(const TimestepEmbeddingParams&);
+}
 
 }  // namespace noisewright
