@@ -17,7 +17,7 @@ Tensor image_to_tensor(const Tensor& image, int64_t left, int64_t top, int64_t w
   launch("imageToTensor", {image}, {y}, [=, p = shape]() mutable {
     p.x = image.data_as<uint8_t>();
     p.y = y.data_as<float>();
-    run_kernel("imageToTensor", {cpu::image_to_tensor}, p);
+    run_kernel("imageToTensor", {cpu::image_to_tensor, cuda::image_to_tensor}, p);
   });
   return y;
 }

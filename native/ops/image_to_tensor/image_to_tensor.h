@@ -16,5 +16,8 @@ struct ImageToTensorParams {
 };
 
 CPU_KERNEL(image_to_tensor, ImageToTensorParams)
+namespace cuda {
+void image_to_tensor(const ImageToTensorParams&);
+}
 
 }  // namespace noisewright

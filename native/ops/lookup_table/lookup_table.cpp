@@ -15,7 +15,7 @@ Tensor lookup_table(const Tensor& x, const Tensor& table) {
     p.x = x.data_as<uint8_t>();
     p.table = table.data_as<uint8_t>();
     p.y = y.data_as<uint8_t>();
-    run_kernel("lookupTable", {cpu::lookup_table}, p);
+    run_kernel("lookupTable", {cpu::lookup_table, cuda::lookup_table}, p);
   });
   return y;
 }

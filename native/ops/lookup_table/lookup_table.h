@@ -14,5 +14,8 @@ struct LookupTableParams {
 };
 
 CPU_KERNEL(lookup_table, LookupTableParams)
+namespace cuda {
+void lookup_table(const LookupTableParams&);
+}
 
 }  // namespace noisewright

@@ -15,7 +15,7 @@ Tensor resize_image(const Tensor& image, int64_t height, int64_t width, const st
   Tensor y = empty(image, {height, width, channels});
   launch("resizeImage", {image}, {y}, [=, plan = std::move(plan)]() mutable {
     Scratch<uint8_t> scratch(plan.scratch_bytes(thread_count()));
-    run_kernel("resizeImage", {cpu::resize_image},
+    run_kernel("resizeImage", {cpu::resize_image, cuda::resize_image},
                plan.params(image.data_as<uint8_t>(), y.data_as<uint8_t>(), scratch.data));
   });
   return y;

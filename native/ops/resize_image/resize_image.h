@@ -41,5 +41,8 @@ struct ResizeImageParams {
 };
 
 CPU_KERNEL(resize_image, ResizeImageParams)
+namespace cuda {
+void resize_image(const ResizeImageParams&);
+}
 
 }  // namespace noisewright
