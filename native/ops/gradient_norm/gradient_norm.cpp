@@ -24,7 +24,7 @@ Tensor gradient_norm(std::vector<Tensor> gradients, double max_norm, double mult
            for (size_t i = 0; i < entries.size(); i++) entries[i].x = gradients[i].data_as<float>();
            p.entries = entries.data();
            p.y = y.data_as<float>();
-           run_kernel("gradientNorm", {cpu::gradient_norm}, p);
+           run_kernel("gradientNorm", {cpu::gradient_norm, cuda::gradient_norm}, p);
          });
   return y;
 }

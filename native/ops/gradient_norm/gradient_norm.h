@@ -25,5 +25,8 @@ struct GradientNormParams {
 constexpr int64_t kGradientNormChunk = 4096;
 
 CPU_KERNEL(gradient_norm, GradientNormParams)
+namespace cuda {
+void gradient_norm(const GradientNormParams&);
+}
 
 }  // namespace noisewright

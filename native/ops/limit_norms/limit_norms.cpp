@@ -35,7 +35,7 @@ Tensor limit_norms(std::vector<Tensor> factors, const std::vector<int64_t>& fact
         p.factors = parts.data();
         p.products = products.data();
         p.y = y.data_as<float>();
-        run_kernel(op, {cpu::limit_norms}, p);
+        run_kernel(op, {cpu::limit_norms, cuda::limit_norms}, p);
       },
       std::move(updates));
   return y;

@@ -27,5 +27,8 @@ struct LimitNormsParams {
 };
 
 CPU_KERNEL(limit_norms, LimitNormsParams)
+namespace cuda {
+void limit_norms(const LimitNormsParams&);
+}
 
 }  // namespace noisewright
