@@ -227,15 +227,19 @@ __device__ inline void backward_input(const GroupNormBackwardParams& p, const Gr
 
 FORWARD_KERNEL(group_norm_partial_f32_kernel, partial<float>(p, s));
 FORWARD_KERNEL(group_norm_partial_bf16_kernel, partial<bfloat16>(p, s));
+FORWARD_KERNEL(group_norm_partial_f16_kernel, partial<float16>(p, s));
 FORWARD_KERNEL(group_norm_join_kernel, join(p, s));
 FORWARD_KERNEL(group_norm_apply_f32_kernel, apply<float>(p, s));
 FORWARD_KERNEL(group_norm_apply_bf16_kernel, apply<bfloat16>(p, s));
+FORWARD_KERNEL(group_norm_apply_f16_kernel, apply<float16>(p, s));
 BACKWARD_KERNEL(group_norm_backward_partial_f32_kernel, backward_partial<float>(p, s));
 BACKWARD_KERNEL(group_norm_backward_partial_bf16_kernel, backward_partial<bfloat16>(p, s));
+BACKWARD_KERNEL(group_norm_backward_partial_f16_kernel, backward_partial<float16>(p, s));
 BACKWARD_KERNEL(group_norm_backward_total_kernel, backward_total(p, s));
 BACKWARD_KERNEL(group_norm_backward_parameters_kernel, backward_parameters(p, s));
 BACKWARD_KERNEL(group_norm_backward_group_kernel, backward_group(p, s));
 BACKWARD_KERNEL(group_norm_backward_input_f32_kernel, backward_input<float>(p, s));
 BACKWARD_KERNEL(group_norm_backward_input_bf16_kernel, backward_input<bfloat16>(p, s));
+BACKWARD_KERNEL(group_norm_backward_input_f16_kernel, backward_input<float16>(p, s));
 
 }  // namespace noisewright::cuda

@@ -1,9 +1,10 @@
 // Memory bound, like the CPU kernel, whose arithmetic this repeats operation by operation. A thread block has one
 // thread for each element of a block of 256 and works through an eighth of a task; the tables of the 8-bit maps wait in
-// shared memory (4 KiB). The nearest code is found by bisection over the midpoints.
+// shared memory (4 KiB).
 #include "ops/optimizer_step/optimizer_step_cuda.h"
 
 #include "cuda/gpu.h"
+#include "cuda/quantization.cuh"
 #include "cuda/reduce.cuh"
 #include "cuda/scalar_vec.cuh"
 #include "ops/optimizer_step/optimizer_rules.h"
@@ -17,26 +18,52 @@ __device__ inline float infinity() { return __uint_as_float(0x7F800000u); }
 
 __device__ inline float load_param(const OptimizerEntry& e, int64_t i) { return gpu::load_any(e.param, e.dtype, i); }
 
-// Unbiased rounding: up with the probability of the part cut off. Infinities, NaN and the last binade are cut.
-__device__ inline bfloat16 round_stochastically(float x, uint32_t random) {
+// Unbiased rounding, as in core/stepped_param.h: up with the probability of the part cut off. Infinities, NaN and the
+// last binade are cut.
+__device__ inline bfloat16 bfloat16_by_chance(float x, uint32_t random) {
   uint32_t bits = __float_as_uint(x);
   const uint32_t magnitude = bits & 0x7FFFFFFFu;
   if (magnitude > 0x7F800000u) return {0x7FC0};
   if (magnitude < 0x7F7F0000u) bits += random & 0xFFFFu;
   return {static_cast<uint16_t>(bits >> 16)};
 }
+// The same; what is no smaller than the largest number goes to nearest. Below 2^-14 the numbers are multiples of 2^-24.
+__device__ inline float16 float16_by_chance(float x, uint32_t random) {
+  const float magnitude = fabsf(x);
+  float16 result;
+  if (!(magnitude < 65504.0f)) {
+    gpu::store(&result, x);
+  } else if (magnitude >= 0x1p-14f) {
+    gpu::store(&result, __uint_as_float((__float_as_uint(x) + (random & 0x1FFFu)) & ~0x1FFFu));
+  } else {
+    const float multiple = magnitude * 0x1p24f;
+    auto bits = static_cast<uint32_t>(multiple);
+    if (static_cast<float>(random & 0xFFFFu) < (multiple - static_cast<float>(bits)) * 0x1p16f) bits++;
+    result.bits = static_cast<uint16_t>(bits | (__float_as_uint(x) >> 16 & 0x8000u));
+  }
+  return result;
+}
+
+__device__ inline void store_rounded(void* to, DType dtype, int64_t i, float x) {
+  if (dtype == DType::kBFloat16)
+    gpu::store(static_cast<bfloat16*>(to) + i, x);
+  else
+    gpu::store(static_cast<float16*>(to) + i, x);
+}
 
 __device__ inline void store_param(const OptimizerParams& p, const OptimizerEntry& e, int64_t i, float param) {
-  if (e.copy) gpu::store(static_cast<bfloat16*>(e.copy) + i, param);
+  if (e.copy) store_rounded(e.copy, e.copy_dtype, i, param);
   if (e.dtype == DType::kFloat32) {
     static_cast<float*>(e.param)[i] = param;
-    return;
+  } else if (p.stochastic_rounding) {
+    const uint32_t random = philox_block({p.seed, e.stream}, static_cast<uint64_t>(i) / 4).v[i % 4];
+    if (e.dtype == DType::kBFloat16)
+      static_cast<bfloat16*>(e.param)[i] = bfloat16_by_chance(param, random);
+    else
+      static_cast<float16*>(e.param)[i] = float16_by_chance(param, random);
+  } else {
+    store_rounded(e.param, e.dtype, i, param);
   }
-  auto* half = static_cast<bfloat16*>(e.param) + i;
-  if (p.stochastic_rounding)
-    *half = round_stochastically(param, philox_block({p.seed, e.stream}, static_cast<uint64_t>(i) / 4).v[i % 4]);
-  else
-    gpu::store(half, param);
 }
 
 // What surrounds the rule for one element: the states are replaced, the new parameter returned.
@@ -50,21 +77,6 @@ __device__ inline float update(const OptimizerParams& p, const OptimizerEntry& e
   if (!p.skip_invalid || fabsf(raw) < infinity()) return next;
   for (int k = 0; k < kStates; k++) s[k] = zero();
   return param;
-}
-
-// The nearest code of u in [0, 1]; exact midpoints go to the even code. Larger numbers and NaN saturate.
-__device__ inline int magnitude_code(const float* midpoints, float u) {
-  int code = 0;  // midpoints below u
-  for (int step = 128; step > 0; step /= 2)
-    if (!(u <= midpoints[code + step - 1])) code += step;
-  return code < 255 && u == midpoints[code] ? code + (code & 1) : code;
-}
-
-// The values of the signed map mirror each other: code 254 - k holds the negative of code k, apart from 255. A negative
-// number never becomes zero.
-__device__ inline uint8_t signed_code(const float* midpoints, float x) {
-  const int code = magnitude_code(midpoints, fabsf(x)), mirrored = 254 - (code < 128 ? 128 : code);
-  return static_cast<uint8_t>(__float_as_uint(x) >> 31 ? (mirrored < 0 ? 0 : mirrored) : code);
 }
 
 // The last entry whose tasks start at or before this one.
@@ -125,9 +137,9 @@ __device__ inline void step(const OptimizerParams& p, const OptimizerTables* tab
         if (largest == 0.0f)
           code = is_signed ? 127 : 0;
         else if (is_signed)
-          code = signed_code(table[0].signed_midpoint, s[k].v / largest);
+          code = gpu::signed_code<true>(table[0].signed_midpoint, s[k].v / largest);
         else
-          code = static_cast<uint8_t>(magnitude_code(table[0].unsigned_midpoint, s[k].v / largest));
+          code = static_cast<uint8_t>(gpu::magnitude_code(table[0].unsigned_midpoint, s[k].v / largest));
       }
       if (thread == 0) e.absmax[k][block] = largest;
     }

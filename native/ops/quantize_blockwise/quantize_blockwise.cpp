@@ -28,7 +28,7 @@ std::tuple<Tensor, Tensor> quantize_blockwise(const Tensor& x, bool is_signed) {
     p.x = x.data();
     p.codes = codes.data_as<uint8_t>();
     p.absmax = absmax.data_as<float>();
-    run_kernel("quantizeBlockwise", {cpu::quantize_blockwise}, p);
+    run_kernel("quantizeBlockwise", {cpu::quantize_blockwise, cuda::quantize_blockwise}, p);
   });
   return {codes, absmax};
 }
@@ -46,7 +46,7 @@ Tensor dequantize_blockwise(const Tensor& codes, const Tensor& absmax, bool is_s
     p.codes = codes.data_as<uint8_t>();
     p.absmax = absmax.data_as<float>();
     p.y = y.data_as<float>();
-    run_kernel("dequantizeBlockwise", {cpu::dequantize_blockwise}, p);
+    run_kernel("dequantizeBlockwise", {cpu::dequantize_blockwise, cuda::dequantize_blockwise}, p);
   });
   return y;
 }

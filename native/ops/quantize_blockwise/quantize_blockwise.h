@@ -19,5 +19,9 @@ struct QuantizeBlockwiseParams {
 
 CPU_KERNEL(quantize_blockwise, QuantizeBlockwiseParams)
 CPU_KERNEL(dequantize_blockwise, QuantizeBlockwiseParams)
+namespace cuda {
+void quantize_blockwise(const QuantizeBlockwiseParams&);
+void dequantize_blockwise(const QuantizeBlockwiseParams&);
+}  // namespace cuda
 
 }  // namespace noisewright

@@ -27,7 +27,7 @@ Tensor store_parameter(const Tensor& x, bool channels_last, DType dtype) {
   launch("storeParameter", {x}, {y}, [=]() mutable {
     p.x = x.data();
     p.y = y.data();
-    run_kernel("storeParameter", {cpu::store_parameter}, p);
+    run_kernel("storeParameter", {cpu::store_parameter, cuda::store_parameter}, p);
   });
   return y;
 }

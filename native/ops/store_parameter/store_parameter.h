@@ -15,5 +15,8 @@ struct StoreParameterParams {
 };
 
 CPU_KERNEL(store_parameter, StoreParameterParams)
+namespace cuda {
+void store_parameter(const StoreParameterParams&);
+}
 
 }  // namespace noisewright
