@@ -1,28 +1,34 @@
-/** Every op that has CUDA kernels, run through them in the emulation and compared with its CPU kernel. */
+/** CUDA kernels, run in the emulation and compared with the CPU's in shapes and uses beside those of the op suites. */
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Handle, MaybeHandle } from '../../lib/native/addon.ts'
 import { addon } from '../../lib/native/load.ts'
-import { silu } from '../../lib/ops/silu.ts'
+import { shiftHue } from '../../lib/ops/shiftHue.ts'
 import { tensor } from '../../lib/tensor/create.ts'
+import type { FloatDType } from '../../lib/tensor/dtype.ts'
 import { memory } from '../../lib/tensor/runtime.ts'
 import { elementCount, type Shape } from '../../lib/tensor/shape.ts'
 import type { DeviceName, Tensor } from '../../lib/tensor/tensor.ts'
+import { float16ToFloat32 } from '../../lib/util/float16.ts'
 import { adamWStep } from '../support/adamWStep.ts'
 import { canEmulate, orders, setEmulation } from '../support/emulatedGpu.ts'
-import { expectClose, fromBFloat16Bits, pseudoRandom, type Tolerance, toBFloat16Bits } from '../support/float64.ts'
-import { elementwiseTolerance } from '../support/opSuite.ts'
+import { expectClose, fromBFloat16Bits, pseudoRandom, type Tolerance } from '../support/float64.ts'
+import { elementwiseTolerance, roundedTensor } from '../support/opSuite.ts'
 
-type Float = 'float32' | 'bfloat16'
 const exact: Tolerance = { rms: 0, max: 0 }
 const gradientTolerance: Tolerance = { rms: 2e-6, max: 2e-5, relative: 1e-5 }
-const floats = ['float32', 'bfloat16'] as const
+const inputTolerance = {
+  float32: gradientTolerance,
+  bfloat16: { rms: 4e-3, max: 1.2e-2, relative: 2 ** -7 },
+  float16: { rms: 5e-4, max: 1.5e-3, relative: 2 ** -10 },
+} as const
+const floats = ['float32', 'bfloat16', 'float16'] as const
 
 let made: Tensor[] = []
 
 /** The same pseudo-random numbers on either device; gone after the test. */
-function random(name: string, shape: Shape, dtype: Float, device: DeviceName, offset = 0): Tensor {
+function random(name: string, shape: Shape, dtype: FloatDType, device: DeviceName, offset = 0): Tensor {
   const values = pseudoRandom(name, elementCount(shape)).map((x) => x + offset)
-  const x = tensor(dtype === 'bfloat16' ? toBFloat16Bits(values) : values, shape, { dtype, device })
+  const x = roundedTensor(values, shape, dtype, device)
   made.push(x)
   return x
 }
@@ -34,6 +40,7 @@ function disposeAll(): void {
 
 async function read(handle: Handle): Promise<Float32Array> {
   const data = await addon.read(handle)
+  if (handle.dtype === 'float16') return float16ToFloat32(new Uint16Array(data))
   return handle.dtype === 'bfloat16' ? fromBFloat16Bits(new Uint16Array(data)) : new Float32Array(data)
 }
 
@@ -131,7 +138,7 @@ describe.runIf(canEmulate)('ops on the GPU', () => {
             return addon.groupNormForward(x, weight, bias, groups, 1e-5, withSilu)
           },
           {
-            y: dtype === 'float32' ? { rms: 4e-7, max: 4e-6, relative: 2e-6 } : elementwiseTolerance.bfloat16,
+            y: dtype === 'float32' ? { rms: 4e-7, max: 4e-6, relative: 2e-6 } : elementwiseTolerance[dtype],
             mean: { rms: 1e-5, max: 1e-5 }, // of the means, which are much smaller than x
             rstd: { rms: 2e-7, max: 1e-6 },
           },
@@ -144,7 +151,7 @@ describe.runIf(canEmulate)('ops on the GPU', () => {
               return addon.groupNormBackward(dy, x, weight, bias, mean, rstd, groups, withSilu, ...needs)
             },
             {
-              dx: dtype === 'float32' ? gradientTolerance : { rms: 4e-3, max: 1.2e-2, relative: 2 ** -7 },
+              dx: inputTolerance[dtype],
               dweight: gradientTolerance,
               dbias: gradientTolerance,
             },
@@ -234,9 +241,11 @@ describe.runIf(canEmulate)('ops on the GPU', () => {
   })
 
   it('says so where an op has no CUDA kernel, and works on', async () => {
-    const x = tensor([1, 2], [2], { device: 'cuda' })
-    await expect(silu(x).read()).rejects.toThrow(/has no CUDA kernel in this build; run it on the CPU device/)
-    expect(await x.read()).toEqual(Float32Array.from([1, 2]))
+    const x = tensor(Uint8Array.of(1, 2, 3), [1, 1, 3], { device: 'cuda' })
+    await expect(shiftHue(x, { shift: 1 }).read()).rejects.toThrow(
+      /has no CUDA kernel in this build; run it on the CPU/,
+    )
+    expect(await x.read()).toEqual(Uint8Array.of(1, 2, 3))
   })
   it('refuses tensors of two devices', () => {
     const [a, b] = [tensor([1], [1], { device: 'cuda' }), tensor([1], [1])]

@@ -6,6 +6,7 @@ import { atBroadcast, generate, operandCases } from '../support/indexing.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
 opSuite(add, {
+  gpu: true,
   oracle: ([a, b]) => generate(a!.shape, (index, i) => a!.data[i]! + atBroadcast(b!, index)),
   tolerance: elementwiseTolerance,
   cases: operandCases,

@@ -35,8 +35,8 @@ const cases = [
   testCase('longer than a task', [2, 64, 64, 4], [17, 801]),
 ]
 
-opSuite(addNoise, { oracle: oracle(0), tolerance: elementwiseTolerance, cases })
-opSuite(velocity, { oracle: oracle(1), tolerance: elementwiseTolerance, cases })
+opSuite(addNoise, { oracle: oracle(0), tolerance: elementwiseTolerance, cases, gpu: true })
+opSuite(velocity, { oracle: oracle(1), tolerance: elementwiseTolerance, cases, gpu: true })
 
 fixtureSuite(addNoise, { tolerance: elementwiseTolerance })
 

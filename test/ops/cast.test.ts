@@ -7,6 +7,7 @@ import { array64 } from '../support/float64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
 opSuite<readonly [x: Tensor], CastOptions>(cast, {
+  gpu: true,
   oracle: ([x]) => array64(x!.shape, x!.data),
   tolerance: elementwiseTolerance,
   cases: [

@@ -9,6 +9,7 @@ import { array64 } from '../support/float64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
 opSuite(contiguous, {
+  gpu: true,
   oracle: ([x]) => array64(x!.shape, x!.data),
   tolerance: elementwiseTolerance,
   cases: [{ name: 'packed already', inputs: [{ shape: [3, 5] }], options: {} }],

@@ -29,6 +29,7 @@ function uniforms(count: number, seed: bigint, stream: bigint): number[] {
 }
 
 opSuite(dropout, {
+  gpu: true,
   oracle([x], { p, seed, stream }) {
     const u = uniforms(x!.data.length, seed, stream)
     return array64(

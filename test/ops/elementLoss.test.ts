@@ -43,6 +43,7 @@ function casesOf(
 }
 
 opSuite(elementLoss, {
+  gpu: true,
   oracle([prediction, target, weights, thresholds, mask], { type }) {
     const mean = array64([])
     const samples = prediction!.shape[0]!

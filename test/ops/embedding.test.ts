@@ -15,6 +15,7 @@ function rowsOf(ids: Array64, table: Float64Array, width: number): Array64 {
 }
 
 opSuite(embedding, {
+  gpu: true,
   oracle: ([ids, table]) => rowsOf(ids!, table!.data, table!.shape[1]!),
   tolerance: elementwiseTolerance,
   cases: [
@@ -40,6 +41,7 @@ opSuite(embedding, {
 })
 
 opSuite(extendedEmbedding, {
+  gpu: true,
   oracle: ([ids, table, added]) => rowsOf(ids!, Float64Array.of(...table!.data, ...added!.data), table!.shape[1]!),
   tolerance: elementwiseTolerance,
   cases: [

@@ -18,6 +18,7 @@ function oracle([x]: readonly (Array64 | null)[]): Array64 {
 }
 
 opSuite(geglu, {
+  gpu: true,
   oracle,
   tolerance: elementwiseTolerance,
   cases: [

@@ -7,6 +7,7 @@ import { gelu64 } from '../support/functions64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
 opSuite(gelu, {
+  gpu: true,
   oracle: ([x]) => array64(x!.shape, x!.data.map(gelu64)),
   tolerance: elementwiseTolerance,
   cases: [

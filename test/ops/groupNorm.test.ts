@@ -16,6 +16,7 @@ const gradientTolerance = {
 } as const
 
 opSuite(groupNorm, {
+  gpu: true,
   oracle: groupNorm64,
   tolerance,
   gradientTolerance,

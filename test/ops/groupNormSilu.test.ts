@@ -18,6 +18,7 @@ const gradientTolerance = {
 } as const
 
 opSuite(groupNormSilu, {
+  gpu: true,
   oracle(inputs, options) {
     const z = groupNorm64(inputs, options)
     return array64(z.shape, z.data.map(silu64))

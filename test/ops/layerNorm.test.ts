@@ -33,6 +33,7 @@ const gradientTolerance = {
 } as const
 
 opSuite(layerNorm, {
+  gpu: true,
   oracle,
   tolerance,
   gradientTolerance,

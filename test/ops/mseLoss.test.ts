@@ -6,6 +6,7 @@ import { array64 } from '../support/float64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
 opSuite(mseLoss, {
+  gpu: true,
   oracle([prediction, target, weights]) {
     const loss = array64([])
     const samples = prediction!.shape[0]!

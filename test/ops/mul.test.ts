@@ -12,6 +12,7 @@ const gradientTolerance = {
 } as const
 
 opSuite(mul, {
+  gpu: true,
   oracle: ([a, b]) => generate(a!.shape, (index, i) => a!.data[i]! * atBroadcast(b!, index)),
   tolerance: elementwiseTolerance,
   gradientTolerance,

@@ -9,6 +9,7 @@ const stream = 3
 const normals = Float64Array.from((await randomNormal([12], { seed, stream }).read()) as Float32Array)
 
 opSuite(offsetNoise, {
+  gpu: true,
   oracle([noise, latents], { offset, adaptiveScale = 0 }) {
     const y = array64(noise!.shape, noise!.data)
     const samples = noise!.shape[0]!

@@ -6,6 +6,7 @@ import { at, generate, packed } from '../support/indexing.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
 opSuite(packed(permute), {
+  gpu: true,
   oracle([x], { axes }) {
     const order = axes.map((axis) => (axis < 0 ? axes.length + axis : axis))
     return generate(

@@ -5,6 +5,7 @@ import { array64 } from '../support/float64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
 opSuite(posteriorSample, {
+  gpu: true,
   oracle([moments, noise]) {
     const z = array64(noise!.shape)
     const c = noise!.shape.at(-1)!

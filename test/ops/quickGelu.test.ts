@@ -7,6 +7,7 @@ import { quickGelu64 } from '../support/functions64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
 opSuite(quickGelu, {
+  gpu: true,
   oracle: ([x]) => array64(x!.shape, x!.data.map(quickGelu64)),
   tolerance: elementwiseTolerance,
   cases: [

@@ -6,6 +6,7 @@ import { array64 } from '../support/float64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
 opSuite(reshape, {
+  gpu: true,
   oracle: ([x], { shape }) =>
     array64(
       shape.map((size) => (size === -1 ? 20 : size)),

@@ -6,6 +6,7 @@ import { array64 } from '../support/float64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
 opSuite(scale, {
+  gpu: true,
   oracle: ([x], { factor }) =>
     array64(
       x!.shape,

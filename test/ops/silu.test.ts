@@ -7,6 +7,7 @@ import { silu64 } from '../support/functions64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
 opSuite(silu, {
+  gpu: true,
   oracle: ([x]) => array64(x!.shape, x!.data.map(silu64)),
   tolerance: elementwiseTolerance,
   cases: [

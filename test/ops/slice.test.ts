@@ -6,6 +6,7 @@ import { at, generate, packed } from '../support/indexing.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
 opSuite(packed(slice), {
+  gpu: true,
   oracle([x], { axis, start, end }) {
     const cut = axis < 0 ? x!.shape.length + axis : axis
     return generate(x!.shape.with(cut, end - start), (index) => at(x!, index.with(cut, index[cut]! + start)))

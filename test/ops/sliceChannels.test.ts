@@ -7,6 +7,7 @@ import { at, generate } from '../support/indexing.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
 opSuite(sliceChannels, {
+  gpu: true,
   oracle: ([x], { start, end }) =>
     generate(x!.shape.with(-1, end - start), (index) => at(x!, index.with(-1, index.at(-1)! + start))),
   tolerance: elementwiseTolerance,

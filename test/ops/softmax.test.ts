@@ -32,6 +32,7 @@ const gradientTolerance = {
 } as const
 
 opSuite(softmax, {
+  gpu: true,
   oracle,
   tolerance,
   gradientTolerance,

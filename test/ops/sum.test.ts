@@ -22,6 +22,7 @@ function oracle([x]: readonly (Array64 | null)[], { axes }: { readonly axes?: re
 }
 
 opSuite(sum, {
+  gpu: true,
   oracle,
   tolerance: gemmTolerance,
   cases: [

@@ -6,6 +6,7 @@ import { array64 } from '../support/float64.ts'
 import { elementwiseTolerance, opSuite } from '../support/opSuite.ts'
 
 opSuite(timestepEmbedding, {
+  gpu: true,
   oracle([timesteps], { dim, maxPeriod = 10000 }) {
     const half = dim / 2
     const y = array64([timesteps!.shape[0]!, dim])

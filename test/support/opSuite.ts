@@ -2,9 +2,11 @@
  * One case list, many checks. For every case, on every instruction set the machine has, in float32, bfloat16 and float16:
  * forward against a float64 oracle; gradients against central differences of that oracle (every input element of small
  * cases, random directions of larger ones); equal bits on 1 and 2 threads and when run again; no write outside a buffer; live
- * buffers back to the baseline. The reference composition, where there is one, is held against the same oracle.
+ * buffers back to the baseline. The reference composition, where there is one, is held against the same oracle. Ops with CUDA
+ * kernels run every case in the emulation too: against the oracle, their gradients against the CPU's, with equal bits in every order
+ * of threads.
  */
-import { describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { backward } from '../../lib/autograd/backward.ts'
 import type { Op, OpInputs } from '../../lib/autograd/defineOp.ts'
 import { setStrict } from '../../lib/autograd/defineOp.ts'
@@ -13,8 +15,9 @@ import { tensor } from '../../lib/tensor/create.ts'
 import { type DType, type FloatDType, isFloat } from '../../lib/tensor/dtype.ts'
 import { cpuTargets, memory, setCpuTarget, setThreadCount } from '../../lib/tensor/runtime.ts'
 import { elementCount, type Shape } from '../../lib/tensor/shape.ts'
-import type { Tensor } from '../../lib/tensor/tensor.ts'
+import type { DeviceName, Tensor } from '../../lib/tensor/tensor.ts'
 import { float16ToFloat32, float32ToFloat16 } from '../../lib/util/float16.ts'
+import { canEmulate, orders, setEmulation } from './emulatedGpu.ts'
 import {
   type Array64,
   array64,
@@ -59,6 +62,8 @@ export interface OpSuite<Options> {
   readonly gradientTolerance?: Tolerances
   /** False for ops whose result is not a function the oracle can differentiate (dropout, rounding). */
   readonly gradients?: boolean
+  /** Whether the op has CUDA kernels, which then run the cases too. Default false. */
+  readonly gpu?: boolean
 }
 
 export const elementwiseTolerance = {
@@ -79,10 +84,15 @@ function toleranceOf(tolerances: Tolerances, dtype: FloatDType): Tolerance {
 }
 
 /** A tensor of the nearest numbers that `dtype` has. */
-export function roundedTensor(values: ArrayLike<number>, shape: Shape, dtype: FloatDType): Tensor {
-  if (dtype === 'float32') return tensor(Float32Array.from(values), shape)
+export function roundedTensor(
+  values: ArrayLike<number>,
+  shape: Shape,
+  dtype: FloatDType,
+  device: DeviceName = 'cpu',
+): Tensor {
+  if (dtype === 'float32') return tensor(Float32Array.from(values), shape, { device })
   const bits = dtype === 'bfloat16' ? toBFloat16Bits(values) : float32ToFloat16(Float32Array.from(values))
-  return tensor(bits, shape, { dtype })
+  return tensor(bits, shape, { dtype, device })
 }
 
 /** Float32 numbers of a tensor of any dtype. */
@@ -105,6 +115,7 @@ async function build(
   specs: readonly (InputSpec | null)[],
   dtype: FloatDType,
   tracked: boolean,
+  device: DeviceName,
 ): Promise<Built> {
   const tensors: (Tensor | null)[] = []
   const arrays: (Array64 | null)[] = []
@@ -117,7 +128,9 @@ async function build(
     const { shape, scale = 1, offset = 0 } = spec
     const kind = spec.dtype ?? dtype
     const raw = spec.data ?? pseudoRandom(`${op}/${name}/${i}`, elementCount(shape)).map((x) => x * scale + offset)
-    const t = isFloat(kind) ? roundedTensor(raw, shape, kind) : tensor(Array.from(raw), shape, { dtype: kind })
+    const t = isFloat(kind)
+      ? roundedTensor(raw, shape, kind, device)
+      : tensor(Array.from(raw), shape, { dtype: kind, device })
     t.requiresGrad = tracked && isFloat(kind) && (spec.gradient ?? true)
     tensors.push(t)
     arrays.push(array64(shape, await numbers(t)))
@@ -127,6 +140,47 @@ async function build(
 
 function disposeAll(tensors: readonly (Tensor | null)[]): void {
   for (const t of tensors) t?.dispose()
+}
+
+interface CaseResult {
+  /** The output, then the gradient of every input that wants one. */
+  readonly results: readonly ArrayLike<number>[]
+  readonly shape: Shape
+  readonly type: DType
+  /** What the gradient of the output was. */
+  readonly weights: ArrayLike<number>
+}
+
+/** Forward and, where something wants a gradient, backward, on the device of the inputs. */
+async function runCase<Options>(
+  op: string,
+  call: (...args: unknown[]) => Tensor,
+  { name, options }: OpCase<Options>,
+  tensors: readonly (Tensor | null)[],
+  dtype: FloatDType,
+): Promise<CaseResult> {
+  const y = call(...tensors, options)
+  const results: ArrayLike<number>[] = [await numbers(y)]
+  let weights: ArrayLike<number> = []
+  if (y.origin) {
+    // A loss is scaled where gradients are float16: those of means are below its smallest numbers.
+    const scale = dtype === 'float16' && y.size === 1 ? 1024 : 1
+    const values = pseudoRandom(`${op}/${name}/dy`, y.size).map((x) => scale * x)
+    const dy = roundedTensor(values, y.shape, y.dtype as FloatDType, y.device)
+    weights = await numbers(dy)
+    backward(y, dy)
+    dy.dispose()
+    for (const t of tensors) {
+      if (!t?.requiresGrad) continue
+      if (!t.grad) throw new Error(`${op}: an input that wants a gradient received none`)
+      results.push(await numbers(t.grad))
+      t.grad.dispose()
+      t.grad = null
+    }
+  }
+  const { shape, dtype: type } = y
+  y.dispose()
+  return { results, weights, shape, type }
 }
 
 /** d<y, w>/dx of the oracle by central differences: all elements when few, else along random directions. */
@@ -205,32 +259,10 @@ export function opSuite<Inputs extends OpInputs, Options extends object>(
           try {
             const baseline = memory().liveBuffers
             const violations = memory().guardViolations
-            const { tensors, arrays } = await build(op.opName, testCase.name, testCase.inputs, dtype, gradients)
-            const run = async (threads: number) => {
+            const { tensors, arrays } = await build(op.opName, testCase.name, testCase.inputs, dtype, gradients, 'cpu')
+            const run = (threads: number): Promise<CaseResult> => {
               setThreadCount(threads)
-              const y = call(...tensors, testCase.options)
-              const bits = await y.read()
-              const results: ArrayLike<number>[] = [await numbers(y)]
-              let weights: ArrayLike<number> = []
-              if (y.origin) {
-                // A loss is scaled where gradients are float16: those of means are below its smallest numbers.
-                const scale = dtype === 'float16' && y.size === 1 ? 1024 : 1
-                const values = pseudoRandom(`${op.opName}/${testCase.name}/dy`, y.size).map((x) => scale * x)
-                const dy = roundedTensor(values, y.shape, y.dtype as FloatDType)
-                weights = await numbers(dy)
-                backward(y, dy)
-                dy.dispose()
-                for (const t of tensors) {
-                  if (!t?.requiresGrad) continue
-                  if (!t.grad) throw new Error(`${op.opName}: an input that wants a gradient received none`)
-                  results.push(await numbers(t.grad))
-                  t.grad.dispose()
-                  t.grad = null
-                }
-              }
-              const { shape, dtype: type } = y
-              y.dispose()
-              return { results, weights, shape, type, bits }
+              return runCase(op.opName, call, testCase, tensors, dtype)
             }
             const once = await run(2)
             const again = await run(1)
@@ -275,6 +307,50 @@ export function opSuite<Inputs extends OpInputs, Options extends object>(
         })
       }
     }
+  })
+  if (suite.gpu) gpuSuite(op, suite, gradients, gradientTolerance)
+}
+
+/** The cases in the emulation: see the head of this file. */
+function gpuSuite<Inputs extends OpInputs, Options extends object>(
+  op: Op<Inputs, Options>,
+  suite: OpSuite<Options>,
+  gradients: boolean,
+  gradientTolerance: Tolerances,
+): void {
+  const call = op as unknown as (...args: unknown[]) => Tensor
+  describe.runIf(canEmulate)(`${op.opName} on the emulated GPU`, () => {
+    afterAll(() => setEmulation('ORDER', 'forward'))
+    for (const dtype of suite.dtypes ?? (['float32', 'bfloat16', 'float16'] as const))
+      for (const testCase of suite.cases)
+        it(`${dtype}: ${testCase.name}`, async () => {
+          const run = async (device: DeviceName) => {
+            const built = await build(op.opName, testCase.name, testCase.inputs, dtype, gradients, device)
+            const result = await runCase(op.opName, call, testCase, built.tensors, dtype)
+            disposeAll(built.tensors)
+            return { ...result, arrays: built.arrays }
+          }
+          const onCpu = await run('cpu')
+          let first: CaseResult | undefined
+          for (const order of orders) {
+            setEmulation('ORDER', order)
+            const { arrays: _, ...result } = await run('cuda')
+            first ??= result
+            expect(result, `in ${order} order`).toEqual(first)
+          }
+          const { results, type } = first!
+          const forward = toleranceOf(suite.tolerance, isFloat(type) && type !== 'float32' ? type : dtype)
+          expectClose(`${op.opName} forward`, results[0]!, suite.oracle(onCpu.arrays, testCase.options).data, forward)
+          results.forEach((gradient, i) => {
+            if (i === 0) return
+            expectClose(
+              `${op.opName} gradient ${i}`,
+              gradient,
+              onCpu.results[i]!,
+              toleranceOf(gradientTolerance, dtype),
+            )
+          })
+        })
   })
 }
 
