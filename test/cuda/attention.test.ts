@@ -87,31 +87,37 @@ describe.runIf(canEmulate)('attention on the GPU', () => {
     )
   })
 
-  it.each(['float32', 'bfloat16'] as const)('computes each gradient alike whichever others are wanted, %s', async (dtype) => {
-    const gradients = async (wanted: readonly number[]): Promise<unknown[]> => {
-      const inputs = ['q', 'k', 'v'].map((name) => randomInput(name, [1, 70, 48], dtype, 'cuda')) as [
-        Tensor,
-        Tensor,
-        Tensor,
-      ]
-      inputs.forEach((input, i) => {
-        input.requiresGrad = wanted.includes(i)
-      })
-      gradientsOf(attention(...inputs, { heads: 2 }), inputs)
-      return Promise.all(inputs.map((input) => input.grad && input.grad.read()))
-    }
-    const all = await gradients([0, 1, 2])
-    for (const wanted of [[0], [1], [2], [1, 2]])
-      expect(await gradients(wanted)).toEqual(all.map((gradient, i) => (wanted.includes(i) ? gradient : null)))
-  })
+  it.each(['float32', 'bfloat16'] as const)(
+    'computes each gradient alike whichever others are wanted, %s',
+    async (dtype) => {
+      const gradients = async (wanted: readonly number[]): Promise<unknown[]> => {
+        const inputs = ['q', 'k', 'v'].map((name) => randomInput(name, [1, 70, 48], dtype, 'cuda')) as [
+          Tensor,
+          Tensor,
+          Tensor,
+        ]
+        inputs.forEach((input, i) => {
+          input.requiresGrad = wanted.includes(i)
+        })
+        gradientsOf(attention(...inputs, { heads: 2 }), inputs)
+        return Promise.all(inputs.map(async (input) => (input.grad ? input.grad.read() : null)))
+      }
+      const all = await gradients([0, 1, 2])
+      for (const wanted of [[0], [1], [2], [1, 2]])
+        expect(await gradients(wanted)).toEqual(all.map((gradient, i) => (wanted.includes(i) ? gradient : null)))
+    },
+  )
 
-  it.each(['float32', 'bfloat16'] as const)('gives zeros to queries that see no key, and lets NaN through, %s', async (dtype) => {
-    const x = (tokens: number, value: number): Tensor =>
-      roundedTensor(new Array(tokens * 8).fill(value), [1, tokens, 8], dtype, 'cuda')
-    const blind = await numbers(attention(x(40, 1), x(10, 1), x(10, 1), { heads: 1, causal: true }))
-    expect(Array.from(blind).slice(0, 240)).toEqual(new Array(240).fill(0))
-    expect(Array.from(blind).slice(240)).toEqual(new Array(80).fill(1))
-    const nan = await numbers(attention(x(3, 1), x(2, Number.NaN), x(2, 1), { heads: 1 }))
-    expect(Array.from(nan).every(Number.isNaN)).toBe(true)
-  })
+  it.each(['float32', 'bfloat16'] as const)(
+    'gives zeros to queries that see no key, and lets NaN through, %s',
+    async (dtype) => {
+      const x = (tokens: number, value: number): Tensor =>
+        roundedTensor(new Array(tokens * 8).fill(value), [1, tokens, 8], dtype, 'cuda')
+      const blind = await numbers(attention(x(40, 1), x(10, 1), x(10, 1), { heads: 1, causal: true }))
+      expect(Array.from(blind).slice(0, 240)).toEqual(new Array(240).fill(0))
+      expect(Array.from(blind).slice(240)).toEqual(new Array(80).fill(1))
+      const nan = await numbers(attention(x(3, 1), x(2, Number.NaN), x(2, 1), { heads: 1 }))
+      expect(Array.from(nan).every(Number.isNaN)).toBe(true)
+    },
+  )
 })

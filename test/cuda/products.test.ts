@@ -70,7 +70,10 @@ interface LinearCase {
 }
 
 const linearCases: readonly (readonly [name: string, shape: LinearCase])[] = [
-  ['bias, activation and residual', { rows: 70, in: 96, out: 72, bias: true, residual: true, options: { activation: 'gelu' } }],
+  [
+    'bias, activation and residual',
+    { rows: 70, in: 96, out: 72, bias: true, residual: true, options: { activation: 'gelu' } },
+  ],
   ['a low-rank branch', { rows: 70, in: 96, out: 72, rank: 16, bias: true, options: { loraScale: 0.5 } }],
   ['a float32 low-rank branch', { rows: 66, in: 64, out: 80, rank: 4, lora: 'float32', options: {} }],
   [
@@ -138,7 +141,7 @@ describe.runIf(canEmulate).each(dtypes)('conv2d in %s on the GPU', (dtype) => {
         input.requiresGrad = wanted.includes(i)
       })
       gradientsOf(conv2d(x, weight, null, null, null, { padding: 1 }), inputs)
-      return Promise.all(inputs.map((input) => input.grad && input.grad.read()))
+      return Promise.all(inputs.map(async (input) => (input.grad ? input.grad.read() : null)))
     }
     const both = await gradients([0, 1])
     expect(await gradients([0])).toEqual([both[0], null])

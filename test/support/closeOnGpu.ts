@@ -1,22 +1,16 @@
 /** For ops whose CUDA kernels add in another order than their CPU kernels. */
 import { expect } from 'vitest'
 import { backward } from '../../lib/autograd/backward.ts'
+import type { FloatDType } from '../../lib/tensor/dtype.ts'
 import { memory } from '../../lib/tensor/runtime.ts'
 import { elementCount, type Shape } from '../../lib/tensor/shape.ts'
-import type { FloatDType } from '../../lib/tensor/dtype.ts'
 import type { DeviceName, Tensor } from '../../lib/tensor/tensor.ts'
 import { orders, setEmulation } from './emulatedGpu.ts'
 import { expectClose, pseudoRandom, type Tolerance } from './float64.ts'
 import { numbers, roundedTensor } from './opSuite.ts'
 
 /** A tensor of pseudo-random numbers in [-scale, scale]. */
-export function randomInput(
-  name: string,
-  shape: Shape,
-  dtype: FloatDType,
-  device: DeviceName,
-  scale = 1,
-): Tensor {
+export function randomInput(name: string, shape: Shape, dtype: FloatDType, device: DeviceName, scale = 1): Tensor {
   const values = pseudoRandom(name, elementCount(shape)).map((x) => x * scale)
   const x = roundedTensor(values, shape, dtype, device)
   x.requiresGrad = true

@@ -81,12 +81,14 @@ __device__ inline void bring_chunk(T* to, const Factor& f, const void* data, int
     gpu::copy_async_16(to, left ? static_cast<const T*>(data) + at : data, static_cast<unsigned>(left * sizeof(T)));
   } else if constexpr (sizeof(T) == 4) {
     gpu::Four x{};
-    if (left == 4)
+    if (left == 4) {
       x = f.dtype == DType::kBFloat16 ? gpu::load4(static_cast<const bfloat16*>(data) + at)
                                       : gpu::load4(static_cast<const float16*>(data) + at);
-    else
+    } else {
       UNROLL
-      for (int e = 0; e < left; e++) x.v[e] = gpu::load_any(data, f.dtype, at + e);
+      for (int e = 0; e < 3; e++)
+        if (e < left) x.v[e] = gpu::load_any(data, f.dtype, at + e);
+    }
     gpu::store4(to, x);
   }
 }
