@@ -44,6 +44,20 @@ describe.runIf(canEmulate)('the CUDA emulation', () => {
   it.each(orders)('shows a forgotten wait for an asynchronous copy as NaN, in %s order', async (order) => {
     expect((await runKernel('forgotten_wait', order)).every(Number.isNaN)).toBe(true)
   })
+  it.each(orders)('multiplies matrices as tensor cores do, in %s order', async (order) => {
+    const product = (await runKernel('right_product', order)).slice(0, 128)
+    expect(product).toEqual(Float32Array.from({ length: 128 }, (_, i) => Math.floor(i / 8) * 16 + (i % 8) + 1))
+  })
+  it('reports rows of a matrix that are not at multiples of 16 bytes', async () => {
+    await expect(runKernel('matrix_of_odd_rows')).rejects.toThrow(
+      /a row of a matrix must be 16 bytes of shared memory at an address divisible by 16, in thread 1 of block 0/,
+    )
+  })
+  it('reports an asynchronous copy that ends outside of shared memory', async () => {
+    await expect(runKernel('copy_to_global')).rejects.toThrow(
+      'an asynchronous copy ends outside of shared memory, in thread 0 of block 0',
+    )
+  })
   it('reports a barrier that threads reach at different places', async () => {
     await expect(runKernel('divergent_barrier')).rejects.toThrow(
       /a barrier was reached at mistakes\.cu:\d+:\d+ by some threads and at mistakes\.cu:\d+:\d+ by thread 16 of block 0/,

@@ -1,7 +1,7 @@
-// Kernels that are wrong on purpose, and two that are right: what the emulation must find. test/cuda/emulation.test.ts
+// Kernels that are wrong on purpose, and three that are right: what the emulation must find. test/cuda/emulation.test.ts
 // runs each in place of the addition of two vectors of 1024 float32: one block of 256 threads, its arguments and its
 // memory. Never compiled for a GPU.
-#include "cuda/gpu.h"
+#include "cuda/mma.h"
 #include "ops/add/add.h"
 
 namespace noisewright::emulation {
@@ -86,6 +86,32 @@ extern "C" void right_async_copy(AddParams p) {
   output(p)[threadIdx.x] = part[threadIdx.x];
 }
 KERNEL(right_async_copy);
+
+// Right: the product of A [16, 16], which counts from 0, and a B [16, 8] that takes column n + 1 of it to column n.
+extern "C" void right_product(AddParams p) {
+  SHARED(bfloat16, a, [16 * 16]);
+  SHARED(bfloat16, b, [16 * 8]);
+  if (threadIdx.x >= 32) return;
+  const unsigned lane = threadIdx.x, g = lane / 4, t = lane % 4;
+  for (unsigned i = lane; i < 256; i += 32) gpu::store(a + i, input(p)[i]);
+  for (unsigned i = lane; i < 128; i += 32) gpu::store(b + i, i / 8 == i % 8 + 1 ? 1.0f : 0.0f);
+  __syncwarp();
+  const gpu::FragmentA x = gpu::load_matrices<false>(a + lane % 16 * 16 + lane / 16 * 8);
+  const gpu::FragmentA y = gpu::load_matrices<true>(b + lane % 16 * 8);
+  gpu::Sums sums{};
+  gpu::multiply_add<bfloat16>(sums, x, {{y.word[0], y.word[1]}});
+  for (unsigned i = 0; i < 4; i++) output(p)[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = sums.v[i];
+}
+KERNEL(right_product);
+
+extern "C" void matrix_of_odd_rows(AddParams p) {
+  SHARED(float, part, [kThreads]);
+  output(p)[threadIdx.x] = static_cast<float>(gpu::load_matrices<false>(part + threadIdx.x % 32).word[0]);
+}
+KERNEL(matrix_of_odd_rows);
+
+extern "C" void copy_to_global(AddParams p) { gpu::copy_async_16(output(p) + 4 * threadIdx.x, input(p)); }
+KERNEL(copy_to_global);
 
 extern "C" void forgotten_wait(AddParams p) {
   SHARED(float, part, [kThreads]);
