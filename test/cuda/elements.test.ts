@@ -85,14 +85,12 @@ describe.runIf(canEmulate)('elements on the GPU', () => {
   })
   it.each(dtypes)('are converted from %s', async (from) => {
     for (const to of dtypes)
-      for (const count of lengths) {
-        const isNaNPattern = to === 'bfloat16' || to === 'float16' // whose bits differ between devices
+      for (const count of lengths)
         await expectSameBits((device) => {
-          const x = numbersOf(from, count, device)
-          const kept = isNaNPattern && count > 1 ? contiguous(slice(x, { axis: 0, start: 1, end: count })) : x
-          return isNaNPattern && count === 1 ? [] : [cast(kept, { dtype: to })]
+          const x = numbersOf(from, count + 1, device)
+          // Which of the 16-bit patterns that are not numbers a conversion gives is the device's choice: the first is left out.
+          return [cast(contiguous(slice(x, { axis: 0, start: 1, end: count + 1 })), { dtype: to })]
         })
-      }
   })
   it('are made with one value', async () => {
     for (const dtype of dtypes)
