@@ -8,6 +8,7 @@ import { attention } from '../../lib/ops/attention.ts'
 import { type Tensor, wrap } from '../../lib/tensor/tensor.ts'
 import { expectCloseOnGpu, gradientsOf, randomInput } from '../support/closeOnGpu.ts'
 import { canEmulate } from '../support/emulatedGpu.ts'
+import { expectClose } from '../support/float64.ts'
 import { numbers, roundedTensor } from '../support/opSuite.ts'
 
 const tolerance = {
@@ -67,7 +68,7 @@ describe.runIf(canEmulate)('attention on the GPU', () => {
         const [q, k, v] = [input('q', 40), input('k', 20), input('v', 20)]
         return addon.attentionForward(q.handle, k.handle, v.handle, 2, false, 0.7).map(wrap)
       },
-      [tolerance[dtype], { rms: 1e-6, max: 2e-6, relative: 2e-6 }],
+      [tolerance[dtype], dtype === 'float32' ? { rms: 1e-6, max: 4e-6 } : { rms: 1e-5, max: 2e-5 }],
     )
   })
 
@@ -115,7 +116,7 @@ describe.runIf(canEmulate)('attention on the GPU', () => {
         roundedTensor(new Array(tokens * 8).fill(value), [1, tokens, 8], dtype, 'cuda')
       const blind = await numbers(attention(x(40, 1), x(10, 1), x(10, 1), { heads: 1, causal: true }))
       expect(Array.from(blind).slice(0, 240)).toEqual(new Array(240).fill(0))
-      expect(Array.from(blind).slice(240)).toEqual(new Array(80).fill(1))
+      expectClose('what the others see', Array.from(blind).slice(240), new Array(80).fill(1), { rms: 1e-6, max: 1e-6 })
       const nan = await numbers(attention(x(3, 1), x(2, Number.NaN), x(2, 1), { heads: 1 }))
       expect(Array.from(nan).every(Number.isNaN)).toBe(true)
     },
