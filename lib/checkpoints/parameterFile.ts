@@ -4,13 +4,11 @@ import { bytesOf } from '../io/tensorBytes.ts'
 import type { ModelPart, StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
 import type { SavePrecision } from '../networks/kohyaLora.ts'
 import { fileShape, type ParameterRecord, type ParameterRequest } from '../nn/weights.ts'
-import { cast } from '../ops/cast.ts'
 import { contiguous } from '../ops/contiguous.ts'
 import { permute } from '../ops/permute.ts'
 import { reshape } from '../ops/reshape.ts'
 import { storeParameter } from '../ops/storeParameter.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
-import { scope } from '../tensor/scope.ts'
 import { sameShape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { type ModelEntries, type ParameterFileDType, precisionTypes } from './modelEntries.ts'
@@ -44,11 +42,7 @@ export function fileEntry(record: ParameterRecord, dtype: ParameterFileDType = '
     shape: fileShape(record.shape, record.layout),
     data: async () => {
       const layout = record.layout === 'conv' ? 'conv' : 'same'
-      const packed = scope(() => {
-        const { tensor } = record
-        const computed = tensor.dtype === 'float16' ? cast(tensor, { dtype: 'float32' }) : tensor
-        return storeParameter(computed, { layout, dtype: storedAs[dtype] })
-      })
+      const packed = storeParameter(record.tensor, { layout, dtype: storedAs[dtype] })
       try {
         return bytesOf(await packed.read())
       } finally {

@@ -54,16 +54,9 @@ export async function readPlan(plan: PartPlan): Promise<WeightSource> {
 function fromDisk({ third, info }: Place, { shape, layout, dtype }: ParameterRequest): Tensor {
   const { descriptor, byteOffset } = info.place!
   const offset = byteOffset + (third ?? 0) * (info.byteLength / 3)
-  const loaded = loadParameter(
-    { descriptor, byteOffset: offset },
-    {
-      fileDType: info.dtype as LoadableType,
-      shape,
-      layout: layout === 'conv' ? 'conv' : 'same',
-      dtype: dtype === 'bfloat16' ? 'bfloat16' : 'float32',
-    },
-  )
-  return dtype === 'float16' ? cast(loaded, { dtype }) : loaded
+  const from = { descriptor, byteOffset: offset }
+  const fileDType = info.dtype as LoadableType
+  return loadParameter(from, { fileDType, shape, layout: layout === 'conv' ? 'conv' : 'same', dtype })
 }
 
 function fromMemory({ third, info }: Place, { bytes, dtype }: Gathered, request: ParameterRequest): Tensor {

@@ -3,6 +3,8 @@ import {
   type PrepareLatentsOptions,
   prepareBucketsLatents,
 } from '../prepare/prepareBucketsLatents.ts'
+import { computeTypes } from '../train/openTraining.ts'
+import type { MixedPrecision } from '../train/trainConfig.ts'
 import { ConfigError, exitCodes } from '../util/errors.ts'
 import { downloadLines } from './fileProgress.ts'
 import { formatCount } from './format.ts'
@@ -22,7 +24,7 @@ export interface PrepareLatentsCommandOptions {
   readonly max_bucket_reso: number
   readonly bucket_reso_steps: number
   readonly bucket_no_upscale?: true
-  readonly mixed_precision: 'no' | 'fp16' | 'bf16'
+  readonly mixed_precision: MixedPrecision
   readonly full_path?: true
   readonly flip_aug?: true
   readonly skip_existing?: true
@@ -66,10 +68,6 @@ export async function prepareLatentsCommand(
 
 function optionsOf(options: PrepareLatentsCommandOptions): Omit<PrepareLatentsOptions, keyof PrepareLatentsPaths> {
   const { max_data_loader_n_workers: workers, mixed_precision, shard } = options
-  if (mixed_precision === 'fp16') {
-    const message = 'mixed_precision fp16 is not available: use bf16, or no for float32'
-    throw new ConfigError(message, { option: 'mixed_precision' })
-  }
   const resolution = /^ *(\d+) *, *(\d+) *$/.exec(options.max_resolution)
   if (resolution === null) {
     const message = `max_resolution must be two whole numbers such as 512,512, found ${JSON.stringify(options.max_resolution)}`
@@ -83,7 +81,7 @@ function optionsOf(options: PrepareLatentsCommandOptions): Omit<PrepareLatentsOp
     maxBucketReso: options.max_bucket_reso,
     bucketResoSteps: options.bucket_reso_steps,
     bucketNoUpscale: options.bucket_no_upscale === true,
-    dtype: mixed_precision === 'bf16' ? 'bfloat16' : 'float32',
+    dtype: computeTypes[mixed_precision],
     fullPath: options.full_path === true,
     flipAug: options.flip_aug === true,
     skipExisting: options.skip_existing === true,

@@ -3,15 +3,7 @@ import type { TrainOptionType } from './trainOptionRow.ts'
 /** Options of sd-scripts' trainers that this version refuses by name, so that none is ignored in silence. */
 export const laterTrainOptions: Readonly<Record<string, TrainOptionType>> = {
   ...typed('flag', [
-    ...[
-      'full_fp16',
-      'fp8_base',
-      'fp8_base_unet',
-      'cpu_offload_checkpointing',
-      'cache_info',
-      'log_config',
-      'console_log_simple',
-    ],
+    ...['fp8_base', 'fp8_base_unet', 'cpu_offload_checkpointing', 'cache_info', 'log_config', 'console_log_simple'],
     ...['skip_until_initial_step'],
   ]),
   ...typed('integer', ['initial_epoch', 'initial_step']),

@@ -36,9 +36,14 @@ export const trainLossOptions = [
     ...text,
     name: 'mixed_precision',
     default: 'no',
-    choices: ['no', 'bf16'],
-    laterChoices: ['fp16'],
-    help: 'Type the models are computed in; "no" is float32. What is trained stays float32.',
+    choices: ['no', 'fp16', 'bf16'],
+    help: 'Type the models are computed in; "no" is float32. What is trained stays float32. With fp16 the loss is scaled.',
+  },
+  {
+    ...training,
+    ...flag,
+    name: 'full_fp16',
+    help: 'What is trained is float16 too, rounded up or down by chance. Needs mixed_precision fp16.',
   },
   {
     ...training,

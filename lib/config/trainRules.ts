@@ -46,11 +46,13 @@ export const trainErrors: readonly TrainRule[] = [
     text: '--min_timestep must be less than --max_timestep',
     breaks: ({ min_timestep = 0, max_timestep = 1000 }) => min_timestep >= max_timestep,
   },
-  {
-    options: ['full_bf16', 'mixed_precision'],
-    text: '--full_bf16 needs --mixed_precision bf16',
-    breaks: (given) => !!given.full_bf16 && given.mixed_precision !== 'bf16',
-  },
+  ...(['fp16', 'bf16'] as const).map(
+    (type): TrainRule => ({
+      options: [`full_${type}`, 'mixed_precision'],
+      text: `--full_${type} needs --mixed_precision ${type}`,
+      breaks: (given) => !!given[`full_${type}`] && given.mixed_precision !== type,
+    }),
+  ),
   needs('log_with', 'logging_dir', ', the folder of the log'),
   needs('resume_restart', 'resume', ''),
   {
@@ -122,6 +124,14 @@ export const trainNotes: readonly TrainRule[] = [
     text: '--clip_skip has no effect with --no_token_padding',
     breaks: (given, has) => !!given.no_token_padding && has('clip_skip'),
   },
+  ...(['full_fp16', 'full_bf16'] as const).map(
+    (name): TrainRule => ({
+      options: [name],
+      trainers: ['train-network', 'train-textual-inversion', 'train-textual-inversion-xti'],
+      text: `--${name} has no effect here: what is trained is small, and stays float32`,
+      breaks: (given) => !!given[name],
+    }),
+  ),
   without('multires_noise_discount', 'multires_noise_iterations'),
   ...(['huber_schedule', 'huber_c', 'huber_scale'] as const).map(
     (name): TrainRule => ({

@@ -2,7 +2,7 @@
  * The whole boundary to native code as one interface. A structure test compares it with what the binary exports.
  * Arguments are checked by lib/ops before they come here.
  */
-/** Element types, in the order of native/core/dtype.h. float16 is for storage; arithmetic is float32 or bfloat16 with float32 sums. */
+/** Element types, in the order of native/core/dtype.h. 16-bit floats are computed with in float32 and rounded when they are stored. */
 export type DType = 'float32' | 'bfloat16' | 'float16' | 'uint8' | 'int8' | 'int32' | 'int64' | 'bool'
 
 /** A native reference to a tensor's storage, shape and layout. Owned by one Tensor. */
@@ -276,8 +276,8 @@ export interface Addon {
   dequantizeBlockwise(codes: Handle, absmax: Handle, signed: boolean): Handle
   /** The 256 values that codes stand for. */
   quantizationMap(signed: boolean): Handle
-  /** [norm, min(1, maxNorm / (norm + 1e-6))] */
-  gradientNorm(gradients: readonly Handle[], maxNorm: number): Handle
+  /** [norm, min(1, maxNorm / (norm + 1e-6)) / multiple] of gradients that are given as a multiple of themselves. */
+  gradientNorm(gradients: readonly Handle[], maxNorm: number, multiple: number): Handle
   /**
    * Scales factors in place where the norm of their product, scale * sqrt(square), is above the limit. [products scaled, mean norm,
    * largest norm]

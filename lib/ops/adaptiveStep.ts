@@ -3,7 +3,7 @@ import { markCall } from '../tensor/callSite.ts'
 import { tensor } from '../tensor/create.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectDType, expectShape } from './check.ts'
+import { expectDType, expectFloat, expectShape } from './check.ts'
 
 /**
  * Number of states of each rule, in the order of a slot's list. The formulas stand in
@@ -33,13 +33,13 @@ export type AdaptiveRule = keyof typeof adaptiveRuleStates
 
 /** One parameter, its gradient and what the optimizer keeps for it. */
 export interface AdaptiveSlot {
-  /** float32 or bfloat16, changed in place. */
+  /** Changed in place: float32, bfloat16 or float16. */
   readonly param: Tensor
   /** float32, the shape of `param`. */
   readonly gradient: Tensor
   /** float32, changed in place; null for one that the rule can do without and shall. */
   readonly states: readonly (Tensor | null)[]
-  /** bfloat16, the shape of `param`; receives the new parameter as well. */
+  /** bfloat16 or float16, the shape of `param`; receives the new parameter as well. */
   readonly copy: Tensor | null
   /** Index into the list of groups. */
   readonly row: number
@@ -116,7 +116,7 @@ export async function readAdaptiveScalars(scalars: Tensor): Promise<AdaptiveScal
 export interface AdaptiveStepOptions {
   /** What `gradientNorm` returned. Gradients are scaled by its factor; when its norm is not finite nothing is changed. */
   readonly clip?: Tensor | null
-  /** Round bfloat16 parameters up or down by chance, without bias; the seed must differ from step to step. Default: to nearest. */
+  /** Round 16-bit parameters up or down by chance, without bias; the seed must differ from step to step. Default: to nearest. */
   readonly roundingSeed?: bigint | undefined
 }
 
@@ -137,7 +137,7 @@ export function adaptiveStep(
 ): void {
   const op = 'adaptiveStep'
   for (const { param, gradient, states, row } of slots) {
-    if (param.dtype !== 'bfloat16') expectDType(op, 'param', param, 'float32')
+    expectFloat(op, 'param', param)
     expectDType(op, 'gradient', gradient, 'float32')
     expectShape(op, 'gradient', gradient, param.shape)
     if (states.length !== adaptiveRuleStates[rule])

@@ -1,7 +1,7 @@
 import { defineOp } from '../autograd/defineOp.ts'
 import { addon } from '../native/load.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
-import { expectCompute, expectDType, expectRank, expectRankAtLeast, expectShape } from './check.ts'
+import { expectDType, expectFloat, expectRank, expectRankAtLeast, expectShape } from './check.ts'
 
 type Inputs = readonly [latents: Tensor, noise: Tensor, timesteps: Tensor, alphasCumprod: Tensor]
 
@@ -9,8 +9,8 @@ const inputs = ['latents', 'noise', 'timesteps', 'alphasCumprod'] as const
 
 function check(op: string, [latents, noise, timesteps, alphasCumprod]: Inputs): void {
   expectRankAtLeast(op, 'latents', latents, 1)
-  expectCompute(op, 'latents', latents)
-  expectCompute(op, 'noise', noise)
+  expectFloat(op, 'latents', latents)
+  expectFloat(op, 'noise', noise)
   expectShape(op, 'noise', noise, latents.shape)
   expectDType(op, 'timesteps', timesteps, 'int32')
   expectShape(op, 'timesteps', timesteps, [latents.dim(0)])

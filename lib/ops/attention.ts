@@ -6,7 +6,7 @@ import { formatShape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { add } from './add.ts'
-import { expectCompute, expectDivisible, expectDType, expectOption, expectRank, expectShape } from './check.ts'
+import { expectDivisible, expectDType, expectFloat, expectOption, expectRank, expectShape } from './check.ts'
 import { contiguous } from './contiguous.ts'
 import { matmul } from './matmul.ts'
 import { mul } from './mul.ts'
@@ -79,7 +79,7 @@ function expectPackedChannels(name: string, x: Tensor): void {
  * Scaled dot-product attention, `softmax(scale * q k^T) v` for each head, without storing the scores (the algorithm of
  * FlashAttention-2, arXiv 2307.08691). Queries that see no key give 0.
  *
- * `q` is [n, t, heads * d], `k` and `v` are [n, s, heads * d], all float32 or all bfloat16. The kernels want d to be a
+ * `q` is [n, t, heads * d], `k` and `v` are [n, s, heads * d], all of one type. The kernels want d to be a
  * multiple of 8; other head sizes run the composition of plain ops, which stores the scores. Views with
  * strides are read in place as long as the channels are neighbours. Sums and softmax are float32.
  * @returns [n, t, heads * d] with the dtype of `q`
@@ -88,7 +88,7 @@ export const attention = defineOp<Inputs, Saved, AttentionOptions>('attention', 
   inputs: ['q', 'k', 'v'],
   strided: true,
   check([q, k, v], options) {
-    expectCompute('attention', 'q', q)
+    expectFloat('attention', 'q', q)
     expectDType('attention', 'k', k, q.dtype)
     expectDType('attention', 'v', v, q.dtype)
     expectRank('attention', 'q', q, 3)

@@ -2,7 +2,7 @@ import { addon } from '../native/load.ts'
 import { formatShape, packedStrides, type Shape, sameShape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectCompute, expectFloat } from './check.ts'
+import { expectFloat } from './check.ts'
 
 /** Checks that `b` equals `a` in shape, or has axes of size 1 (or fewer leading axes) where `a` has others. */
 export function expectBroadcast(op: string, a: Shape, b: Shape): void {
@@ -16,7 +16,7 @@ export function expectOperands(op: string, a: Tensor, b: Tensor): void {
   expectFloat(op, 'a', a)
   expectFloat(op, 'b', b)
   expectBroadcast(op, a.shape, b.shape)
-  if (b.tracked && !sameShape(a.shape, b.shape)) expectCompute(op, 'a', a)
+  if (b.tracked && !sameShape(a.shape, b.shape)) expectFloat(op, 'a', a)
 }
 
 /**

@@ -22,11 +22,7 @@ export function expectDType(op: string, name: string, x: Tensor, ...allowed: rea
   if (!allowed.includes(x.dtype)) throw new ArgumentError(op, name, allowed.join(' or '), x.dtype)
 }
 
-/** float32 or bfloat16: the types ops compute with. */
-export function expectCompute(op: string, name: string, x: Tensor): void {
-  expectDType(op, name, x, 'float32', 'bfloat16')
-}
-
+/** float32, bfloat16 or float16: the types ops compute with. */
 export function expectFloat(op: string, name: string, x: Tensor): void {
   if (!isFloat(x.dtype)) throw new ArgumentError(op, name, 'a float tensor', x.dtype)
 }

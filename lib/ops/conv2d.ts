@@ -4,7 +4,8 @@ import { addon } from '../native/load.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectCompute, expectDType, expectOption, expectRank, expectShape } from './check.ts'
+import { cast } from './cast.ts'
+import { expectDType, expectFloat, expectOption, expectRank, expectShape } from './check.ts'
 
 export interface Conv2dOptions {
   /** Default 1. */
@@ -34,7 +35,7 @@ type Inputs = readonly [
   timeEmbedding: Tensor | null,
   residual: Tensor | null,
 ]
-type Saved = readonly [x: Tensor | null, weight: Tensor]
+type Saved = readonly [x: Tensor | null, weight: Tensor, timeEmbedding: Tensor | null]
 type Sides = readonly [top: number, bottom: number, left: number, right: number]
 
 function sidesOf({ padding = 0 }: Conv2dOptions): Sides {
@@ -78,8 +79,9 @@ function checkOptions(options: Conv2dOptions): void {
 /**
  * 2-D convolution, channels last, in one pass over its result: `conv(x, weight) + bias + timeEmbedding + residual`, with
  * float32 sums. Large 3x3 layers with stride 1 use the fast convolution F(4x4, 3x3) of Lavin and Gray (arXiv 1509.09308).
- * Parameters may be float32 where `x` is bfloat16. Gradients of parameters are float32.
- * @param x [n, h, w, ci], float32 or bfloat16
+ * Parameters may be of another float type than `x`. Gradients of parameters are float32, that of the time embedding is of
+ * its own type.
+ * @param x [n, h, w, ci]
  * @param weight [co, kh, kw, ci]
  * @param bias [co] or null
  * @param timeEmbedding [n, co], added at every pixel, or null
@@ -89,9 +91,9 @@ function checkOptions(options: Conv2dOptions): void {
 export const conv2d = defineOp<Inputs, Saved, Conv2dOptions>('conv2d', {
   inputs: ['x', 'weight', 'bias', 'timeEmbedding', 'residual'],
   check([x, weight, bias, timeEmbedding, residual], options) {
-    expectCompute('conv2d', 'x', x)
+    expectFloat('conv2d', 'x', x)
     expectRank('conv2d', 'x', x, 4)
-    expectCompute('conv2d', 'weight', weight)
+    expectFloat('conv2d', 'weight', weight)
     expectRank('conv2d', 'weight', weight, 4)
     if (weight.dim(3) !== x.dim(3))
       throw new ArgumentError('conv2d', 'weight', `of shape [co, kh, kw, ${x.dim(3)}]`, formatShape(weight.shape))
@@ -106,11 +108,11 @@ export const conv2d = defineOp<Inputs, Saved, Conv2dOptions>('conv2d', {
         formatShape(x.shape),
       )
     if (bias) {
-      expectCompute('conv2d', 'bias', bias)
+      expectFloat('conv2d', 'bias', bias)
       expectShape('conv2d', 'bias', bias, [weight.dim(0)])
     }
     if (timeEmbedding) {
-      expectCompute('conv2d', 'timeEmbedding', timeEmbedding)
+      expectFloat('conv2d', 'timeEmbedding', timeEmbedding)
       expectShape('conv2d', 'timeEmbedding', timeEmbedding, [x.dim(0), weight.dim(0)])
     }
     if (residual) {
@@ -119,7 +121,7 @@ export const conv2d = defineOp<Inputs, Saved, Conv2dOptions>('conv2d', {
     }
   },
   forward([x, weight, bias, timeEmbedding, residual], options, save, needs) {
-    save(needs[1] || options.stride === 2 ? x : null, weight)
+    save(needs[1] || options.stride === 2 ? x : null, weight, needs[3] ? timeEmbedding : null)
     const y = addon.conv2dForward(
       x.handle,
       weight.handle,
@@ -134,7 +136,7 @@ export const conv2d = defineOp<Inputs, Saved, Conv2dOptions>('conv2d', {
     )
     return wrap(y)
   },
-  backward(dy, [x, weight], options, needs) {
+  backward(dy, [x, weight, timeEmbedding], options, needs) {
     const gradients = addon.conv2dBackward(
       dy.handle,
       x?.handle ?? null,
@@ -151,6 +153,7 @@ export const conv2d = defineOp<Inputs, Saved, Conv2dOptions>('conv2d', {
       needs[3],
     )
     const [dx, dweight, dbias, dtime] = gradients.map((handle: MaybeHandle) => handle && wrap(handle))
-    return [dx ?? null, dweight ?? null, dbias ?? null, dtime ?? null, needs[4] ? dy : null]
+    const dembedding = dtime && timeEmbedding ? cast(dtime, { dtype: timeEmbedding.dtype }) : null
+    return [dx ?? null, dweight ?? null, dbias ?? null, dembedding, needs[4] ? dy : null]
   },
 })

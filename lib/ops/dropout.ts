@@ -1,7 +1,7 @@
 import { defineOp } from '../autograd/defineOp.ts'
 import { addon } from '../native/load.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
-import { expectCompute, expectOption } from './check.ts'
+import { expectFloat, expectOption } from './check.ts'
 
 export interface DropoutOptions {
   /** Share of elements set to 0, in [0, 1). The others are multiplied by 1 / (1 - p). */
@@ -20,7 +20,7 @@ export interface DropoutOptions {
 export const dropout = defineOp<readonly [x: Tensor], readonly [], DropoutOptions>('dropout', {
   inputs: ['x'],
   check([x], { p, seed, stream }) {
-    expectCompute('dropout', 'x', x)
+    expectFloat('dropout', 'x', x)
     expectOption('dropout', 'p', p >= 0 && p < 1, 'in [0, 1)', p)
     expectOption('dropout', 'seed', typeof seed === 'bigint', 'a bigint', typeof seed)
     expectOption('dropout', 'stream', typeof stream === 'bigint', 'a bigint', typeof stream)

@@ -3,7 +3,7 @@ import { addon } from '../native/load.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
-import { expectCompute, expectDType, expectRankAtLeast, expectShape } from './check.ts'
+import { expectDType, expectFloat, expectRankAtLeast, expectShape } from './check.ts'
 
 const types = ['l2', 'l1', 'huber', 'smooth_l1'] as const
 
@@ -33,14 +33,14 @@ export function expectLossInputs(
   others: Readonly<Record<string, Tensor | null>>,
 ): void {
   expectRankAtLeast(op, 'prediction', prediction, 1)
-  expectCompute(op, 'prediction', prediction)
+  expectFloat(op, 'prediction', prediction)
   const shapes: Readonly<Record<string, readonly number[]>> = {
     target: prediction.shape,
     mask: prediction.shape.slice(0, -1),
   }
   for (const [name, input] of Object.entries(others)) {
     if (input === null) continue
-    if (name === 'target') expectCompute(op, name, input)
+    if (name === 'target') expectFloat(op, name, input)
     else expectDType(op, name, input, 'float32')
     expectShape(op, name, input, shapes[name] ?? [prediction.dim(0)])
     if (input.tracked)
@@ -52,7 +52,7 @@ export function expectLossInputs(
  * The weighted mean loss of a batch, `1/n sum_n w_n mean(mask_n l(prediction_n - target_n))`, computed in one pass with float64
  * totals. What the mask leaves out counts as no error, and the mean is over all of the sample. The gradient flows to `prediction`
  * alone; that of `l1` is 0 where there is no difference.
- * @param prediction [n, ..., c] float32 or bfloat16
+ * @param prediction [n, ..., c]
  * @param target same shape; it must not require a gradient
  * @param weights float32 [n], or null for ones
  * @param thresholds float32 [n], positive, for `huber` and `smooth_l1`; null for the others

@@ -1,7 +1,7 @@
 import { defineOp } from '../autograd/defineOp.ts'
 import { addon } from '../native/load.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
-import { expectCompute, expectDivisible, expectRankAtLeast } from './check.ts'
+import { expectDivisible, expectFloat, expectRankAtLeast } from './check.ts'
 
 /**
  * `value * gelu(gate)`, where `x` holds the value in the first half of its last axis and the gate in the second (Shazeer, "GLU variants
@@ -12,7 +12,7 @@ import { expectCompute, expectDivisible, expectRankAtLeast } from './check.ts'
 export const geglu = defineOp<readonly [x: Tensor], readonly [x: Tensor], Record<never, never>>('geglu', {
   inputs: ['x'],
   check([x]) {
-    expectCompute('geglu', 'x', x)
+    expectFloat('geglu', 'x', x)
     expectRankAtLeast('geglu', 'x', x, 1)
     expectDivisible('geglu', 'last axis of x', x.dim(-1), 'two', 2)
   },

@@ -1,7 +1,7 @@
 import { defineOp } from '../autograd/defineOp.ts'
 import { addon } from '../native/load.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
-import { expectCompute } from './check.ts'
+import { expectFloat } from './check.ts'
 
 /**
  * `x Phi(x)`, Phi the standard normal distribution function (the erf form; Hendrycks and Gimpel, 2016). Element by element.
@@ -10,7 +10,7 @@ import { expectCompute } from './check.ts'
 export const gelu = defineOp<readonly [x: Tensor], readonly [x: Tensor], Record<never, never>>('gelu', {
   inputs: ['x'],
   check([x]) {
-    expectCompute('gelu', 'x', x)
+    expectFloat('gelu', 'x', x)
   },
   forward: ([x], _options, save) => {
     save(x)

@@ -6,14 +6,18 @@ import { expectDType } from './check.ts'
 
 /**
  * The Euclidean norm of all gradients together and the factor that limits it, `min(1, maxNorm / (norm + 1e-6))`. Both stay on the
- * device: optimizers read them there.
+ * device: optimizers read them there. Where the tensors are a multiple of the gradients, as those of a scaled loss are, the norm is
+ * that of the gradients, and the factor takes the multiple back too.
  * @param gradients contiguous float32 tensors, at least one
  * @param maxNorm default Infinity: no limit
+ * @param multiple what the gradients were multiplied by. Default 1
  * @returns float32 [2]: norm, factor
  */
-export function gradientNorm(gradients: readonly Tensor[], maxNorm = Number.POSITIVE_INFINITY): Tensor {
+export function gradientNorm(gradients: readonly Tensor[], maxNorm = Number.POSITIVE_INFINITY, multiple = 1): Tensor {
   if (gradients.length === 0) throw new ArgumentError('gradientNorm', 'gradients', 'at least one tensor', 'none')
   if (!(maxNorm > 0)) throw new ArgumentError('gradientNorm', 'maxNorm', 'positive', String(maxNorm))
+  if (!(multiple > 0 && Number.isFinite(multiple)))
+    throw new ArgumentError('gradientNorm', 'multiple', 'positive and finite', String(multiple))
   for (const gradient of gradients) {
     expectDType('gradientNorm', 'gradients', gradient, 'float32')
     if (!gradient.contiguous) throw new ArgumentError('gradientNorm', 'gradients', 'contiguous', 'a strided view')
@@ -23,6 +27,7 @@ export function gradientNorm(gradients: readonly Tensor[], maxNorm = Number.POSI
     addon.gradientNorm(
       gradients.map((gradient) => gradient.handle),
       maxNorm,
+      multiple,
     ),
   )
 }

@@ -2,7 +2,7 @@ import type { Needs, OpDefinition } from '../autograd/defineOp.ts'
 import { defineOp } from '../autograd/defineOp.ts'
 import { addon } from '../native/load.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
-import { expectCompute, expectDivisible, expectFloat, expectOption, expectRankAtLeast, expectShape } from './check.ts'
+import { expectDivisible, expectFloat, expectOption, expectRankAtLeast, expectShape } from './check.ts'
 
 export interface GroupNormOptions {
   /** How many groups the channels are divided into, consecutive channels together. */
@@ -22,7 +22,7 @@ export function groupNormDefinition(
   return {
     inputs: ['x', 'weight', 'bias'],
     check([x, weight, bias], { groups, eps = 1e-5 }) {
-      expectCompute(op, 'x', x)
+      expectFloat(op, 'x', x)
       expectRankAtLeast(op, 'x', x, 2)
       expectDivisible(op, 'x channels', x.dim(-1), 'groups', groups)
       expectOption(op, 'eps', eps > 0, 'positive', eps)

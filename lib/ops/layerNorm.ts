@@ -1,7 +1,7 @@
 import { defineOp } from '../autograd/defineOp.ts'
 import { addon } from '../native/load.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
-import { expectCompute, expectFloat, expectOption, expectRankAtLeast, expectShape } from './check.ts'
+import { expectFloat, expectOption, expectRankAtLeast, expectShape } from './check.ts'
 
 export interface LayerNormOptions {
   /** Added to the variance. Default 1e-5. */
@@ -22,7 +22,7 @@ type Saved = readonly [x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor] //
 export const layerNorm = defineOp<Inputs, Saved, LayerNormOptions>('layerNorm', {
   inputs: ['x', 'weight', 'bias'],
   check([x, weight, bias], { eps = 1e-5 }) {
-    expectCompute('layerNorm', 'x', x)
+    expectFloat('layerNorm', 'x', x)
     expectRankAtLeast('layerNorm', 'x', x, 1)
     expectOption('layerNorm', 'eps', eps > 0, 'positive', eps)
     expectFloat('layerNorm', 'weight', weight)

@@ -5,7 +5,7 @@ import { formatShape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
-import { expectCompute, expectDType, expectRank, expectRankAtLeast, expectShape } from './check.ts'
+import { expectDType, expectFloat, expectRank, expectRankAtLeast, expectShape } from './check.ts'
 
 const activations = ['none', 'silu', 'gelu', 'quickGelu'] as const
 
@@ -44,16 +44,16 @@ function checkLora(x: Tensor, weight: Tensor, down: Tensor | null, up: Tensor | 
   expectRank('linear', 'loraDown', down, 2)
   expectShape('linear', 'loraDown', down, [down.dim(0), x.dim(-1)])
   expectShape('linear', 'loraUp', up, [weight.dim(0), down.dim(0)])
-  expectCompute('linear', 'loraDown', down)
-  expectCompute('linear', 'loraUp', up)
+  expectFloat('linear', 'loraDown', down)
+  expectFloat('linear', 'loraUp', up)
 }
 
 /**
  * A linear layer in one pass over its result: `activation(x W^T + bias + loraScale (x D^T) U^T) + residual`, with float32
  * sums. The low-rank branch (LoRA, arXiv 2106.09685; D = loraDown, U = loraUp) is computed as extra columns of the main
- * product; its inner result stays float32. Parameters may be float32 where `x` is bfloat16, but the product is faster
- * where `weight` is bfloat16 too. Gradients of parameters are float32.
- * @param x [..., in], float32 or bfloat16
+ * product; its inner result stays float32. Parameters may be of another float type than `x`, but the product
+ * is faster where `x` and `weight` are both bfloat16 (on processors that multiply it). Gradients of parameters are float32.
+ * @param x [..., in]
  * @param weight [out, in]
  * @param bias [out] or null
  * @param residual [..., out] with the dtype of `x`, or null
@@ -64,14 +64,14 @@ function checkLora(x: Tensor, weight: Tensor, down: Tensor | null, up: Tensor | 
 export const linear = defineOp<Inputs, Saved, LinearOptions>('linear', {
   inputs: ['x', 'weight', 'bias', 'residual', 'loraDown', 'loraUp'],
   check([x, weight, bias, residual, loraDown, loraUp], options) {
-    expectCompute('linear', 'x', x)
+    expectFloat('linear', 'x', x)
     expectRankAtLeast('linear', 'x', x, 1)
-    expectCompute('linear', 'weight', weight)
+    expectFloat('linear', 'weight', weight)
     expectRank('linear', 'weight', weight, 2)
     if (weight.dim(1) !== x.dim(-1))
       throw new ArgumentError('linear', 'weight', `of shape [out, ${x.dim(-1)}]`, formatShape(weight.shape))
     if (bias) {
-      expectCompute('linear', 'bias', bias)
+      expectFloat('linear', 'bias', bias)
       expectShape('linear', 'bias', bias, [weight.dim(0)])
     }
     if (residual) {

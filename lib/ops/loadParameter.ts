@@ -1,5 +1,6 @@
 import { addon } from '../native/load.ts'
 import { markCall } from '../tensor/callSite.ts'
+import { type FloatDType, isFloat } from '../tensor/dtype.ts'
 import type { Shape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
@@ -17,7 +18,7 @@ export interface LoadParameterOptions {
   /** `conv`: [o, i, kh, kw] in the file, [o, kh, kw, i] in memory. Default `same`. */
   readonly layout?: 'same' | 'conv'
   /** Of the result. Each number is rounded once, to nearest, ties to even; doubles below 2^-126 may become 0. */
-  readonly dtype: 'float32' | 'bfloat16'
+  readonly dtype: FloatDType
 }
 
 /**
@@ -32,7 +33,7 @@ export function loadParameter(
 ): Tensor {
   if (!loadableTypes.includes(fileDType))
     throw new ArgumentError('loadParameter', 'fileDType', `one of ${loadableTypes.join(', ')}`, String(fileDType))
-  expectOption('loadParameter', 'dtype', dtype === 'float32' || dtype === 'bfloat16', 'float32 or bfloat16', dtype)
+  expectOption('loadParameter', 'dtype', isFloat(dtype), 'a float type', dtype)
   expectOption(
     'loadParameter',
     'byteOffset',

@@ -3,7 +3,7 @@ import { addon } from '../native/load.ts'
 import { formatShape, sameShape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectCompute, expectRankAtLeast } from './check.ts'
+import { expectFloat, expectRankAtLeast } from './check.ts'
 
 export interface MatmulOptions {
   /** Use `a` as [..., k, m]. Default false. */
@@ -17,15 +17,15 @@ type Inputs = readonly [a: Tensor, b: Tensor]
 /**
  * Matrix product over leading axes, with float32 sums. `b` has the leading axes of `a`, or none: one matrix for all of them
  * (`a` is then not transposed).
- * @param a [..., m, k], float32 or bfloat16
+ * @param a [..., m, k]
  * @param b [..., k, n]
  * @returns [..., m, n] with the dtype of `a`
  */
 export const matmul = defineOp<Inputs, Inputs, MatmulOptions>('matmul', {
   inputs: ['a', 'b'],
   check([a, b], { transposeA = false, transposeB = false }) {
-    expectCompute('matmul', 'a', a)
-    expectCompute('matmul', 'b', b)
+    expectFloat('matmul', 'a', a)
+    expectFloat('matmul', 'b', b)
     expectRankAtLeast('matmul', 'a', a, 2)
     expectRankAtLeast('matmul', 'b', b, 2)
     const shared = b.rank === 2 && a.rank > 2

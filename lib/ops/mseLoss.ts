@@ -11,7 +11,7 @@ const kind = 0
 /**
  * The weighted mean squared error of a batch, `1/n sum_n w_n mean((prediction_n - target_n)^2)`: `elementLoss` of its commonest type. The
  * gradient flows to `prediction` alone.
- * @param prediction [n, ...] float32 or bfloat16
+ * @param prediction [n, ...]
  * @param target same shape; it must not require a gradient
  * @param weights float32 [n], or null for ones
  * @returns float32 []

@@ -2,17 +2,17 @@ import { addon } from '../native/load.ts'
 import { markCall } from '../tensor/callSite.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectDType, expectShape } from './check.ts'
+import { expectDType, expectFloat, expectShape } from './check.ts'
 
 /** One matrix, its gradient and its momentum. */
 export interface MuonSlot {
-  /** float32 or bfloat16, changed in place; a tensor of any shape is a matrix of its first axis by all others. */
+  /** Changed in place: float32, bfloat16 or float16; a tensor of any shape is a matrix of its first axis by all others. */
   readonly param: Tensor
   /** float32, the shape of `param`. */
   readonly gradient: Tensor
   /** float32, the shape of `param`, changed in place. */
   readonly momentum: Tensor
-  /** bfloat16, the shape of `param`; receives the new parameter as well. */
+  /** bfloat16 or float16, the shape of `param`; receives the new parameter as well. */
   readonly copy: Tensor | null
   /** Share of the momentum that is kept; the gradient gets the rest. */
   readonly keep: number
@@ -31,7 +31,7 @@ export interface MuonStepOptions {
   readonly half?: boolean
   /** What `gradientNorm` returned. Gradients are scaled by its factor; when its norm is not finite nothing is changed. */
   readonly clip?: Tensor | null
-  /** Round bfloat16 parameters up or down by chance, without bias; the seed must differ from step to step. Default: to nearest. */
+  /** Round 16-bit parameters up or down by chance, without bias; the seed must differ from step to step. Default: to nearest. */
   readonly roundingSeed?: bigint | undefined
 }
 
@@ -48,7 +48,8 @@ export function muonStep(
     if (param.rank < 2 || param.size === 0)
       throw new ArgumentError(op, 'param', 'a matrix, or a tensor of more axes', String(param))
     for (const [name, x] of Object.entries({ param, gradient, momentum })) {
-      if (x !== param || x.dtype !== 'bfloat16') expectDType(op, name, x, 'float32')
+      if (x === param) expectFloat(op, name, x)
+      else expectDType(op, name, x, 'float32')
       expectShape(op, name, x, param.shape)
     }
   }

@@ -2,7 +2,7 @@ import { defineOp } from '../autograd/defineOp.ts'
 import { addon } from '../native/load.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectCompute, expectOption, expectRankAtLeast, expectShape } from './check.ts'
+import { expectFloat, expectOption, expectRankAtLeast, expectShape } from './check.ts'
 
 export interface OffsetNoiseOptions {
   /** Strength of the shift, in standard deviations of the noise. */
@@ -27,11 +27,11 @@ export const offsetNoise = defineOp<readonly [noise: Tensor, latents: Tensor | n
     inputs: ['noise', 'latents'],
     check([noise, latents], { offset, adaptiveScale = 0 }) {
       expectRankAtLeast('offsetNoise', 'noise', noise, 2)
-      expectCompute('offsetNoise', 'noise', noise)
+      expectFloat('offsetNoise', 'noise', noise)
       expectOption('offsetNoise', 'offset', Number.isFinite(offset), 'a finite number', offset)
       expectOption('offsetNoise', 'adaptiveScale', Number.isFinite(adaptiveScale), 'a finite number', adaptiveScale)
       if (latents) {
-        expectCompute('offsetNoise', 'latents', latents)
+        expectFloat('offsetNoise', 'latents', latents)
         expectShape('offsetNoise', 'latents', latents, noise.shape)
       } else if (adaptiveScale !== 0) {
         throw new ArgumentError('offsetNoise', 'latents', 'a Tensor where adaptiveScale is not 0', 'null')

@@ -2,7 +2,7 @@ import { addon } from '../native/load.ts'
 import { markCall } from '../tensor/callSite.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectDType, expectShape } from './check.ts'
+import { expectDType, expectFloat, expectShape } from './check.ts'
 
 /** The states of each rule, in the order of a slot's lists: whether each has a sign, which decides how its 8-bit codes are read. */
 export const ruleStates = {
@@ -29,7 +29,7 @@ const maxConstants = 12
 
 /** One parameter, its gradient and what the optimizer keeps for it. */
 export interface OptimizerSlot {
-  /** float32 or bfloat16, changed in place. */
+  /** Changed in place: float32, bfloat16 or float16. */
   readonly param: Tensor
   /** float32, the shape of `param`. */
   readonly gradient: Tensor
@@ -37,7 +37,7 @@ export interface OptimizerSlot {
   readonly states: readonly (Tensor | null)[]
   /** The scales of the codes, float32, one for every 256 elements; null for float32 states. */
   readonly absmax: readonly (Tensor | null)[]
-  /** bfloat16, the shape of `param`; receives the new parameter as well. */
+  /** bfloat16 or float16, the shape of `param`; receives the new parameter as well. */
   readonly copy: Tensor | null
   /** Index into the list of numbers. */
   readonly row: number
@@ -62,7 +62,7 @@ export interface OptimizerStepOptions {
   readonly decayAfter?: boolean
   /** Where a gradient is not finite, clear the states of that element and leave the parameter alone. Default false. */
   readonly skipInvalid?: boolean
-  /** Round bfloat16 parameters up or down by chance, without bias; the seed must differ from step to step. Default: to nearest. */
+  /** Round 16-bit parameters up or down by chance, without bias; the seed must differ from step to step. Default: to nearest. */
   readonly roundingSeed?: bigint | undefined
 }
 
@@ -78,7 +78,7 @@ export function optimizerStep(
 ): void {
   const op = 'optimizerStep'
   for (const { param, gradient, states, absmax, row } of slots) {
-    if (param.dtype !== 'bfloat16') expectDType(op, 'param', param, 'float32')
+    expectFloat(op, 'param', param)
     expectDType(op, 'gradient', gradient, 'float32')
     expectShape(op, 'gradient', gradient, param.shape)
     for (const list of [states, absmax])

@@ -1,7 +1,7 @@
 import { defineOp } from '../autograd/defineOp.ts'
 import { addon } from '../native/load.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
-import { expectCompute, expectDType, expectShape } from './check.ts'
+import { expectDType, expectFloat, expectShape } from './check.ts'
 
 /**
  * Draws from the VAE's posterior: mean + exp(logvar / 2) * noise, with logvar clamped to [-30, 20]. Not differentiable.
@@ -14,7 +14,7 @@ export const posteriorSample = defineOp<readonly [moments: Tensor, noise: Tensor
   {
     inputs: ['moments', 'noise'],
     check([moments, noise]) {
-      expectCompute('posteriorSample', 'moments', moments)
+      expectFloat('posteriorSample', 'moments', moments)
       expectDType('posteriorSample', 'noise', noise, 'float32')
       expectShape('posteriorSample', 'noise', noise, [...moments.shape.slice(0, -1), moments.dim(-1) / 2])
     },

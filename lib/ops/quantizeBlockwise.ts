@@ -6,7 +6,7 @@ import { addon } from '../native/load.ts'
 import { markCall } from '../tensor/callSite.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectCompute, expectDType, expectShape } from './check.ts'
+import { expectDType, expectFloat, expectShape } from './check.ts'
 
 /** Elements that share a scale. Blocks run over the flattened tensor; the last may be short. */
 export const QUANTIZATION_BLOCK = 256
@@ -32,9 +32,9 @@ function expectPacked(op: string, name: string, x: Tensor): void {
   if (!x.contiguous) throw new ArgumentError(op, name, 'contiguous (call contiguous(x))', 'a strided view')
 }
 
-/** The nearest codes of a float32 or bfloat16 tensor and the scales of its blocks. Exact midpoints go to the even code. */
+/** The nearest codes of a tensor and the scales of its blocks. Exact midpoints go to the even code. */
 export function quantizeBlockwise(x: Tensor, { signed = true }: QuantizeOptions = {}): Quantized {
-  expectCompute('quantizeBlockwise', 'x', x)
+  expectFloat('quantizeBlockwise', 'x', x)
   expectPacked('quantizeBlockwise', 'x', x)
   markCall()
   const [codes, absmax] = addon.quantizeBlockwise(x.handle, signed)

@@ -4,7 +4,7 @@ import { addon } from '../native/load.ts'
 import type { Shape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { normaliseAxis } from './axis.ts'
-import { expectCompute } from './check.ts'
+import { expectFloat } from './check.ts'
 import { saveLikeness } from './likeness.ts'
 
 export interface ReduceOptions {
@@ -23,7 +23,7 @@ export function reduceDefinition(op: string, mean: boolean): Definition {
   return {
     inputs: ['x'],
     check([x], options) {
-      expectCompute(op, 'x', x)
+      expectFloat(op, 'x', x)
       axesOf(x.shape, options.axes)
     },
     forward([x], options, save, needs) {

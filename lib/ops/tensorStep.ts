@@ -2,7 +2,7 @@ import { addon } from '../native/load.ts'
 import { markCall } from '../tensor/callSite.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectDType, expectShape } from './check.ts'
+import { expectDType, expectFloat, expectShape } from './check.ts'
 
 /** Optimizers that need statistics of whole tensors; states and numbers are listed in native/ops/tensor_step/tensor_step.h. */
 export type TensorRule = 'adaFactor' | 'came' | 'stableAdamW'
@@ -20,13 +20,13 @@ const maxConstants = 12
 
 /** One parameter, its gradient and what the optimizer keeps for it. */
 export interface TensorSlot {
-  /** float32 or bfloat16, changed in place. */
+  /** Changed in place: float32, bfloat16 or float16. */
   readonly param: Tensor
   /** float32, the shape of `param`. */
   readonly gradient: Tensor
   /** float32, changed in place; null for those that the rule does without. */
   readonly states: readonly (Tensor | null)[]
-  /** bfloat16, the shape of `param`; receives the new parameter as well. */
+  /** bfloat16 or float16, the shape of `param`; receives the new parameter as well. */
   readonly copy: Tensor | null
   /** Null: every element has statistics of its own. */
   readonly axes: FactoredAxes | null
@@ -41,7 +41,7 @@ export interface TensorStepOptions {
   readonly clip?: Tensor | null
   /** float32; receives learning rates. */
   readonly rates?: Tensor | null
-  /** Round bfloat16 parameters up or down by chance, without bias; the seed must differ from step to step. Default: to nearest. */
+  /** Round 16-bit parameters up or down by chance, without bias; the seed must differ from step to step. Default: to nearest. */
   readonly roundingSeed?: bigint | undefined
 }
 
@@ -58,7 +58,7 @@ export function tensorStep(
 ): void {
   const op = 'tensorStep'
   for (const { param, gradient, states, row } of slots) {
-    if (param.dtype !== 'bfloat16') expectDType(op, 'param', param, 'float32')
+    expectFloat(op, 'param', param)
     expectDType(op, 'gradient', gradient, 'float32')
     expectShape(op, 'gradient', gradient, param.shape)
     if (states.length !== tensorRuleStates[rule])

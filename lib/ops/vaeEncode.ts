@@ -3,7 +3,7 @@ import { markCall } from '../tensor/callSite.ts'
 import { formatShape, type Shape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectCompute, expectDivisible, expectDType, expectOption, expectRank, expectShape } from './check.ts'
+import { expectDivisible, expectDType, expectFloat, expectOption, expectRank, expectShape } from './check.ts'
 
 export interface VaeEncoderSizes {
   /** Of each level, outermost first; every level but the last halves height and width. */
@@ -65,7 +65,8 @@ export function vaeEncodeParameters({
 /**
  * The encoder of the Stable Diffusion autoencoder (Rombach et al., 2022) and its quant_conv as one native call, for inference: not
  * differentiable. Picture by picture, and band by band of rows within a layer, without seams: normalisation uses the statistics of whole
- * tensors. Two activations of full size are alive at most. float32 or bfloat16 as `parameters` are, sums and statistics in float32;
+ * tensors. Two activations of full size are alive at most. Activations are of the type of `parameters`, sums and statistics
+ * float32;
  * 3x3 convolutions use the fast algorithm as `conv2d` does. Runs on the CPU device.
  * @param pixels [n, h, w, 3], uint8 (0 to 255), or float32 in [-1, 1]; h and w divisible by 2^(levels - 1)
  * @param parameters those that `vaeEncodeParameters` lists
@@ -99,7 +100,7 @@ export function vaeEncode(pixels: Tensor, parameters: readonly Tensor[], options
     throw new ArgumentError('vaeEncode', 'parameters', `${expected.length} tensors`, String(parameters.length))
   parameters.forEach((parameter, i) => {
     const { name, shape } = expected[i]!
-    expectCompute('vaeEncode', name, parameter)
+    expectFloat('vaeEncode', name, parameter)
     expectShape('vaeEncode', name, parameter, shape)
     expectContiguous(name, parameter)
     if (parameter.device !== pixels.device)

@@ -29,7 +29,8 @@ export interface OptimizerGroup {
 
 /**
  * A class that the trainer can be given in place of a name. `settings` are the `optimizer_args`, by their names; the class checks
- * them. The trainer calls `gradients`, `step`, `zeroGrad` and `dispose`, and `train` and `eval` where there are such methods.
+ * them. `step` must multiply gradients by the factor of its `clip`: in float16 they are given as multiples, which it takes back.
+ * The trainer calls `gradients`, `step`, `zeroGrad` and `dispose`, and `train` and `eval` where there are such methods.
  */
 export type OptimizerClass = new (groups: readonly OptimizerGroup[], settings: ArgumentValues) => Optimizer
 

@@ -8,10 +8,10 @@ import { ArgumentError } from '../util/errors.ts'
 export interface OptimizerParameter {
   /** Names its states in a state dict; unique in an optimizer. */
   readonly name: string
-  /** The values that are stepped: float32, or bfloat16 for an optimizer with `stochasticRounding`. */
+  /** The values that are stepped: float32, or a 16-bit float type for an optimizer with `stochasticRounding`. */
   readonly master: Tensor
   /**
-   * A bfloat16 tensor of the same shape that the model computes with, refreshed by every step. When it has a gradient, that one is
+   * A bfloat16 or float16 tensor of the same shape that the model computes with, refreshed by every step. When it has a gradient, that one is
    * used instead of the master's.
    */
   readonly copy?: Tensor | null
@@ -86,11 +86,13 @@ export function gradientOf({ master, copy }: OptimizerParameter): Tensor | null 
 
 /**
  * The norm of all gradients of an optimizer and the factor that limits it to `maxNorm`, for `step({ clip })`. Nothing is read back.
+ * @param lossScale what the loss was multiplied by: the norm is that of the gradients without it, and the factor takes it back.
+ *   Default 1
  * @returns float32 [2], or null when there are no gradients
  */
-export function clipGradients(optimizer: Optimizer, maxNorm = Number.POSITIVE_INFINITY): Tensor | null {
+export function clipGradients(optimizer: Optimizer, maxNorm = Number.POSITIVE_INFINITY, lossScale = 1): Tensor | null {
   const gradients = optimizer.gradients()
-  return gradients.length === 0 ? null : gradientNorm(gradients, maxNorm)
+  return gradients.length === 0 ? null : gradientNorm(gradients, maxNorm, lossScale)
 }
 
 /** Runs `work` while the parameters hold the values to be used or saved. */

@@ -22,7 +22,7 @@ export interface OptimizerSettings {
 
 /** What every optimizer takes beside its own settings. */
 export interface RoundingSettings {
-  /** Round bfloat16 masters up or down by chance, a function of this seed and the step. Default: masters must be float32. */
+  /** Round 16-bit masters up or down by chance, a function of this seed and the step. Default: masters must be float32. */
   readonly stochasticRounding?: { readonly seed: number } | undefined
 }
 

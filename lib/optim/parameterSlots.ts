@@ -1,5 +1,6 @@
 /** What optimizers do alike with their parameters and states. */
 import { formatShape, sameShape } from '../tensor/shape.ts'
+import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import type { OptimizerParameter, OptimizerState } from './optimizer.ts'
 
@@ -14,14 +15,20 @@ export function zeroGradients(parameters: readonly OptimizerParameter[]): void {
 }
 
 /**
- * @param rounds whether the master may be bfloat16, which is rounded by chance
- * @throws ArgumentError unless the master is contiguous float32, and the copy, if there is one, bfloat16 of the same shape
+ * @param rounds whether the master may be of a 16-bit float type, which is rounded by chance
+ * @throws ArgumentError unless the master is contiguous float32, and the copy, if there is one, a 16-bit float tensor of its shape
  */
 export function expectMaster(op: string, { name, master, copy }: OptimizerParameter, rounds: boolean): void {
-  if ((master.dtype !== 'float32' && !(rounds && master.dtype === 'bfloat16')) || !master.contiguous)
-    throw new ArgumentError(op, name, 'a contiguous float32 tensor, or bfloat16 with stochastic rounding', `${master}`)
-  if (copy && (copy.dtype !== 'bfloat16' || !sameShape(copy.shape, master.shape)))
-    throw new ArgumentError(op, `${name} (copy)`, `bfloat16 ${formatShape(master.shape)}`, `${copy}`)
+  if ((master.dtype !== 'float32' && !(rounds && isHalf(master))) || !master.contiguous) {
+    const expected = 'a contiguous float32 tensor, or bfloat16 or float16 with stochastic rounding'
+    throw new ArgumentError(op, name, expected, `${master}`)
+  }
+  if (copy && (!isHalf(copy) || !sameShape(copy.shape, master.shape)))
+    throw new ArgumentError(op, `${name} (copy)`, `bfloat16 or float16 ${formatShape(master.shape)}`, `${copy}`)
+}
+
+function isHalf({ dtype }: Tensor): boolean {
+  return dtype === 'bfloat16' || dtype === 'float16'
 }
 
 /** @throws ArgumentError for a state of another kind of optimizer, or with parameters that are not ours */

@@ -13,6 +13,7 @@ import { MetadataEntry } from '../metadata/metadataEntry.ts'
 import { type Metadata, readMetadata } from '../metadata/readMetadata.ts'
 import { writeMetadata } from '../metadata/writeMetadata.ts'
 import type { Vae } from '../models/stableDiffusion/vae.ts'
+import type { FloatDType } from '../tensor/dtype.ts'
 import type { CacheEvent, WarningEvent } from '../train/events.ts'
 import {
   compareTargets,
@@ -37,7 +38,7 @@ export interface PrepareLatentsOptions extends PicturePlanOptions {
   /** Pictures encoded at once. Default 1. */
   readonly batchSize?: number
   /** Type the VAE is computed in; files are float32. Default float32. */
-  readonly dtype?: 'float32' | 'bfloat16'
+  readonly dtype?: FloatDType
   /** Write the latents of mirrored pictures too; without it those of the pictures that are encoded are removed. Default false. */
   readonly flipAug?: boolean
   /** Keep files that are there and have the right size; nothing else is compared. Default false. */

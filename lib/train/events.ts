@@ -1,5 +1,7 @@
 /** What a training reports. The trainer is an async iterator of these; the command line and the event files only consume them. */
 
+import type { LossScalerState } from './lossScaler.ts'
+
 /** The data has been read and the model loaded; training is about to begin. */
 export interface StartEvent {
   readonly type: 'start'
@@ -74,6 +76,8 @@ export interface StepEvent {
   readonly gradientNorm: number
   /** Steps of the training so far that changed nothing, because a gradient was not finite. */
   readonly skippedSteps: number
+  /** After the step, of a training in float16: what the loss is multiplied by, and steps that overflowed. Default: it is not scaled. */
+  readonly lossScaler?: LossScalerState | undefined
   /** Of the steps so far. */
   readonly stepsPerSecond: number
   /** After the step. Default: not measured. */

@@ -22,6 +22,7 @@ export {
   type LossOptions,
   weightedLoss,
 } from './loss.ts'
+export { LossScaler, type LossScalerOptions, type LossScalerState } from './lossScaler.ts'
 export type {
   PreviewSource,
   RunIdentity,

@@ -115,12 +115,16 @@ export async function encodeMissing<Request extends PictureRequest>(
     latents.dispose()
     batch.forEach(({ request, keys }, i) => {
       const values = all.slice(i * h * w * c, (i + 1) * h * w * c)
-      if (!values.every(Number.isFinite))
-        throw new DataError(request.path, 'the VAE made a latent that is not finite; use mixed_precision "no"')
+      if (!values.every(Number.isFinite)) throw new DataError(request.path, notFinite(vae))
       encoded.push({ request, flip, key: keys.get(flip)!, latent: { values, shape: [h, w, c] } })
     })
   }
   return encoded
+}
+
+function notFinite({ registry: { dtype } }: Vae): string {
+  const advice = dtype === 'float32' ? 'use another VAE' : 'compute it in float32 (no_half_vae, or mixed_precision no)'
+  return `the VAE, computed in ${dtype}, made a latent that is not finite: ${advice}`
 }
 
 /** Gathers pictures of one training size until there are enough to encode at once. Give it those of a size one after another. */

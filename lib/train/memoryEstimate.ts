@@ -1,6 +1,7 @@
 /** Roughly what memory a training takes, before any of it is taken. */
 import type { FileReport } from '../checkpoints/inspect.ts'
 import { DEFAULT_TRANSFORMED_WEIGHTS_BUDGET } from '../nn/transformedWeights.ts'
+import type { MixedPrecision } from './trainConfig.ts'
 
 /** One reason for memory to be taken. */
 export interface MemoryShare {
@@ -11,7 +12,7 @@ export interface MemoryShare {
 export interface MemoryFacts {
   /** Null where the model has not been looked at. */
   readonly model: FileReport | null
-  readonly mixedPrecision: 'no' | 'fp16' | 'bf16'
+  readonly mixedPrecision: MixedPrecision
   readonly gradientCheckpointing: boolean
   /** Pictures of the largest batch times the pixels of each. */
   readonly pixelsPerBatch: number
@@ -39,8 +40,8 @@ export function estimateMemory(facts: MemoryFacts): MemoryShare[] {
     const { unet, textEncoder, vae } = model.parts
     const inCompute = (unet?.parameterCount ?? 0) + (vae?.parameterCount ?? 0)
     shares.push({ what: 'weights', bytes: inCompute * (half ? 2 : 4) + (textEncoder?.parameterCount ?? 0) * 4 })
-    // Winograd's transformed weights are kept beside float32 ones, four times their size, while they fit the budget.
-    if (!half)
+    // Winograd's transformed weights are kept in float32, four times the size of float32 ones, while they fit the budget.
+    if (mixedPrecision !== 'bf16')
       shares.push({
         what: 'transformed weights of frozen convolutions, at most',
         bytes: Math.min(DEFAULT_TRANSFORMED_WEIGHTS_BUDGET, inCompute * 4 * 4),

@@ -19,7 +19,7 @@ import type { RunIdentity, TrainingKind } from './method.ts'
 import { expectNoProblems, type OptimizerPlan, planOptimizer } from './optimizerPlan.ts'
 import { openTrainState, type SavedTraining } from './state/openTrainState.ts'
 import { resumeFolder } from './state/resumeFolder.ts'
-import type { TrainConfig } from './trainConfig.ts'
+import type { MixedPrecision, TrainConfig } from './trainConfig.ts'
 import { loadTrainingData } from './trainingData.ts'
 
 export interface TrainingOptions {
@@ -120,9 +120,20 @@ export async function openTraining<Config extends TrainConfig>(
   }
 }
 
+/** What the words of `mixed_precision` mean. */
+export const computeTypes = { no: 'float32', fp16: 'float16', bf16: 'bfloat16' } as const satisfies Record<
+  MixedPrecision,
+  FloatDType
+>
+
 /** The type that frozen parts are computed in. */
 export function computeType({ training }: TrainConfig): FloatDType {
-  return training.mixedPrecision === 'bf16' ? 'bfloat16' : 'float32'
+  return computeTypes[training.mixedPrecision]
+}
+
+/** The type that the VAE is computed in. */
+export function vaeType(config: TrainConfig): FloatDType {
+  return config.training.noHalfVae === true ? 'float32' : computeType(config)
 }
 
 /**
@@ -136,7 +147,7 @@ function partTypes(config: TrainConfig, trained: readonly ModelPart[]): Readonly
   return {
     unet: typeOf('unet'),
     textEncoder: full && trained.includes('textEncoder') ? compute : 'float32',
-    vae: config.training.noHalfVae === true ? 'float32' : compute,
+    vae: vaeType(config),
   }
 }
 

@@ -115,14 +115,14 @@ function scheduleProblems(config: OptimizerConfig, warmup: boolean): string[] {
 }
 
 /**
- * @param seed of the rounding of bfloat16 parameters, up or down by chance
+ * @param seed of the rounding of 16-bit parameters, up or down by chance
  * @throws ConfigError when the plan has problems, ArgumentError for values out of range
  */
 export function makeOptimizer(plan: OptimizerPlan, groups: readonly OptimizerGroup[], seed = 0): Optimizer {
   expectNoProblems(plan)
   const { type } = plan.config
   if (typeof type !== 'string') return new type(groups, plan.plan.arguments)
-  const rounds = groups.some(({ params }) => params.some(({ master }) => master.dtype === 'bfloat16'))
+  const rounds = groups.some(({ params }) => params.some(({ master }) => master.dtype !== 'float32'))
   return createOptimizer(type, groups, plan.plan.arguments, rounds ? { stochasticRounding: { seed } } : {})
 }
 

@@ -1,24 +1,28 @@
 import { DivergenceError } from '../util/errors.ts'
 import { listed } from '../util/listed.ts'
-import type { StepFault } from './stepFault.ts'
+import { latentsPlace, type StepFault } from './stepFault.ts'
 
 export interface SkipOptions {
   /** `stop`: the first such step ends the training. Default skip. */
   readonly policy?: 'skip' | 'stop' | undefined
   /** Steps in a row that end the training: a run whose every gradient is broken learns nothing. Default 10. */
   readonly mostInARow?: number | undefined
+  /** Whether the VAE is computed in 16 bits, which its values may go beyond. Default false. */
+  readonly halfVae?: boolean | undefined
 }
 
 /** What happens to steps whose loss or gradient is not finite: each is skipped, counted and reported with names of parameters, layers and pictures. */
 export class SkippedSteps {
   readonly #policy: 'skip' | 'stop'
   readonly #mostInARow: number
+  readonly #halfVae: boolean
   #count = 0
   #inARow = 0
 
-  constructor({ policy = 'skip', mostInARow = 10 }: SkipOptions = {}) {
+  constructor({ policy = 'skip', mostInARow = 10, halfVae = false }: SkipOptions = {}) {
     this.#policy = policy
     this.#mostInARow = mostInARow
+    this.#halfVae = halfVae
   }
 
   /** Of the training so far. */
@@ -41,11 +45,13 @@ export class SkippedSteps {
     this.#inARow++
     const mostInARow = this.#mostInARow
     const what = `step ${step}: ${whatBroke(fault)}; the step was skipped`
-    const facts = whereItBroke(fault)
-    const advice = 'Lower the learning rate, or train in float32.'
+    const byVae = this.#halfVae && fault.place === latentsPlace
+    const vaeAdvice = 'The VAE made them: compute it in float32 with no_half_vae.'
+    const facts = byVae ? `${whereItBroke(fault)} ${vaeAdvice}` : whereItBroke(fault)
+    const advice = byVae ? '' : ' Lower the learning rate, or train in float32.'
     const { parameters, pictures } = fault
     const fail = (why: string): never => {
-      throw new DivergenceError(`${what}, ${why}. ${facts} ${advice}`, parameters, pictures)
+      throw new DivergenceError(`${what}, ${why}. ${facts}${advice}`, parameters, pictures)
     }
     if (this.#policy === 'stop') fail('and on_non_finite is stop')
     if (this.#inARow >= mostInARow) fail(`as were the ${mostInARow - 1} before`)

@@ -7,6 +7,9 @@ import { isFloat } from '../tensor/dtype.ts'
 import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
+/** The place of a value that was not finite before anything was computed with it. */
+export const latentsPlace = 'the latents'
+
 /** A step that changed nothing. */
 export interface StepFault {
   /** Mean over the step's micro-batches. */

@@ -19,6 +19,9 @@ import type { LoraPlusRatios } from './parameterGroups.ts'
 /** `ckpt` and `pt` are PyTorch's container. */
 export type SaveForm = SaveModelAs | 'pt'
 
+/** What models are computed in: float32, float16 with a scaled loss, or bfloat16. */
+export type MixedPrecision = 'no' | 'fp16' | 'bf16'
+
 /** Texts for people. Null: none. */
 export interface DescriptiveMetadata {
   readonly title?: string | null
@@ -110,8 +113,8 @@ export interface TrainConfig {
     readonly maxEpochs: number | null
     readonly gradientAccumulationSteps: number
     readonly gradientCheckpointing: boolean
-    readonly mixedPrecision: 'no' | 'bf16'
-    /** What is trained is in the type of `mixedPrecision` too. Default false. */
+    readonly mixedPrecision: MixedPrecision
+    /** The model's own weights that are trained are in the type of `mixedPrecision` too. Default false. */
     readonly fullPrecision?: boolean
     /** Compute the VAE in float32 whatever `mixedPrecision` says. Default false. */
     readonly noHalfVae?: boolean

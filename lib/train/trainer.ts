@@ -7,13 +7,14 @@ import type { RateFunction } from '../optim/schedules/schedule.ts'
 import { memory } from '../tensor/runtime.ts'
 import type { MemoryUse, TrainEvent } from './events.ts'
 import { checkLossOptions } from './loss.ts'
+import { describeOverflow, LossScaler } from './lossScaler.ts'
 import type { TrainingKind, TrainingMethod } from './method.ts'
-import { type OpenedTraining, openTraining, type TrainingOptions, workersOf } from './openTraining.ts'
+import { computeType, type OpenedTraining, openTraining, type TrainingOptions, workersOf } from './openTraining.ts'
 import { groupRateAdvice, makeOptimizer, makeSchedule } from './optimizerPlan.ts'
 import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
 import { SkippedSteps } from './skippedSteps.ts'
 import { dataFacts, type RunPosition } from './state/manifest.ts'
-import { StateKeeper } from './state/stateKeeper.ts'
+import { type RunCounters, StateKeeper } from './state/stateKeeper.ts'
 import { TrainBatches } from './trainBatches.ts'
 import type { TrainConfig } from './trainConfig.ts'
 import { TrainingOutput } from './trainingOutput.ts'
@@ -49,6 +50,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
   readonly #state: StateKeeper
   readonly #average = new LossAverage()
   readonly #skipped: SkippedSteps
+  readonly #lossScaler: LossScaler | null
   readonly #warnings: string[]
   readonly #disposers: (() => void)[] = []
 
@@ -109,7 +111,12 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     this.#optimizer = optimizer
     this.#warnings = [...opened.warnings, ...(method.warnings ?? []), ...groupRateAdvice(optimizerPlan, method.groups)]
     this.#learningRate = makeSchedule(optimizerPlan, plan.totalSteps)
-    this.#skipped = new SkippedSteps({ policy: training.onNonFinite, mostInARow: training.maxSkippedSteps })
+    this.#skipped = new SkippedSteps({
+      policy: training.onNonFinite,
+      mostInARow: training.maxSkippedSteps,
+      halfVae: models.vae.registry.dtype !== 'float32',
+    })
+    this.#lossScaler = computeType(config) === 'float16' ? new LossScaler() : null
     this.#step = new TrainingStep({
       unet: method.unet,
       method,
@@ -126,6 +133,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       loss,
       gradientAccumulationSteps: training.gradientAccumulationSteps,
       maxGradNorm: config.optimizer.maxGradNorm,
+      lossScaler: this.#lossScaler,
     })
     const batchOptions = {
       vae: models.vae,
@@ -169,7 +177,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     const { batchesPerEpoch } = this.#opened.group
     const output = this.#openOutput(signal)
     yield* this.#start(output, signal)
-    const at = this.#opened.resumed?.position({ average: this.#average, skipped: this.#skipped }) ?? firstPosition()
+    const at = this.#opened.resumed?.position(this.#counters) ?? firstPosition()
     const pace = { started: performance.now(), from: at.step }
     this.#step.passes = at.passes
     yield* output.atFirst(at)
@@ -209,14 +217,16 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     pace: { readonly started: number; readonly from: number },
   ): AsyncGenerator<TrainEvent> {
     const { groups } = this.method
-    const rates = groups.map(({ learningRate }, group) =>
-      this.#learningRate(at.before.steps + at.step, learningRate, group),
-    )
-    const { loss, gradientNorm, fault, effectiveLearningRates } = await this.#step.update(rates)
+    // Rates stand still while a step overflows.
+    const taken = at.before.steps + at.step - (this.#lossScaler?.overflows ?? 0)
+    const rates = groups.map(({ learningRate }, group) => this.#learningRate(taken, learningRate, group))
+    const { loss, gradientNorm, fault, overflow, effectiveLearningRates } = await this.#step.update(rates)
+    const lossScaler = this.#lossScaler?.state()
     const measures = await this.method.afterPass?.()
     at.step++
     this.#average.add(at.position++, loss)
-    const skipped = this.#skipped.add(at.step, fault)
+    const skipped =
+      lossScaler && overflow ? describeOverflow(at.step, lossScaler, fault) : this.#skipped.add(at.step, fault)
     if (skipped !== null) yield { type: 'warning', message: skipped }
     yield {
       type: 'step',
@@ -226,6 +236,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       loss,
       gradientNorm,
       skippedSteps: this.#skipped.count,
+      lossScaler,
       averageLoss: this.#average.value,
       learningRates: this.#byGroup(rates),
       effectiveLearningRates: effectiveLearningRates && this.#byGroup(effectiveLearningRates),
@@ -241,6 +252,10 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     yield { type: 'validation', by, step: at.step, epoch: at.epoch, loss, trainingLoss: this.#average.value }
   }
 
+  get #counters(): RunCounters {
+    return { average: this.#average, skipped: this.#skipped, lossScaler: this.#lossScaler }
+  }
+
   #openOutput(signal: AbortSignal | undefined): TrainingOutput {
     const { seed, prompts } = this.#opened
     return new TrainingOutput({
@@ -250,7 +265,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       plan: this.plan,
       method: this.method,
       optimizer: this.#optimizer,
-      saveState: (folder, at) => this.#state.save(folder, at, { average: this.#average, skipped: this.#skipped }),
+      saveState: (folder, at) => this.#state.save(folder, at, this.#counters),
       signal,
       controls: this.#options.controls,
       fileSystem: this.#options.fileSystem,

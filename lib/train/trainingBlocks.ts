@@ -51,7 +51,7 @@ export function trainingBlocks(
       gradientAccumulationSteps: values.gradient_accumulation_steps,
       gradientCheckpointing: values.gradient_checkpointing,
       mixedPrecision: values.mixed_precision,
-      ...(values.full_bf16 && { fullPrecision: true }),
+      ...((values.full_bf16 || values.full_fp16) && { fullPrecision: true }),
       ...(values.no_half_vae && { noHalfVae: true }),
       onNonFinite: values.on_non_finite,
       maxSkippedSteps: values.max_skipped_steps,

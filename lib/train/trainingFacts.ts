@@ -47,7 +47,7 @@ export function trainingFacts(
     scheduler: recordedSchedule(optimizerPlan),
     network,
     mixedPrecision: training.mixedPrecision,
-    fullFp16: false,
+    fullFp16: training.mixedPrecision === 'fp16' && training.fullPrecision === true,
     v2: models.config.version === 2,
     clipSkip: model.clipSkip,
     maxTokenLength: model.maxTokenLength,

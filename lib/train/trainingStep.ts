@@ -13,8 +13,9 @@ import { formatShape } from '../tensor/shape.ts'
 import { retain, Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { type LossFunction, type LossOptions, weightedLoss } from './loss.ts'
+import type { LossScaler } from './lossScaler.ts'
 import { type BatchKey, makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
-import { firstBrokenPlace, parameterNames, type StepFault } from './stepFault.ts'
+import { firstBrokenPlace, latentsPlace, parameterNames, type StepFault } from './stepFault.ts'
 
 /** One batch, ready for the U-Net's side of the step. */
 export interface TrainBatch {
@@ -53,6 +54,8 @@ export interface TrainingStepOptions {
   readonly gradientAccumulationSteps: number
   /** 0: gradients are not clipped. */
   readonly maxGradNorm: number
+  /** For a U-Net in float16. Default: the loss is not scaled. */
+  readonly lossScaler?: LossScaler | null
 }
 
 /** One parameter update: the mean loss of its micro-batches and the norm of its gradient, not yet waited for. */
@@ -63,6 +66,11 @@ export interface UpdateResult {
   readonly effectiveLearningRates: readonly number[] | null
   /** Null for a step that was taken; otherwise a loss or a gradient was not finite, and nothing was changed. */
   readonly fault: StepFault | null
+  /**
+   * A scaled gradient overflowed: nothing was changed, the scale is smaller now, and learning rates should not move on. That is no
+   * fault, unless the scale is exhausted.
+   */
+  readonly overflow: boolean
 }
 
 /** A batch that has gone forward and backward; the latents are its own. */
@@ -132,7 +140,7 @@ export class TrainingStep {
       const predicted = prediction
       return scope(() => {
         const loss = this.#loss(predicted, inputs, batch)
-        return { loss, share: scale(loss, { factor: 1 / gradientAccumulationSteps }) }
+        return { loss, share: scale(loss, { factor: this.#lossScale / gradientAccumulationSteps }) }
       })
     } finally {
       for (const used of [noisy, target, times, ...contextTensors(context), prediction]) used?.dispose()
@@ -175,28 +183,42 @@ export class TrainingStep {
     return this.#done.length
   }
 
+  get #lossScale(): number {
+    return this.#options.lossScaler?.scale ?? 1
+  }
+
   /**
-   * Clips, steps the optimizer and clears the gradients. A loss or a gradient that is not finite changes nothing; what broke is named.
+   * Clips, steps the optimizer and clears the gradients. A loss or a gradient that is not finite changes nothing; what broke is named,
+   * unless it was the scale of the loss.
    * @param rates of the groups for this step, or the one factor of all, from the schedule
    */
   async update(rates: number | readonly number[]): Promise<UpdateResult> {
-    const { optimizer, maxGradNorm } = this.#options
+    const { optimizer, maxGradNorm, lossScaler } = this.#options
     const learningRates = typeof rates === 'number' ? optimizer.learningRates.map((rate) => rate * rates) : rates
     const batches = this.#done
+    let clip: Tensor | null = null
     try {
       // They are known while the backward pass still runs: nothing waits for the device here.
       const losses = await Promise.all(batches.map(({ loss }) => loss))
       const loss = losses.reduce((sum, value) => sum + value, 0) / losses.length
-      const clip = clipGradients(optimizer, maxGradNorm > 0 ? maxGradNorm : Number.POSITIVE_INFINITY)
-      if (Number.isFinite(loss)) optimizer.step({ clip, learningRates })
-      const gradientNorm = clip === null ? 0 : await readNumber(clip, 0)
+      clip = clipGradients(optimizer, maxGradNorm > 0 ? maxGradNorm : Number.POSITIVE_INFINITY, this.#lossScale)
+      // Where the norm is not finite, the optimizer changes nothing but counts a step: one that overflowed is not to count.
+      if (!lossScaler && Number.isFinite(loss)) optimizer.step({ clip, learningRates })
+      const gradientNorm = clip === null ? 0 : Number((await clip.read())[0])
+      const finite = Number.isFinite(loss) && Number.isFinite(gradientNorm)
+      if (lossScaler && finite) optimizer.step({ clip, learningRates })
+      if (Number.isFinite(loss)) lossScaler?.update(finite)
+      const overflow = lossScaler != null && !finite && Number.isFinite(loss)
+      const isFault = overflow ? lossScaler.isExhausted : !finite
       return {
         loss,
         gradientNorm,
         effectiveLearningRates: (await optimizer.effectiveLearningRates?.()) ?? null,
-        fault: Number.isFinite(loss) && Number.isFinite(gradientNorm) ? null : await this.#fault(losses, loss),
+        fault: isFault ? await this.#fault(losses, loss) : null,
+        overflow,
       }
     } finally {
+      clip?.dispose()
       optimizer.zeroGrad()
       this.dispose()
     }
@@ -233,7 +255,7 @@ export class TrainingStep {
         return encoded instanceof Tensor ? encoded : concatBatch(encoded)
       }
       const stages = [
-        { result: 'the latents', run: () => batch.latents },
+        { result: latentsPlace, run: () => batch.latents },
         { result: 'the noisy latents', run: () => inputs.noisy },
         { result: 'the hidden states of the captions', run: condition },
         {

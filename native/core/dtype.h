@@ -14,6 +14,9 @@ constexpr size_t item_size(DType dtype) {
   constexpr size_t sizes[] = {4, 2, 2, 1, 1, 4, 8, 1};
   return sizes[static_cast<int>(dtype)];
 }
+constexpr bool is_float(DType dtype) {
+  return dtype == DType::kFloat32 || dtype == DType::kBFloat16 || dtype == DType::kFloat16;
+}
 constexpr const char* name_of(DType dtype) { return kDTypeNames[static_cast<int>(dtype)]; }
 
 // Storage formats of 16-bit floats. Arithmetic happens in float32; core/simd.h converts.

@@ -16,12 +16,6 @@ NW_INLINE void for_vectors(int64_t count, Body&& body) {
   if (i < count) body(i, count - i);
 }
 
-// with_float_type for kernels that serve only the types ops compute with, float32 and bfloat16.
-template <class Body>
-NW_INLINE void with_compute_type(DType dtype, Body&& body) {
-  dtype == DType::kBFloat16 ? body(static_cast<bfloat16*>(nullptr)) : body(static_cast<float*>(nullptr));
-}
-
 NW_INLINE void clear(float* values, int64_t count) {
   for (int64_t i = 0; i < count; i++) values[i] = 0.0f;
 }

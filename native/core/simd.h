@@ -230,12 +230,13 @@ NW_INLINE Vec load(const bfloat16* p) {
 NW_INLINE void store(bfloat16* p, Vec a) {
   for (int i = 0; i < kLanes; i++) p[i] = from_float<bfloat16>(a.v[i]);
 }
-NW_INLINE Vec load(const float16* p) {
+// Long, and used in many places: not inlined.
+__attribute__((noinline)) Vec load(const float16* p) {
   Vec a;
   for (int i = 0; i < kLanes; i++) a.v[i] = to_float(p[i]);
   return a;
 }
-NW_INLINE void store(float16* p, Vec a) {
+__attribute__((noinline)) void store(float16* p, Vec a) {
   for (int i = 0; i < kLanes; i++) p[i] = from_float<float16>(a.v[i]);
 }
 #endif

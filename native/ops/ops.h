@@ -133,8 +133,9 @@ std::tuple<Tensor, Tensor> quantize_blockwise(const Tensor& x, bool is_signed);
 Tensor dequantize_blockwise(const Tensor& codes, const Tensor& absmax, bool is_signed);
 Tensor quantization_map(bool is_signed);
 
-// gradient_norm: [norm, min(1, max_norm / (norm + 1e-6))] of all gradients together; an infinite max_norm does not clip
-Tensor gradient_norm(std::vector<Tensor> gradients, double max_norm);
+// gradient_norm: [norm, min(1, max_norm / (norm + 1e-6)) / multiple] of all gradients together, each given as a
+// multiple of itself; an infinite max_norm does not clip
+Tensor gradient_norm(std::vector<Tensor> gradients, double max_norm, double multiple);
 
 // limit_norms: scales the factors of every product whose norm, scale * sqrt(square), is above max_norm, in place and
 // all alike; factor_counts says how many each product has. [products scaled, mean norm, largest norm], both as they are

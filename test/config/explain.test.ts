@@ -42,7 +42,7 @@ describe('an explanation', () => {
     expect(explainOption('cache_latents', wide)).toContain('  - random_crop contradicts --cache_latents')
     expect(explainOption('log_prefix', wide)).toContain('  - --log_prefix has no effect without --logging_dir.')
     expect(explainOption('xformers', wide)).toContain('Accepted, without effect.')
-    expect(explainOption('mixed_precision', wide)).toContain('Of a later version: fp16.')
+    expect(explainOption('--resize_interpolation', wide)).toContain('Of a later version: nearest, bilinear,')
   })
 
   it('of an option that is not here says why', () => {

@@ -171,6 +171,10 @@ describe('rules between options', () => {
 
   it.each([
     [['--adaptive_noise_scale', '0.1'], '--adaptive_noise_scale needs --noise_offset'],
+    [['--full_fp16'], '--full_fp16 needs --mixed_precision fp16'],
+    [['--full_fp16', '--mixed_precision', 'bf16'], '--full_fp16 needs --mixed_precision fp16'],
+    [['--full_bf16', '--mixed_precision', 'fp16'], '--full_bf16 needs --mixed_precision bf16'],
+    [['--mixed_precision', 'fp8'], '--mixed_precision must be one of no, fp16, bf16, found "fp8"'],
     [['--log_with', 'tensorboard'], '--log_with needs --logging_dir, the folder of the log'],
     [['--network_train_unet_only', '--network_train_text_encoder_only'], 'leave nothing to train'],
     [['--use_8bit_adam', '--optimizer_type', 'AdamW'], '--use_8bit_adam contradicts --optimizer_type AdamW'],
@@ -221,6 +225,18 @@ describe('rules between options', () => {
       '--log_prefix has no effect without --logging_dir',
       '--sample_every_n_epochs has no effect without --sample_prompts',
     ])
+  })
+
+  it('train models in float16, networks beside them in float32', async () => {
+    const args = [...needed, '--mixed_precision', 'fp16', '--full_fp16', '--no_half_vae']
+    const training = { mixedPrecision: 'fp16', fullPrecision: true, noHalfVae: true }
+    const fineTune = await parseTraining('fine-tune', args)
+    expect(fineTune).toMatchObject({ config: { training }, notes: [] })
+    const network = await parseTraining('train-network', args)
+    expect(network).toMatchObject({
+      config: { training },
+      notes: ['--full_fp16 has no effect here: what is trained is small, and stays float32'],
+    })
   })
 })
 

@@ -51,7 +51,7 @@ describe('Conv2d', () => {
     return memory().liveBytes
   }
 
-  it.each(['float32', 'bfloat16'] as const)(
+  it.each(['float32', 'bfloat16', 'float16'] as const)(
     'gives the same bits with weights kept as with weights transformed for the call, in %s, and frees them',
     async (dtype) => {
       const before = await liveBytes()

@@ -3,8 +3,9 @@ import { addon } from '../../lib/native/load.ts'
 import { accumulate, copyInto, scaleInPlace } from '../../lib/ops/accumulate.ts'
 import { full, tensor, zeros } from '../../lib/tensor/create.ts'
 import { cpuTargets, memory, setCpuTarget } from '../../lib/tensor/runtime.ts'
+import { float32ToFloat16 } from '../../lib/util/float16.ts'
 import { fromBFloat16Bits, pseudoRandom, roundToBFloat16, toBFloat16Bits } from '../support/float64.ts'
-import { numbers } from '../support/opSuite.ts'
+import { numbers, roundedTensor } from '../support/opSuite.ts'
 
 beforeAll(() => addon.setMemoryGuards(true))
 afterAll(() => addon.setMemoryGuards(false))
@@ -22,11 +23,15 @@ describe.each(cpuTargets())('changes in place on %s', (target) => {
     expect(await y.read()).toEqual(a.map((x, i) => Math.fround(x + b[i]!) + b[i]!))
     expect(memory().guardViolations).toBe(0)
   })
-  it('rounds a bfloat16 sum once', async () => {
+  it('rounds a 16-bit sum once', async () => {
     setCpuTarget(target)
     const y = tensor(toBFloat16Bits(b), [count], { dtype: 'bfloat16' })
     accumulate(y, tensor(a, [count]))
     expect(await numbers(y)).toEqual(b.map((x, i) => roundToBFloat16(Math.fround(x + a[i]!))))
+    const z = roundedTensor(b, [count], 'float16')
+    const before = await numbers(z)
+    accumulate(z, tensor(a, [count]))
+    expect(await z.read()).toEqual(float32ToFloat16(a.map((x, i) => Math.fround(before[i]! + x))))
   })
   it('copies and converts', async () => {
     setCpuTarget(target)

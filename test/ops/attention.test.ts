@@ -81,10 +81,12 @@ function attentionCase(
 const tolerance = {
   float32: { rms: 1.5e-6, max: 4e-5 },
   bfloat16: { rms: 4e-3, max: 4e-2 },
+  float16: { rms: 6e-4, max: 5e-3 },
 } as const
 const gradientTolerance = {
   float32: { rms: 2e-6, max: 5e-5 },
   bfloat16: { rms: 8e-3, max: 8e-2 },
+  float16: { rms: 1.2e-3, max: 1.2e-2 },
 } as const
 
 opSuite(attention, {

@@ -12,6 +12,7 @@ opSuite<readonly [x: Tensor], CastOptions>(cast, {
   cases: [
     { name: 'to float32', inputs: [{ shape: [3, 77] }], options: { dtype: 'float32' } },
     { name: 'to bfloat16', inputs: [{ shape: [40001] }], options: { dtype: 'bfloat16' } },
+    { name: 'to float16', inputs: [{ shape: [40001] }], options: { dtype: 'float16' } },
   ],
 })
 

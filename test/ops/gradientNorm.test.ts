@@ -38,6 +38,14 @@ describe.each(cpuTargets())('gradientNorm on %s', (target) => {
     expect(await gradientNorm([tensor([3, 4], [2])], 6).read()).toEqual(new Float32Array([5, 1]))
     expect(await gradientNorm([tensor([3, 4], [2])]).read()).toEqual(new Float32Array([5, 1]))
   })
+  it('takes a multiple back, from the norm and with the factor', async () => {
+    setCpuTarget(target)
+    const scaled = [tensor([3 * 1024, 4 * 1024], [2])]
+    expect(await gradientNorm(scaled, 6, 1024).read()).toEqual(new Float32Array([5, 1 / 1024]))
+    const [norm, factor] = (await gradientNorm(scaled, 2.5, 1024).read()) as Float32Array
+    expect(norm).toBe(5)
+    expect(factor! * 1024).toBeCloseTo(0.5, 6)
+  })
   it('shows a gradient that is not finite', async () => {
     setCpuTarget(target)
     const [norm] = (await gradientNorm([full([9], 1), full([3], Number.NaN)], 1).read()) as Float32Array
@@ -49,5 +57,6 @@ describe('gradientNorm', () => {
   it('rejects an empty list and a limit that is not positive', () => {
     expect(() => gradientNorm([])).toThrow('gradientNorm: gradients must be at least one tensor, received none')
     expect(() => gradientNorm([full([1], 1)], 0)).toThrow('gradientNorm: maxNorm must be positive, received 0')
+    expect(() => gradientNorm([full([1], 1)], 1, 0)).toThrow('gradientNorm: multiple must be positive and finite')
   })
 })

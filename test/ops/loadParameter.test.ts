@@ -93,6 +93,20 @@ function bfloat16Of(numbers: Float64Array): Uint16Array {
   return float32ToBfloat16(singles)
 }
 
+/** The nearest float16 numbers, rounded once: counted in steps of 2^-10 of their power of two, or of 2^-24. */
+function float16Of(numbers: Float64Array): Uint16Array {
+  const rounded = Float32Array.from(numbers, (x) => {
+    const size = Math.abs(x)
+    const step = 2 ** (Math.max(Math.floor(Math.log2(size)), -14) - 10)
+    const [count, rest] = [Math.floor(size / step), (size / step) % 1]
+    const up = rest > 0.5 || (rest === 0.5 && count % 2 === 1) ? 1 : 0
+    return Number.isFinite(x) ? (x < 0 || Object.is(x, -0) ? -1 : 1) * (count + up) * step : x
+  })
+  return float32ToFloat16(rounded)
+}
+
+const halvesOf = { bfloat16: bfloat16Of, float16: float16Of }
+
 describe.each(cpuTargets())('loadParameter on %s', (target) => {
   it.each(types)('reads %s as cast and contiguous do', async (fileDType) => {
     setCpuTarget(target)
@@ -104,7 +118,7 @@ describe.each(cpuTargets())('loadParameter on %s', (target) => {
       write(name, bytes)
       const [o, i, kh, kw] = fileShape as [number, number, number, number]
       for (const layout of ['same', 'conv'] as const)
-        for (const dtype of ['float32', 'bfloat16'] as const) {
+        for (const dtype of ['float32', 'bfloat16', 'float16'] as const) {
           const shape = layout === 'conv' ? [o, kh, kw, i] : fileShape
           const expected = await bits(
             scope(() => {
@@ -112,7 +126,7 @@ describe.each(cpuTargets())('loadParameter on %s', (target) => {
                 fileDType === 'F64'
                   ? dtype === 'float32'
                     ? tensor(Float32Array.from(numbers), fileShape)
-                    : tensor(bfloat16Of(numbers), fileShape, { dtype })
+                    : tensor(halvesOf[dtype](numbers), fileShape, { dtype })
                   : tensor(bytes, fileShape, {
                       dtype: fileDType === 'F32' ? 'float32' : fileDType === 'F16' ? 'float16' : 'bfloat16',
                     })
@@ -145,6 +159,15 @@ describe('loadParameter', () => {
     const loaded = await load('doubles', { fileDType: 'F64', shape: [7], dtype: 'bfloat16' })
     expect([...new Uint16Array(loaded.buffer, loaded.byteOffset, 7)]).toEqual([
       0x3f81, 0x3f80, 0x3f80, 0x7f80, 0x7f80, 0x8000, 0,
+    ])
+  })
+
+  it('rounds doubles to float16 once', async () => {
+    const numbers = [1 + 2 ** -11 + 2 ** -40, 1 + 2 ** -11, 65519.9999999, 65520, -(2 ** -25) - 2 ** -60, 2 ** -25, 0]
+    write('doubles16', bytesOf(Float64Array.from(numbers), 'F64'))
+    const loaded = await load('doubles16', { fileDType: 'F64', shape: [7], dtype: 'float16' })
+    expect([...new Uint16Array(loaded.buffer, loaded.byteOffset, 7)]).toEqual([
+      0x3c01, 0x3c00, 0x7bff, 0x7c00, 0x8001, 0, 0,
     ])
   })
 

@@ -17,7 +17,11 @@ opSuite(mseLoss, {
     return loss
   },
   // The result is float32 whatever the inputs are, which the oracle sees rounded as the op does.
-  tolerance: { float32: elementwiseTolerance.float32, bfloat16: elementwiseTolerance.float32 },
+  tolerance: {
+    float32: elementwiseTolerance.float32,
+    bfloat16: elementwiseTolerance.float32,
+    float16: elementwiseTolerance.float32,
+  },
   gradientTolerance: {
     float32: { rms: 1e-6, max: 1e-6, relative: 1e-5 },
     bfloat16: { rms: 3e-3, max: 4e-3, relative: 2 ** -8 },

@@ -6,6 +6,7 @@ import { blockCount } from '../../lib/ops/quantizeBlockwise.ts'
 import { full, tensor, zeros } from '../../lib/tensor/create.ts'
 import { cpuTargets, memory, setCpuTarget, setThreadCount } from '../../lib/tensor/runtime.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
+import { float16ToFloat32, float32ToFloat16 } from '../../lib/util/float16.ts'
 import { type AdamWHyperparameters, type AdamWSlot, adamWStep } from '../support/adamWStep.ts'
 import { fromBFloat16Bits, pseudoRandom, roundToBFloat16 } from '../support/float64.ts'
 
@@ -96,6 +97,15 @@ describe.each(cpuTargets())('optimizerStep by the rule of AdamW on %s', (target)
     })
   })
 
+  it('refreshes a float16 copy, beyond its range too', async () => {
+    setCpuTarget(target)
+    const values = Float32Array.from([...pseudoRandom('p', 37), 65519, 65520, -1e9, 1e-7, 3e-8, 0])
+    const param = tensor(values, [values.length])
+    const copy = zeros([values.length], { dtype: 'float16' })
+    adamWStep([slot(param, tensor(pseudoRandom('g', values.length), [values.length]), false, copy)], [group])
+    expect(await copy.read()).toEqual(float32ToFloat16(await floats(param)))
+  })
+
   it.each([false, true])('steps tensors of all sizes alike on 1 and 2 threads, codes %s', async (codes) => {
     setCpuTarget(target)
     const sizes = [1, 17, 256, 257, 16384, 40001]
@@ -181,6 +191,35 @@ describe.each(cpuTargets())('stochastic rounding on %s', (target) => {
     const mean = first.reduce((sum, x) => sum + x, 0) / count
     // One standard deviation of the mean is 2^-8 sqrt(p (1 - p) / n) = 5.4e-6.
     expect(Math.abs(mean - 0.999)).toBeLessThan(3e-5)
+  })
+  it.each([
+    // start, its step in float16, what is left after the change of a tenth of one
+    ['normal', 1 + 2 ** -10, 2 ** -10],
+    ['negative', -3, 2 ** -9],
+    ['subnormal', 2 ** -20, 2 ** -24],
+    ['smallest', 2 ** -24, 2 ** -24],
+  ])('keeps a tenth of a float16 step on average: %s numbers', async (_, start, unit) => {
+    setCpuTarget(target)
+    const param = full([count], start, { dtype: 'float16' })
+    const slot = { param, gradient: full([count], 1), states: [null], absmax: [null], copy: null, row: 0 }
+    optimizerStep('sgd', [slot], [{ mode: 2, constants: [0, 1, 0.1 * unit, 0] }], { roundingSeed: 7n })
+    const values = float16ToFloat32((await param.read()) as Uint16Array)
+    expect(new Set(values)).toEqual(new Set([start, start - unit]))
+    const mean = values.reduce((sum, x) => sum + (start - x) / unit, 0) / count
+    // One standard deviation of the mean is sqrt(p (1 - p) / n) = 9.5e-4.
+    expect(Math.abs(mean - 0.1)).toBeLessThan(5e-3)
+  })
+  it('rounds float16 numbers at the end of the range to nearest', async () => {
+    setCpuTarget(target)
+    const param = tensor(Uint16Array.of(0x7bff, 0xfbff, 0x7c00, 0x7e00), [4], { dtype: 'float16' })
+    const slot = { param, gradient: tensor([-100, 10, 1, 1], [4]), states: [null], absmax: [null], copy: null, row: 0 }
+    optimizerStep('sgd', [slot], [{ mode: 2, constants: [0, 1, 1, 0] }], { roundingSeed: 7n })
+    expect([...float16ToFloat32((await param.read()) as Uint16Array)]).toEqual([
+      Number.POSITIVE_INFINITY,
+      -65504,
+      Number.POSITIVE_INFINITY,
+      Number.NaN,
+    ])
   })
 })
 

@@ -15,7 +15,11 @@ opSuite(posteriorSample, {
     }
     return z
   },
-  tolerance: { float32: elementwiseTolerance.float32, bfloat16: elementwiseTolerance.float32 },
+  tolerance: {
+    float32: elementwiseTolerance.float32,
+    bfloat16: elementwiseTolerance.float32,
+    float16: elementwiseTolerance.float32,
+  },
   cases: [
     { name: 'latents', inputs: [{ shape: [2, 8, 9, 8] }, { shape: [2, 8, 9, 4], dtype: 'float32' }], options: {} },
     { name: 'odd channels', inputs: [{ shape: [5, 38] }, { shape: [5, 19], dtype: 'float32' }], options: {} },

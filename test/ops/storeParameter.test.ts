@@ -27,7 +27,7 @@ const shapes = [
 ]
 
 describe.each(cpuTargets())('storeParameter on %s', (target) => {
-  it.each(['float32', 'bfloat16'] as const)('writes %s as contiguous and cast do', async (from) => {
+  it.each(['float32', 'bfloat16', 'float16'] as const)('writes %s as contiguous and cast do', async (from) => {
     setCpuTarget(target)
     for (const shape of shapes) {
       const x = scope(() => cast(randomNormal(shape, { seed: 5 }), { dtype: from }))

@@ -1,5 +1,5 @@
 /**
- * One case list, many checks. For every case, on every instruction set the machine has, in float32 and bfloat16:
+ * One case list, many checks. For every case, on every instruction set the machine has, in float32, bfloat16 and float16:
  * forward against a float64 oracle; gradients against central differences of that oracle (every input element of small
  * cases, random directions of larger ones); equal bits on 1 and 2 threads and when run again; no write outside a buffer; live
  * buffers back to the baseline. The reference composition, where there is one, is held against the same oracle.
@@ -10,17 +10,17 @@ import type { Op, OpInputs } from '../../lib/autograd/defineOp.ts'
 import { setStrict } from '../../lib/autograd/defineOp.ts'
 import { addon } from '../../lib/native/load.ts'
 import { tensor } from '../../lib/tensor/create.ts'
-import { type DType, isFloat } from '../../lib/tensor/dtype.ts'
+import { type DType, type FloatDType, isFloat } from '../../lib/tensor/dtype.ts'
 import { cpuTargets, memory, setCpuTarget, setThreadCount } from '../../lib/tensor/runtime.ts'
 import { elementCount, type Shape } from '../../lib/tensor/shape.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
+import { float16ToFloat32, float32ToFloat16 } from '../../lib/util/float16.ts'
 import {
   type Array64,
   array64,
   expectClose,
   fromBFloat16Bits,
   pseudoRandom,
-  roundToBFloat16,
   type Tolerance,
   toBFloat16Bits,
 } from './float64.ts'
@@ -44,14 +44,19 @@ export interface OpCase<Options> {
   readonly options: Options
 }
 
+export type Tolerances = Readonly<Record<'float32' | 'bfloat16', Tolerance>> & {
+  /** Default: an eighth of bfloat16's, which has three bits less. */
+  readonly float16?: Tolerance
+}
+
 export interface OpSuite<Options> {
   readonly cases: readonly OpCase<Options>[]
   /** The op in float64, written out plainly. Absent inputs are null. */
   readonly oracle: (inputs: readonly (Array64 | null)[], options: Options) => Array64
-  readonly dtypes?: readonly ('float32' | 'bfloat16')[]
-  readonly tolerance: Readonly<Record<'float32' | 'bfloat16', Tolerance>>
-  /** Default: four times `tolerance` in float32, twice in bfloat16, plus the error of the differences. */
-  readonly gradientTolerance?: Readonly<Record<'float32' | 'bfloat16', Tolerance>>
+  readonly dtypes?: readonly FloatDType[]
+  readonly tolerance: Tolerances
+  /** Default: four times `tolerance` in float32, three times in 16 bits, plus the error of the differences. */
+  readonly gradientTolerance?: Tolerances
   /** False for ops whose result is not a function the oracle can differentiate (dropout, rounding). */
   readonly gradients?: boolean
 }
@@ -59,16 +64,32 @@ export interface OpSuite<Options> {
 export const elementwiseTolerance = {
   float32: { rms: 2e-7, max: 1e-6, relative: 1e-6 },
   bfloat16: { rms: 2.5e-3, max: 4e-3, relative: 2 ** -8 },
+  float16: { rms: 3e-4, max: 5e-4, relative: 2 ** -10 },
 } as const
 export const gemmTolerance = {
   float32: { rms: 1e-6, max: 1e-5 },
   bfloat16: { rms: 2.5e-3, max: 4e-3, relative: 2 ** -8 },
+  float16: { rms: 4e-4, max: 1e-3, relative: 2 ** -10 },
 } as const
+
+function toleranceOf(tolerances: Tolerances, dtype: FloatDType): Tolerance {
+  if (dtype !== 'float16') return tolerances[dtype]
+  const { rms, max, relative = 0 } = tolerances.bfloat16
+  return tolerances.float16 ?? { rms: rms / 8, max: max / 8, relative: relative / 8 }
+}
+
+/** A tensor of the nearest numbers that `dtype` has. */
+export function roundedTensor(values: ArrayLike<number>, shape: Shape, dtype: FloatDType): Tensor {
+  if (dtype === 'float32') return tensor(Float32Array.from(values), shape)
+  const bits = dtype === 'bfloat16' ? toBFloat16Bits(values) : float32ToFloat16(Float32Array.from(values))
+  return tensor(bits, shape, { dtype })
+}
 
 /** Float32 numbers of a tensor of any dtype. */
 export async function numbers(x: Tensor): Promise<ArrayLike<number>> {
   const data = await x.read()
   if (x.dtype === 'bfloat16') return fromBFloat16Bits(data as Uint16Array)
+  if (x.dtype === 'float16') return float16ToFloat32(data as Uint16Array)
   if (data instanceof BigInt64Array) return Array.from(data, Number)
   return data as ArrayLike<number> & object as Float32Array
 }
@@ -78,37 +99,29 @@ interface Built {
   readonly arrays: readonly (Array64 | null)[]
 }
 
-function build(
+async function build(
   op: string,
   name: string,
   specs: readonly (InputSpec | null)[],
-  dtype: 'float32' | 'bfloat16',
+  dtype: FloatDType,
   tracked: boolean,
-): Built {
+): Promise<Built> {
   const tensors: (Tensor | null)[] = []
   const arrays: (Array64 | null)[] = []
-  specs.forEach((spec, i) => {
+  for (const [i, spec] of specs.entries()) {
     if (spec === null) {
       tensors.push(null)
       arrays.push(null)
-      return
+      continue
     }
     const { shape, scale = 1, offset = 0 } = spec
     const kind = spec.dtype ?? dtype
     const raw = spec.data ?? pseudoRandom(`${op}/${name}/${i}`, elementCount(shape)).map((x) => x * scale + offset)
-    let values: number[] | Float32Array
-    let t: Tensor
-    if (kind === 'bfloat16') {
-      values = Float32Array.from(raw, roundToBFloat16)
-      t = tensor(toBFloat16Bits(values), shape, { dtype: kind })
-    } else {
-      values = kind === 'float32' ? Float32Array.from(raw) : Array.from(raw)
-      t = tensor(values, shape, { dtype: kind })
-    }
+    const t = isFloat(kind) ? roundedTensor(raw, shape, kind) : tensor(Array.from(raw), shape, { dtype: kind })
     t.requiresGrad = tracked && isFloat(kind) && (spec.gradient ?? true)
     tensors.push(t)
-    arrays.push(array64(shape, values))
-  })
+    arrays.push(array64(shape, await numbers(t)))
+  }
   return { tensors, arrays }
 }
 
@@ -171,10 +184,16 @@ export function opSuite<Inputs extends OpInputs, Options extends object>(
   setStrict(true)
   const call = op as unknown as (...args: unknown[]) => Tensor
   const gradients = op.differentiable && (suite.gradients ?? true)
-  const dtypesUnderTest = suite.dtypes ?? (['float32', 'bfloat16'] as const)
+  const dtypesUnderTest = suite.dtypes ?? (['float32', 'bfloat16', 'float16'] as const)
+  const times = (factor: number, { rms, max }: Tolerance, rest: number, relative: number): Tolerance => ({
+    rms: factor * rms,
+    max: factor * max + rest,
+    relative,
+  })
   const gradientTolerance = suite.gradientTolerance ?? {
-    float32: { rms: 4 * suite.tolerance.float32.rms, max: 4 * suite.tolerance.float32.max + 1e-6, relative: 1e-5 },
-    bfloat16: { rms: 3 * suite.tolerance.bfloat16.rms, max: 3 * suite.tolerance.bfloat16.max, relative: 2 ** -7 },
+    float32: times(4, suite.tolerance.float32, 1e-6, 1e-5),
+    bfloat16: times(3, suite.tolerance.bfloat16, 0, 2 ** -7),
+    float16: times(3, toleranceOf(suite.tolerance, 'float16'), 0, 2 ** -10),
   }
 
   describe.each(cpuTargets())(`${op.opName} on %s`, (target) => {
@@ -186,7 +205,7 @@ export function opSuite<Inputs extends OpInputs, Options extends object>(
           try {
             const baseline = memory().liveBuffers
             const violations = memory().guardViolations
-            const { tensors, arrays } = build(op.opName, testCase.name, testCase.inputs, dtype, gradients)
+            const { tensors, arrays } = await build(op.opName, testCase.name, testCase.inputs, dtype, gradients)
             const run = async (threads: number) => {
               setThreadCount(threads)
               const y = call(...tensors, testCase.options)
@@ -194,11 +213,11 @@ export function opSuite<Inputs extends OpInputs, Options extends object>(
               const results: ArrayLike<number>[] = [await numbers(y)]
               let weights: ArrayLike<number> = []
               if (y.origin) {
-                weights = pseudoRandom(`${op.opName}/${testCase.name}/dy`, y.size).map(roundToBFloat16)
-                const dy =
-                  y.dtype === 'bfloat16'
-                    ? tensor(toBFloat16Bits(weights), y.shape, { dtype: 'bfloat16' })
-                    : tensor(Float32Array.from(weights), y.shape)
+                // A loss is scaled where gradients are float16: those of means are below its smallest numbers.
+                const scale = dtype === 'float16' && y.size === 1 ? 1024 : 1
+                const values = pseudoRandom(`${op.opName}/${testCase.name}/dy`, y.size).map((x) => scale * x)
+                const dy = roundedTensor(values, y.shape, y.dtype as FloatDType)
+                weights = await numbers(dy)
                 backward(y, dy)
                 dy.dispose()
                 for (const t of tensors) {
@@ -224,7 +243,7 @@ export function opSuite<Inputs extends OpInputs, Options extends object>(
               `${op.opName} forward`,
               once.results[0]!,
               expected.data,
-              suite.tolerance[once.type === 'bfloat16' ? 'bfloat16' : dtype],
+              toleranceOf(suite.tolerance, once.type === 'float32' || !isFloat(once.type) ? dtype : once.type),
             )
             let next = 1
             tensors.forEach((t, i) => {
@@ -237,7 +256,7 @@ export function opSuite<Inputs extends OpInputs, Options extends object>(
                 i,
                 once.weights,
                 once.results[next++]!,
-                gradientTolerance[dtype],
+                toleranceOf(gradientTolerance, dtype),
               )
             })
             if (op.reference && dtype === 'float32') {

@@ -4,16 +4,23 @@
  * that uses its `write_family`.
  */
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Optimizer, OptimizerParameter, OptimizerState, ParameterGroup } from '../../lib/optim/optimizer.ts'
+import {
+  clipGradients,
+  type Optimizer,
+  type OptimizerParameter,
+  type OptimizerState,
+  type ParameterGroup,
+} from '../../lib/optim/optimizer.ts'
 import { tensor } from '../../lib/tensor/create.ts'
+import type { FloatDType } from '../../lib/tensor/dtype.ts'
 import { setThreadCount, threadCount } from '../../lib/tensor/runtime.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { ArgumentError } from '../../lib/util/errors.ts'
 import { baselineBuffers, liveBuffers } from './device.ts'
 import { type Digest, expectDigest } from './digest.ts'
 import { loadFixture } from './fixtureCases.ts'
-import { fromBFloat16Bits, toBFloat16Bits } from './float64.ts'
 import { formulaValues } from './formula.ts'
+import { numbers, roundedTensor } from './opSuite.ts'
 
 type Settings = Readonly<Record<string, unknown>>
 type TensorDigests = Readonly<Record<string, Digest>>
@@ -72,20 +79,19 @@ export const optimizerShapes = { matrix: [64, 72], conv: [8, 6, 3, 3], scalar: [
 const scales: Readonly<Record<number, number>> = { 4: 0, 8: 1e-12, 12: 1e4 }
 const steps = 20
 
-function startParameter(name: string, shape: readonly number[], bfloat16: boolean): OptimizerParameter {
+function startParameter(name: string, shape: readonly number[], dtype: FloatDType): OptimizerParameter {
   const values = formulaValues(`optimizers/${name}/p`, { shape, kind: 'normal-like' })
-  const master = bfloat16 ? tensor(toBFloat16Bits(values), shape, { dtype: 'bfloat16' }) : tensor(values, shape)
-  return { name, master }
+  return { name, master: roundedTensor(values, shape, dtype) }
 }
 
-function startParameters(bfloat16 = false): OptimizerParameter[] {
-  return Object.entries(optimizerShapes).map(([name, shape]) => startParameter(name, shape, bfloat16))
+function startParameters(dtype: FloatDType = 'float32'): OptimizerParameter[] {
+  return Object.entries(optimizerShapes).map(([name, shape]) => startParameter(name, shape, dtype))
 }
 
-function setGradients(params: readonly OptimizerParameter[], t: number, nan = false): void {
+function setGradients(params: readonly OptimizerParameter[], t: number, nan = false, multiple = 1): void {
   for (const { name, master } of params) {
     const spec = { shape: master.shape, kind: 'normal-like', scale: scales[t] ?? 1 } as const
-    const values = formulaValues(`optimizers/${name}/g${t}`, spec)
+    const values = formulaValues(`optimizers/${name}/g${t}`, spec).map((x) => x * multiple)
     if (nan && t === 15 && name === 'matrix') values[3] = Number.NaN
     master.grad = tensor(values, master.shape)
   }
@@ -97,14 +103,8 @@ function takeStep(optimizer: Optimizer, params: readonly OptimizerParameter[], t
   optimizer.zeroGrad()
 }
 
-async function values({ master }: OptimizerParameter): Promise<Float32Array> {
-  const data = await master.read()
-  return data instanceof Uint16Array ? fromBFloat16Bits(data) : (data as Float32Array)
-}
-
-/** Those of the values as float32. */
-async function bits(parameter: OptimizerParameter): Promise<Int32Array> {
-  return new Int32Array((await values(parameter)).buffer)
+async function values({ master }: OptimizerParameter): Promise<ArrayLike<number>> {
+  return numbers(master)
 }
 
 function disposeAll(params: readonly OptimizerParameter[]): void {
@@ -175,41 +175,64 @@ export function describeOptimizer(one: OptimizerCase): void {
     })
 
     const chance = { ...settings, stochasticRounding: { seed: 7 } }
-    it('steps bfloat16 parameters to a neighbour of what float32 ones become, up or down by chance', async () => {
-      const [params, wide] = [startParameters(true), startParameters(true)]
-      for (const [i, { name, master }] of wide.entries())
-        wide[i] = { name, master: tensor(await values(params[i]!), master.shape) }
-      const [rounded, exact] = [one.make([{ params }], chance), one.make([{ params: wide }], settings)]
-      // A large gradient first: otherwise the step of a method that looks for its size would be lost in float32 as well.
-      takeStep(rounded, params, 12)
-      takeStep(exact, wide, 12)
-      const far: string[] = []
-      let [ups, downs] = [0, 0]
-      for (const [i, param] of params.entries()) {
-        const [actual, unrounded] = [await bits(param), await bits(wide[i]!)]
-        unrounded.forEach((x, k) => {
-          const steps = (actual[k]! - (x & 0xffff0000)) / 0x10000
-          if (steps !== 0 && steps !== 1) far.push(`${param.name} ${k}`)
-          if ((x & 0xffff) === 0) return
-          if (steps === 0) downs++
-          else ups++
-        })
-      }
-      expect(far).toEqual([])
-      expect(ups > 0 && downs > 0).toBe(!one.firstStepIsNone)
-    })
-    it('refuses bfloat16 parameters without a seed to round them by', () => {
-      const params = startParameters(true)
+    it.each(['bfloat16', 'float16'] as const)(
+      'steps %s parameters to a neighbour of what float32 ones become, up or down by chance',
+      async (dtype) => {
+        const [params, wide] = [startParameters(dtype), startParameters(dtype)]
+        for (const [i, { name, master }] of wide.entries())
+          wide[i] = { name, master: tensor(Array.from(await values(params[i]!)), master.shape) }
+        const [rounded, exact] = [one.make([{ params }], chance), one.make([{ params: wide }], settings)]
+        // A large gradient first: otherwise the step of a method that looks for its size would be lost in float32 as well.
+        takeStep(rounded, params, 12)
+        takeStep(exact, wide, 12)
+        const far: string[] = []
+        let [ups, downs] = [0, 0]
+        for (const [i, param] of params.entries()) {
+          const unrounded = await values(wide[i]!)
+          const nearest = roundedTensor(unrounded, param.master.shape, dtype)
+          const [actual, near] = [await values(param), await numbers(nearest)]
+          const [bits, nearBits] = [(await param.master.read()) as Uint16Array, (await nearest.read()) as Uint16Array]
+          for (let k = 0; k < bits.length; k++) {
+            const [x, gone, most] = [unrounded[k]!, actual[k]! - unrounded[k]!, near[k]! - unrounded[k]!]
+            // The nearest number, or the next one on the other side.
+            const other = Math.abs(bits[k]! - nearBits[k]!) === 1 && gone * most < 0
+            if (bits[k] !== nearBits[k] && !other) far.push(`${param.name} ${k}`)
+            if (gone !== 0 && gone > 0 === x > 0) ups++
+            else if (gone !== 0) downs++
+          }
+        }
+        expect(far).toEqual([])
+        expect(ups > 0 && downs > 0).toBe(!one.firstStepIsNone)
+      },
+    )
+    it('refuses 16-bit parameters without a seed to round them by', () => {
+      const params = startParameters('bfloat16')
       expect(() => one.make([{ params }], settings)).toThrow(
-        'matrix must be a contiguous float32 tensor, or bfloat16 with stochastic rounding',
+        'matrix must be a contiguous float32 tensor, or bfloat16 or float16 with stochastic rounding',
       )
       const halfASeed = { ...settings, stochasticRounding: { seed: 0.5 } }
       expect(() => one.make([{ params }], halfASeed)).toThrow('a seed that is a whole number of 0 or more')
     })
 
-    const resumes = async (bfloat16: boolean): Promise<void> => {
-      const given = bfloat16 ? chance : settings
-      const [params, resumedParams] = [startParameters(bfloat16), startParameters(bfloat16)]
+    it('gives the same bits whatever the loss was multiplied by', async () => {
+      const run = async (multiple: number): Promise<unknown> => {
+        const params = startParameters()
+        const optimizer = one.make([{ params }], settings)
+        for (const t of [1, 2, 3]) {
+          setGradients(params, t, false, multiple)
+          const clip = clipGradients(optimizer, 1, multiple)
+          optimizer.step({ clip })
+          clip?.dispose()
+          optimizer.zeroGrad()
+        }
+        return allValues(optimizer, params)
+      }
+      expect(await run(2 ** 16)).toEqual(await run(1))
+    })
+
+    const resumes = async (dtype: FloatDType): Promise<void> => {
+      const given = dtype === 'float32' ? settings : chance
+      const [params, resumedParams] = [startParameters(dtype), startParameters(dtype)]
       const whole = one.make([{ params }], given)
       let resumed = one.make([{ params: resumedParams }], given)
       for (let t = 1; t <= steps; t++) {
@@ -224,19 +247,22 @@ export function describeOptimizer(one: OptimizerCase): void {
       }
       expect(await allValues(resumed, resumedParams)).toEqual(await allValues(whole, params))
     }
-    it('goes on from a saved state bit for bit', () => resumes(false))
-    it('goes on bit for bit with bfloat16 parameters that are rounded by chance', () => resumes(true))
+    it('goes on from a saved state bit for bit', () => resumes('float32'))
+    it('goes on bit for bit with bfloat16 parameters that are rounded by chance', () => resumes('bfloat16'))
 
-    it.each([false, true])('gives the same bits on 1 and 2 threads, bfloat16 parameters: %s', async (bfloat16) => {
-      const run = async (count: number): Promise<unknown> => {
-        setThreadCount(count)
-        const params = [...startParameters(bfloat16), startParameter('large', [200, 251], bfloat16)]
-        const optimizer = one.make([{ params }], bfloat16 ? chance : settings)
-        for (let t = 1; t <= 3; t++) takeStep(optimizer, params, t)
-        return allValues(optimizer, params)
-      }
-      expect(await run(2)).toEqual(await run(1))
-    })
+    it.each(['float32', 'bfloat16'] as const)(
+      'gives the same bits on 1 and 2 threads, with %s parameters',
+      async (dtype) => {
+        const run = async (count: number): Promise<unknown> => {
+          setThreadCount(count)
+          const params = [...startParameters(dtype), startParameter('large', [200, 251], dtype)]
+          const optimizer = one.make([{ params }], dtype === 'float32' ? settings : chance)
+          for (let t = 1; t <= 3; t++) takeStep(optimizer, params, t)
+          return allValues(optimizer, params)
+        }
+        expect(await run(2)).toEqual(await run(1))
+      },
+    )
 
     it('frees all it took', async () => {
       const params = startParameters()

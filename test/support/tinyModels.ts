@@ -4,11 +4,13 @@ import { type StableDiffusionConfig, tinySd1, tinySd2 } from '../../lib/models/s
 import { fileShape, type Registry, type WeightSource } from '../../lib/nn/weights.ts'
 import { cast } from '../../lib/ops/cast.ts'
 import { tensor } from '../../lib/tensor/create.ts'
+import type { FloatDType } from '../../lib/tensor/dtype.ts'
 import { scope } from '../../lib/tensor/scope.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { type DigestTolerance, expectDigest } from './digest.ts'
 import { formulaValues, parameterValues } from './formula.ts'
 import type { ParameterDigests, TinyModelName } from './modelFixture.ts'
+import { numbers, roundedTensor } from './opSuite.ts'
 
 export const tinyConfigs: Readonly<Record<TinyModelName, StableDiffusionConfig>> = { tinySd1, tinySd2 }
 
@@ -23,8 +25,8 @@ export function formulaWeights(prefix: 'unet' | 'text_encoder' | 'vae'): WeightS
 }
 
 /** A formula input, standard normal, named `<model>/<section>/<input>`. */
-export function formulaInput(name: string, shape: readonly number[]): Tensor {
-  return tensor(formulaValues(name, { shape, kind: 'normal-like' }), shape)
+export function formulaInput(name: string, shape: readonly number[], dtype: FloatDType = 'float32'): Tensor {
+  return roundedTensor(formulaValues(name, { shape, kind: 'normal-like' }), shape, dtype)
 }
 
 export function trainAll(registry: Registry): void {
@@ -49,7 +51,7 @@ export async function expectGradients(
     const { grad } = record.tensor
     if (!grad) throw new Error(`${name} received no gradient`)
     const inFile = scope(() => toFileLayout(grad, record))
-    expectDigest((await inFile.read()) as Float32Array, digest, tolerance)
+    expectDigest(await numbers(inFile), digest, tolerance)
     if (inFile !== grad) inFile.dispose()
   }
   if (missing.size > 0) throw new Error(`parameters of the fixture that the model lacks: ${[...missing].join(', ')}`)

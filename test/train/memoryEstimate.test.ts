@@ -18,12 +18,13 @@ function bytesOf(what: string, changes: Partial<MemoryFacts>): number | undefine
 }
 
 describe('estimateMemory', () => {
-  it('counts the activations of a batch, a quarter with checkpointing, half in bfloat16', () => {
+  it('counts the activations of a batch, a quarter with checkpointing, half in 16 bits', () => {
     const whole = bytesOf('activations', {})!
     expect(whole).toBeCloseTo(1006e6, -3)
     expect(bytesOf('activations', { pixelsPerBatch: 2 * 512 * 512 })).toBeCloseTo(2 * whole, -1)
     expect(bytesOf('activations', { gradientCheckpointing: true })).toBeCloseTo(whole / 4, -1)
-    expect(bytesOf('activations', { mixedPrecision: 'bf16' })).toBeCloseTo(whole / 2, -1)
+    for (const mixedPrecision of ['bf16', 'fp16'] as const)
+      expect(bytesOf('activations', { mixedPrecision })).toBeCloseTo(whole / 2, -1)
   })
 
   it('counts three bytes for each pixel of every picture that may be in flight, and the latents that are kept', () => {
@@ -40,6 +41,8 @@ describe('estimateMemory', () => {
     expect(bytesOf('weights', { model, mixedPrecision: 'bf16' })).toBe(2.2e9)
     expect(bytesOf('transformed', { model })).toBe(4 * 2 ** 30)
     expect(bytesOf('transformed', { model, mixedPrecision: 'bf16' })).toBeUndefined()
+    expect(bytesOf('weights', { model, mixedPrecision: 'fp16' })).toBe(2.2e9)
+    expect(bytesOf('transformed', { model, mixedPrecision: 'fp16' })).toBe(4 * 2 ** 30)
   })
 
   it('lists the largest first', () => {

@@ -31,6 +31,18 @@ describe('SkippedSteps', () => {
     expect(skipped.count).toBe(4)
   })
 
+  it('says what to do where a VAE in 16 bits made the latents', () => {
+    const latents = fault({ loss: Number.NaN, place: 'the latents' })
+    const advice = 'The VAE made them: compute it in float32 with no_half_vae.'
+    expect(new SkippedSteps({ halfVae: true }).add(1, latents)).toContain(advice)
+    for (const [halfVae, broken] of [
+      [false, latents],
+      [true, fault()],
+    ] as const)
+      expect(new SkippedSteps({ halfVae }).add(1, broken)).not.toContain('VAE')
+    expect(() => new SkippedSteps({ halfVae: true, policy: 'stop' }).add(1, latents)).toThrow(/no_half_vae\.$/)
+  })
+
   it('ends the training after ten in a row, not after ten in all', () => {
     const skipped = new SkippedSteps()
     for (let step = 1; step <= 9; step++) skipped.add(step, fault())

@@ -5,9 +5,8 @@ import { type Model, Registry, type WeightSource, Weights } from '../../nn/weigh
 import { add } from '../../ops/add.ts'
 import { attention } from '../../ops/attention.ts'
 import { cast } from '../../ops/cast.ts'
-import { contiguous } from '../../ops/contiguous.ts'
 import { embedding, extendedEmbedding } from '../../ops/embedding.ts'
-import { slice } from '../../ops/slice.ts'
+import { tensor } from '../../tensor/create.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { scope } from '../../tensor/scope.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
@@ -104,9 +103,12 @@ export class ClipTextModel implements Model {
       throw new ArgumentError('ClipTextModel', 'ids', `of shape [n, ${positions}], or shorter`, String(ids))
     return scope(() => {
       const t = ids.dim(1)
-      const all = this.positionEmbedding
-      const places = t === positions ? all : contiguous(slice(all, { axis: 0, start: 0, end: t }))
-      let x = add(this.#embed(ids), places)
+      // As rows that are chosen, positions get a gradient in float32 whatever their own type is.
+      const places = tensor(
+        Int32Array.from({ length: t }, (_, place) => place),
+        [t],
+      )
+      let x = add(this.#embed(ids), embedding(places, this.positionEmbedding))
       const hiddenStates = [x]
       const run = this.gradientCheckpointing ? recompute : grouped
       for (const layer of this.layers) {

@@ -17,8 +17,8 @@ export interface TensorboardSinkOptions {
 }
 
 /**
- * Writes a TensorBoard event file in a folder. Per optimizer step: losses, rates, `norm/grad_norm`, and `max_norm/...` where norms
- * are limited. Per epoch, with the epoch as step: `loss/epoch`. Validation losses as they come, and previews under
+ * Writes a TensorBoard event file in a folder. Per optimizer step: losses, rates, `norm/grad_norm`, `max_norm/...` where norms
+ * are limited, and `loss_scale/scale` and `loss_scale/overflows` in float16. Per epoch, with the epoch as step: `loss/epoch`. Validation losses as they come, and previews under
  * `preview/<index of the prompt>`.
  */
 export function tensorboardSink(folder: string, { tags = 'network' }: TensorboardSinkOptions = {}): LogSink {
@@ -43,7 +43,7 @@ async function write(writer: EventWriter, event: TrainEvent, tags: ScalarTags): 
 }
 
 function stepScalars(event: StepEvent, tags: ScalarTags): Readonly<Record<string, number>> {
-  const { loss, averageLoss, learningRates, effectiveLearningRates, gradientNorm, measures } = event
+  const { loss, averageLoss, learningRates, effectiveLearningRates, gradientNorm, lossScaler, measures } = event
   const single = tags === 'model' && Object.keys(learningRates).length === 1
   const named = (prefix: string, rates: Readonly<Record<string, number>>): [string, number][] =>
     Object.entries(rates).map(([group, rate]) => [single ? prefix : `${prefix}/${group}`, rate])
@@ -53,6 +53,7 @@ function stepScalars(event: StepEvent, tags: ScalarTags): Readonly<Record<string
     // Under the name that other trainers log D-Adaptation's d times the rate by.
     ...Object.fromEntries(named('lr/d*lr', effectiveLearningRates ?? {})),
     'norm/grad_norm': gradientNorm,
+    ...(lossScaler && { 'loss_scale/scale': lossScaler.scale, 'loss_scale/overflows': lossScaler.overflows }),
     ...measures,
   }
 }

@@ -10,7 +10,7 @@ import type { OptimizerParameter } from '../../optim/optimizer.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { CaptionEncoder, captionOptions } from '../conditioning.ts'
 import type { PreviewSource, TrainingContext, TrainingMethod } from '../method.ts'
-import { computeType } from '../openTraining.ts'
+import { computeType, vaeType } from '../openTraining.ts'
 import type { EncodesCaptions } from '../textCache.ts'
 import { WeightedCaptionEncoder } from '../weightedCaptions.ts'
 import { formExtension, type WholeModelForm, wholeModelForm, writeWholeModel } from '../wholeModelFile.ts'
@@ -108,12 +108,11 @@ export class WholeModelMethod implements TrainingMethod {
   /** The file is loaded as a second model, in the type that is computed in. */
   async openPreview(path: string): Promise<PreviewSource> {
     const { config, models: trained, tokenizer } = this.#context
-    const dtype = computeType(config)
     const { version, predictionType, unet, textEncoder, vae } = trained.config
     const { models } = await loadStableDiffusion(path, {
       v2: version === 2,
       vParameterization: predictionType === 'v_prediction',
-      dtypes: { unet: dtype, vae: dtype },
+      dtypes: { unet: computeType(config), vae: vaeType(config) },
       // PyTorch's container has no place for what shapes do not tell.
       sizes: {
         unetHeads: unet.heads,

@@ -4,6 +4,7 @@ import { basename, join } from 'node:path'
 import type { DatasetGroup } from '../../data/datasetGroup.ts'
 import { readSmallFile } from '../../io/jsonFile.ts'
 import { CheckpointError } from '../../util/errors.ts'
+import type { LossScalerState } from '../lossScaler.ts'
 import type { RunIdentity } from '../method.ts'
 import type { LossAverage } from '../schedule.ts'
 import type { SkippedSteps } from '../skippedSteps.ts'
@@ -33,6 +34,8 @@ export interface StateManifest {
   readonly position: RunPosition
   readonly average: LossAverage['state']
   readonly skipped: SkippedSteps['state']
+  /** Of trainings in float16. */
+  readonly lossScaler?: LossScalerState | undefined
   readonly optimizer: {
     readonly name: string
     readonly steps: Readonly<Record<string, number>>

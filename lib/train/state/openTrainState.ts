@@ -88,10 +88,19 @@ export class SavedTraining {
     throw new DataError(this.#folder, message)
   }
 
-  /** Puts the counters where they were. @returns where the run goes on */
-  position({ average, skipped }: RunCounters): RunPosition {
-    const { position, average: losses, skipped: skips } = this.manifest
+  /**
+   * Puts the counters where they were.
+   * @returns where the run goes on
+   * @throws CheckpointError when the state of a training in float16 lacks the scale of its loss
+   */
+  position({ average, skipped, lossScaler }: RunCounters): RunPosition {
+    const { position, average: losses, skipped: skips, lossScaler: scale } = this.manifest
     skipped.restore(skips)
+    if (lossScaler !== null) {
+      if (scale === undefined)
+        throw new CheckpointError(stateFiles(this.#folder).manifest, 'expected the scale of the loss, found none')
+      lossScaler.loadState(scale)
+    }
     if (!this.#restart) {
       average.restore(losses)
       return { ...position }

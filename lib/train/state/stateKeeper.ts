@@ -7,6 +7,7 @@ import type { Optimizer } from '../../optim/optimizer.ts'
 import type { DType } from '../../tensor/dtype.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { ArgumentError } from '../../util/errors.ts'
+import type { LossScaler } from '../lossScaler.ts'
 import type { RunIdentity, TrainingMethod } from '../method.ts'
 import type { LossAverage } from '../schedule.ts'
 import type { SkippedSteps } from '../skippedSteps.ts'
@@ -29,6 +30,8 @@ export interface StateKeeperParts {
 export interface RunCounters {
   readonly average: LossAverage
   readonly skipped: SkippedSteps
+  /** Null: the loss is not scaled. */
+  readonly lossScaler: LossScaler | null
 }
 
 export class StateKeeper {
@@ -43,7 +46,7 @@ export class StateKeeper {
    * @returns the bytes written
    * @throws IoError when it cannot be written
    */
-  async save(folder: string, position: RunPosition, { average, skipped }: RunCounters): Promise<number> {
+  async save(folder: string, position: RunPosition, { average, skipped, lossScaler }: RunCounters): Promise<number> {
     const { kind, config, seed, run, data, method, optimizer, fileSystem } = this.#parts
     const { optimizer: name, steps, tensors, scalars = {} } = optimizer.state()
     const manifest: StateManifest = {
@@ -54,6 +57,7 @@ export class StateKeeper {
       position,
       average: average.state,
       skipped: skipped.state,
+      ...(lossScaler && { lossScaler: lossScaler.state() }),
       optimizer: { name, steps, scalars },
       options: comparedOptions(config),
       data,

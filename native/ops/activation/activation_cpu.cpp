@@ -64,7 +64,7 @@ void backward_typed(const ActivationParams& p) {
 
 template <class Body>
 void with_kind_and_type(const ActivationParams& p, Body&& body) {
-  with_compute_type(p.dtype, [&](auto* t) {
+  with_float_type(p.dtype, [&](auto* t) {
     switch (p.kind) {
       case Activation::kSilu:
         return body(std::integral_constant<Activation, Activation::kSilu>{}, t);
@@ -129,11 +129,11 @@ void activation_backward(const ActivationParams& p) {
 }
 
 void geglu_forward(const GegluParams& p) {
-  with_compute_type(p.dtype, [&](auto* t) { geglu_forward_typed<std::remove_pointer_t<decltype(t)>>(p); });
+  with_float_type(p.dtype, [&](auto* t) { geglu_forward_typed<std::remove_pointer_t<decltype(t)>>(p); });
 }
 
 void geglu_backward(const GegluParams& p) {
-  with_compute_type(p.dtype, [&](auto* t) { geglu_backward_typed<std::remove_pointer_t<decltype(t)>>(p); });
+  with_float_type(p.dtype, [&](auto* t) { geglu_backward_typed<std::remove_pointer_t<decltype(t)>>(p); });
 }
 
 }  // namespace noisewright::NOISEWRIGHT_TARGET

@@ -30,12 +30,12 @@ bool fits(const Tensor& x, DType dtype, int64_t count) {
 
 void check_entry(const AdaptiveTensors& t, size_t i, size_t states, int64_t slice) {
   const int64_t count = t.params[i].count(), sliced = (count + slice - 1) / slice;
-  CHECK(kOp, fits(t.params[i], DType::kFloat32, count) || fits(t.params[i], DType::kBFloat16, count), "parameter ", i,
-        " must be contiguous float32 or bfloat16");
+  CHECK(kOp, is_float(t.params[i].dtype) && fits(t.params[i], t.params[i].dtype, count), "parameter ", i,
+        " must be a contiguous float tensor");
   CHECK(kOp, fits(t.gradients[i], DType::kFloat32, count), "gradient ", i,
         " must be contiguous float32 like its parameter");
-  CHECK(kOp, !t.copies[i] || fits(*t.copies[i], DType::kBFloat16, count), "copy ", i,
-        " must be bfloat16 like its parameter");
+  CHECK(kOp, !t.copies[i] || fits(*t.copies[i], DType::kBFloat16, count) || fits(*t.copies[i], DType::kFloat16, count),
+        "copy ", i, " must be bfloat16 or float16 like its parameter");
   for (size_t k = 0; k < states; k++) {
     const auto& state = t.states[i * states + k];
     CHECK(kOp, !state || fits(*state, DType::kFloat32, slice > 1 && k >= 2 ? sliced : count), "state ", k + 1,
@@ -89,7 +89,8 @@ void adaptive_step(const std::string& rule, std::vector<Tensor> params, std::vec
     e.group = {group[0], group[1], group[2]};
     e.fresh = fresh[i] != 0;
     e.stream = i;
-    e.half = tensors->params[i].dtype == DType::kBFloat16;
+    e.dtype = tensors->params[i].dtype;
+    if (tensors->copies[i]) e.copy_dtype = tensors->copies[i]->dtype;
     p.task_count += (e.count + kAdaptiveTask - 1) / kAdaptiveTask;
     updates.push_back(tensors->params[i]);
     append(updates, tensors->copies[i]);
@@ -102,7 +103,7 @@ void adaptive_step(const std::string& rule, std::vector<Tensor> params, std::vec
           AdaptiveEntry& e = entries[i];
           e.param = tensors->params[i].data();
           e.gradient = tensors->gradients[i].data_as<float>();
-          e.copy = tensors->copies[i] ? tensors->copies[i]->data_as<bfloat16>() : nullptr;
+          e.copy = tensors->copies[i] ? tensors->copies[i]->data() : nullptr;
           for (size_t k = 0; k < state_count; k++) {
             const auto& state = tensors->states[i * state_count + k];
             e.state[k] = state ? state->data_as<float>() : nullptr;

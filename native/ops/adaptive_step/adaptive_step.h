@@ -44,15 +44,15 @@ struct AdaptiveGroup {
 };
 
 struct AdaptiveEntry {
-  void* param;  // float32, or bfloat16
+  void* param;  // of any float type
   const float* gradient;
   float* state[kMaxAdaptiveStates];  // null: the rule runs without it
-  bfloat16* copy;                    // null, or where the new parameter is also stored
+  void* copy;                        // null, or where the new parameter is also stored
   int64_t count;
   int64_t first_task;  // number of tasks of all entries before this one
   uint64_t stream;     // of the random numbers of stochastic rounding
   AdaptiveGroup group;
-  bool half;   // the parameter is bfloat16
+  DType dtype, copy_dtype;
   bool fresh;  // never stepped: the state that holds the first parameter is yet to be filled
 };
 
@@ -67,7 +67,7 @@ struct AdaptiveStepParams {
   int64_t slice;             // Prodigy's s and p0 keep every slice-th element of a parameter
   uint64_t seed;             // of stochastic rounding
   int rule;                  // index into kAdaptiveRules
-  bool stochastic_rounding;  // of half parameters; otherwise to nearest
+  bool stochastic_rounding;  // of 16-bit parameters; otherwise to nearest
 };
 
 struct AdaptiveRuleInfo {

@@ -5,6 +5,8 @@
 // alone, so nothing depends on the number of threads, and no product is made twice.
 #include "ops/attention/attention.h"
 
+#include <type_traits>
+
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "ops/attention/attention_tile.h"
@@ -329,10 +331,7 @@ void backward_typed(const AttentionBackwardParams& p) {
 }  // namespace
 
 void attention_backward(const AttentionBackwardParams& p) {
-  if (p.shape.dtype == DType::kBFloat16)
-    backward_typed<bfloat16>(p);
-  else
-    backward_typed<float>(p);
+  with_float_type(p.shape.dtype, [&](auto* t) { backward_typed<std::remove_pointer_t<decltype(t)>>(p); });
 }
 
 }  // namespace noisewright::NOISEWRIGHT_TARGET

@@ -2,6 +2,8 @@
 // every query and rescales its sums when the maximum rises. Keys and values are packed once for all tasks of a head.
 #include "ops/attention/attention.h"
 
+#include <type_traits>
+
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "ops/attention/attention_tile.h"
@@ -190,10 +192,7 @@ struct Forward {
 }  // namespace
 
 void attention_forward(const AttentionForwardParams& p) {
-  if (p.shape.dtype == DType::kBFloat16)
-    Forward<bfloat16>(p).all();
-  else
-    Forward<float>(p).all();
+  with_float_type(p.shape.dtype, [&](auto* t) { Forward<std::remove_pointer_t<decltype(t)>>(p).all(); });
 }
 
 }  // namespace noisewright::NOISEWRIGHT_TARGET

@@ -13,7 +13,7 @@ using MaybeTensor = std::optional<Tensor>;
 
 void check_tensor(const Tensor& t, const char* name) {
   CHECK("conv2d", t.contiguous(), name, " must be contiguous");
-  CHECK("conv2d", t.dtype == DType::kFloat32 || t.dtype == DType::kBFloat16, name, " must be float32 or bfloat16");
+  CHECK("conv2d", is_float(t.dtype), name, " must be a float tensor");
 }
 
 void* data_of(const MaybeTensor& t) { return t ? t->data() : nullptr; }

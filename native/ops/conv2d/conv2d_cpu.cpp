@@ -59,10 +59,9 @@ const void* gather_span(const void* context, int64_t row, int64_t begin, int64_t
     const int64_t n = count < g.channels - channel ? count : g.channels - channel;
     const int64_t ty = y + g.offset_y[tap / g.taps_x], tx = x + g.offset_x[tap % g.taps_x];
     if (g.sum_pairs) {
-      if (g.dtype == DType::kFloat32)
-        sum_pixels<float>(g, image, ty, tx, channel, n, reinterpret_cast<float*>(to));
-      else
-        sum_pixels<bfloat16>(g, image, ty, tx, channel, n, reinterpret_cast<float*>(to));
+      with_float_type(g.dtype, [&](auto* t) {
+        sum_pixels<std::remove_pointer_t<decltype(t)>>(g, image, ty, tx, channel, n, reinterpret_cast<float*>(to));
+      });
     } else if (const char* from = g.pixel(image, ty, tx)) {
       from += channel * item;
       if (n == count && to == buffer) return from;

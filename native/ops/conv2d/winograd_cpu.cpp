@@ -4,6 +4,8 @@
 // last-level cache.
 #include "ops/conv2d/winograd.h"
 
+#include <type_traits>
+
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "ops/conv2d/conv2d.h"
@@ -168,10 +170,9 @@ void weight_stage(const T* weight, int64_t ci, int64_t co, bool backward, int64_
 
 void transform_weights(const void* weight, DType dtype, int64_t ci, int64_t co, bool backward, int64_t panel,
                        int64_t panels, float* to) {
-  if (dtype == DType::kFloat32)
-    weight_stage(static_cast<const float*>(weight), ci, co, backward, panel, panels, to);
-  else
-    weight_stage(static_cast<const bfloat16*>(weight), ci, co, backward, panel, panels, to);
+  with_float_type(dtype, [&](auto* t) {
+    weight_stage(static_cast<const std::remove_pointer_t<decltype(t)>*>(weight), ci, co, backward, panel, panels, to);
+  });
 }
 
 }  // namespace
@@ -193,13 +194,13 @@ void winograd(const Winograd& g) {
   Scratch<float> inputs(36 * group * in_stride), sums(36 * group * out_stride);
   Scratch<float> weights(g.transformed ? 1 : 36 * chunk * kPanel * g.ci);
   const float* u = g.transformed ? g.transformed : weights.data;
-  const bool is_float = g.dtype == DType::kFloat32;
 
   for (int64_t tile0 = 0; tile0 < tiling.count; tile0 += group) {
     const int64_t tiles = least(group, tiling.count - tile0);
     parallel_for(tiles, [&](int64_t t) {
-      is_float ? input_stage<float>(g, tiling, tile0 + t, t, group, in_stride, inputs.data)
-               : input_stage<bfloat16>(g, tiling, tile0 + t, t, group, in_stride, inputs.data);
+      with_float_type(g.dtype, [&](auto* x) {
+        input_stage<std::remove_pointer_t<decltype(x)>>(g, tiling, tile0 + t, t, group, in_stride, inputs.data);
+      });
     });
     for (int64_t panel = 0; panel < panels; panel += chunk) {
       const int64_t count = least(chunk, panels - panel);
@@ -220,8 +221,10 @@ void winograd(const Winograd& g) {
       });
       const int64_t first = panel * kPanel, last = least(g.co, (panel + count) * kPanel);
       parallel_for(tiles, [&](int64_t t) {
-        is_float ? output_stage<float>(g, tiling, tile0 + t, t, group, out_stride, first, last, sums.data)
-                 : output_stage<bfloat16>(g, tiling, tile0 + t, t, group, out_stride, first, last, sums.data);
+        with_float_type(g.dtype, [&](auto* y) {
+          using T = std::remove_pointer_t<decltype(y)>;
+          output_stage<T>(g, tiling, tile0 + t, t, group, out_stride, first, last, sums.data);
+        });
       });
     }
   }

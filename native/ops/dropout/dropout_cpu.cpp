@@ -109,7 +109,7 @@ void dropout_typed(const DropoutParams& p) {
 }  // namespace
 
 void dropout_forward(const DropoutParams& p) {
-  with_compute_type(p.dtype, [&](auto* t) { dropout_typed<std::remove_pointer_t<decltype(t)>>(p); });
+  with_float_type(p.dtype, [&](auto* t) { dropout_typed<std::remove_pointer_t<decltype(t)>>(p); });
 }
 
 }  // namespace noisewright::NOISEWRIGHT_TARGET

@@ -5,11 +5,12 @@
 
 namespace noisewright {
 
-Tensor gradient_norm(std::vector<Tensor> gradients, double max_norm) {
+Tensor gradient_norm(std::vector<Tensor> gradients, double max_norm, double multiple) {
   CHECK("gradientNorm", !gradients.empty(), "expected at least one gradient");
   std::vector<GradientNormEntry> entries;
   GradientNormParams p{};
   p.max_norm = max_norm;
+  p.multiple = multiple;
   for (const Tensor& g : gradients) {
     CHECK("gradientNorm", g.dtype == DType::kFloat32 && g.contiguous(), "gradients must be contiguous float32");
     entries.push_back({nullptr, g.count(), p.chunk_count});

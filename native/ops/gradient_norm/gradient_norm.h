@@ -1,4 +1,5 @@
-// The Euclidean norm of many tensors taken together, and the factor that brings it down to a maximum.
+// The Euclidean norm of many tensors taken together, and the factor that brings it down to a maximum. The tensors may
+// be multiples of the gradients that are meant, as those of a scaled loss are.
 #pragma once
 #include <cstdint>
 
@@ -17,7 +18,8 @@ struct GradientNormParams {
   int64_t entry_count;
   int64_t chunk_count;  // of all tensors
   double max_norm;      // infinite: no clipping
-  float* y;             // [2]: norm, min(1, max_norm / (norm + 1e-6))
+  double multiple;      // of the gradients that the tensors are
+  float* y;             // [2]: norm of the gradients, min(1, max_norm / (norm + 1e-6)) / multiple
 };
 
 constexpr int64_t kGradientNormChunk = 4096;

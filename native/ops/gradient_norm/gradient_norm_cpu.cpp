@@ -48,9 +48,9 @@ void gradient_norm(const GradientNormParams& p) {
   });
   double total = 0;
   for (int64_t chunk = 0; chunk < p.chunk_count; chunk++) total += sums[chunk];
-  const double norm = ::sqrt(total), coefficient = p.max_norm / (norm + 1e-6);
+  const double norm = ::sqrt(total) / p.multiple, coefficient = p.max_norm / (norm + 1e-6);
   p.y[0] = static_cast<float>(norm);
-  p.y[1] = coefficient < 1 ? static_cast<float>(coefficient) : 1.0f;
+  p.y[1] = static_cast<float>((coefficient < 1 ? coefficient : 1.0) / p.multiple);
 }
 
 }  // namespace noisewright::NOISEWRIGHT_TARGET

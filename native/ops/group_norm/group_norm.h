@@ -57,7 +57,8 @@ struct GroupNormApplyParams {
   void* y;
   int64_t pixels, c;
   bool silu;
-  DType dtype, y_dtype;
+  DType dtype;
+  DType y_dtype;  // that of x, or float32
 };
 
 CPU_KERNEL(group_norm_forward, GroupNormParams)

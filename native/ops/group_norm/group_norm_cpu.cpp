@@ -320,7 +320,7 @@ void backward_typed(const GroupNormBackwardParams& p) {
 }  // namespace
 
 void group_norm_forward(const GroupNormParams& p) {
-  with_compute_type(p.dtype, [&](auto* t) {
+  with_float_type(p.dtype, [&](auto* t) {
     using T = std::remove_pointer_t<decltype(t)>;
     p.silu ? forward_typed<true, T>(p) : forward_typed<false, T>(p);
   });
@@ -332,20 +332,18 @@ void group_norm_statistics(const GroupNormStatisticsParams& given) {
   const Plan plan(1, p.pixels, p.c);
   clear(rows, 3 * plan.padded);
   const Workspace work(plan, p);
-  with_compute_type(p.dtype,
-                    [&](auto* t) { find_statistics<std::remove_pointer_t<decltype(t)>>(p, work, 0, 1, rows); });
+  with_float_type(p.dtype, [&](auto* t) { find_statistics<std::remove_pointer_t<decltype(t)>>(p, work, 0, 1, rows); });
 }
 
 void group_norm_apply(const GroupNormApplyParams& p) {
-  with_compute_type(p.dtype, [&](auto* t) {
-    with_compute_type(p.y_dtype, [&](auto* u) {
-      apply_typed<std::remove_pointer_t<decltype(t)>, std::remove_pointer_t<decltype(u)>>(p);
-    });
+  with_float_type(p.dtype, [&](auto* t) {
+    using T = std::remove_pointer_t<decltype(t)>;
+    p.y_dtype == p.dtype ? apply_typed<T, T>(p) : apply_typed<T, float>(p);
   });
 }
 
 void group_norm_backward(const GroupNormBackwardParams& p) {
-  with_compute_type(p.dtype, [&](auto* t) {
+  with_float_type(p.dtype, [&](auto* t) {
     using T = std::remove_pointer_t<decltype(t)>;
     p.silu ? backward_typed<true, T>(p) : backward_typed<false, T>(p);
   });

@@ -8,6 +8,11 @@ namespace noisewright::cuda {
 
 namespace {
 
+void check_parameters(DType weight, DType bias) {
+  for (DType dtype : {weight, bias})
+    if (dtype == DType::kFloat16) fail(ErrorKind::kInternal, "groupNorm", "has no CUDA kernel for float16 parameters");
+}
+
 void check_size(int64_t pixels, int64_t c) {
   constexpr int64_t kMost = int64_t{1} << 31;  // kernels count the elements of a sample in 32 bits
   if (pixels * c >= kMost)
@@ -20,6 +25,7 @@ void check_size(int64_t pixels, int64_t c) {
 
 void group_norm_forward(const GroupNormParams& p) {
   check_size(p.pixels, p.c);
+  check_parameters(p.weight_dtype, p.bias_dtype);
   if (p.n * p.pixels * p.c == 0) return;
   const std::string type = suffix("groupNorm", p.dtype) + "_kernel";
   const int64_t width = p.c / p.groups, chunk = blocks_for(1024, width), chunks = blocks_for(p.pixels, chunk);
@@ -37,6 +43,7 @@ void group_norm_forward(const GroupNormParams& p) {
 
 void group_norm_backward(const GroupNormBackwardParams& p) {
   check_size(p.pixels, p.c);
+  check_parameters(p.weight_dtype, p.bias_dtype);
   if (p.n * p.pixels * p.c == 0) return;
   const std::string type = suffix("groupNorm", p.dtype) + "_kernel";
   // At most 256 chunks of at least 32 pixels: enough blocks to fill a GPU, few enough for one thread to add up.

@@ -125,11 +125,11 @@ void backward_typed(const LayerNormBackwardParams& p) {
 }  // namespace
 
 void layer_norm_forward(const LayerNormParams& p) {
-  with_compute_type(p.dtype, [&](auto* t) { forward_typed<std::remove_pointer_t<decltype(t)>>(p); });
+  with_float_type(p.dtype, [&](auto* t) { forward_typed<std::remove_pointer_t<decltype(t)>>(p); });
 }
 
 void layer_norm_backward(const LayerNormBackwardParams& p) {
-  with_compute_type(p.dtype, [&](auto* t) { backward_typed<std::remove_pointer_t<decltype(t)>>(p); });
+  with_float_type(p.dtype, [&](auto* t) { backward_typed<std::remove_pointer_t<decltype(t)>>(p); });
 }
 
 }  // namespace noisewright::NOISEWRIGHT_TARGET

@@ -11,7 +11,7 @@ using MaybeTensor = std::optional<Tensor>;
 
 void check_matrix(const Tensor& t, const char* name) {
   CHECK("linear", t.contiguous(), name, " must be contiguous");
-  CHECK("linear", t.dtype == DType::kFloat32 || t.dtype == DType::kBFloat16, name, " must be float32 or bfloat16");
+  CHECK("linear", is_float(t.dtype), name, " must be a float tensor");
 }
 
 void* data_of(const MaybeTensor& t) { return t ? t->data() : nullptr; }

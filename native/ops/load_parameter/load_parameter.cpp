@@ -26,7 +26,7 @@ Tensor load_parameter(int64_t descriptor, int64_t offset, const std::string& fil
   for (const FileType& candidate : kFileTypes)
     if (file_type == candidate.name) type = &candidate;
   CHECK("loadParameter", type, "the file's element type must be F64, F32, F16 or BF16, received ", file_type);
-  CHECK("loadParameter", dtype == DType::kFloat32 || dtype == DType::kBFloat16, "dtype must be float32 or bfloat16");
+  CHECK("loadParameter", is_float(dtype), "dtype must be a float type");
   CHECK("loadParameter", count_of(shape) > 0 && offset >= 0, "sizes must be positive");
   LoadParameterParams p{};
   p.offset = offset;

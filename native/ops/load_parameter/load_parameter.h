@@ -16,7 +16,7 @@ struct LoadParameterParams {
   FileFloat from;
   int64_t rows, channels, taps;
   void* y;
-  DType to;  // float32 or bfloat16
+  DType to;  // any float type
 };
 
 CPU_KERNEL(load_parameter, LoadParameterParams)

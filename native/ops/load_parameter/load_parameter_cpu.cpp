@@ -105,7 +105,7 @@ void load_to(const LoadParameterParams& p) {
 }  // namespace
 
 void load_parameter(const LoadParameterParams& p) {
-  p.to == DType::kFloat32 ? load_to<float>(p) : load_to<bfloat16>(p);
+  with_float_type(p.to, [&](auto* t) { load_to<std::remove_pointer_t<decltype(t)>>(p); });
 }
 
 }  // namespace noisewright::NOISEWRIGHT_TARGET

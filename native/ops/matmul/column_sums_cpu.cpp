@@ -1,4 +1,6 @@
 // Sums over the rows of a matrix, for gradients of biases: partial sums of 64 rows, then those in order.
+#include <type_traits>
+
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "ops/matmul/gemm.h"
@@ -33,10 +35,9 @@ void column_sums(const void* x, DType dtype, int64_t groups, int64_t rows, int64
     const int64_t first = task % parts * kRowsPerSum, row = task / parts * rows + first;
     const int64_t count = rows - first < kRowsPerSum ? rows - first : kRowsPerSum;
     float* sums = partial.data + task * columns;
-    if (dtype == DType::kFloat32)
-      partial_sums(static_cast<const float*>(x) + row * columns, count, columns, sums);
-    else
-      partial_sums(static_cast<const bfloat16*>(x) + row * columns, count, columns, sums);
+    with_float_type(dtype, [&](auto* t) {
+      partial_sums(static_cast<const std::remove_pointer_t<decltype(t)>*>(x) + row * columns, count, columns, sums);
+    });
   });
   parallel_for(groups, [&](int64_t group) {
     partial_sums(partial.data + group * parts * columns, parts, columns, to + group * columns);

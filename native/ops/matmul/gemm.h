@@ -12,7 +12,7 @@ namespace noisewright::NOISEWRIGHT_TARGET {
 // One factor, seen as lines of K numbers: the rows of A, or the columns of B.
 struct GemmFactor {
   const void* data = nullptr;
-  DType dtype = DType::kFloat32;  // float32 or bfloat16
+  DType dtype = DType::kFloat32;  // any float type
   bool k_major = false;           // neighbours in memory differ in line (true) or in k (false)
   int64_t stride = 0;             // elements from one line to the next, or from one k to the next when k_major
   int64_t batch_stride = 0;
@@ -47,7 +47,7 @@ struct Gemm {
   int64_t bias_rows = 0;        // rows that share one line of bias; 0 = all
   Activation activation = Activation::kNone;
   void* c = nullptr;
-  DType c_dtype = DType::kFloat32;  // float32 or bfloat16
+  DType c_dtype = DType::kFloat32;  // any float type
   RowMap rows;                      // of c, residual and pre
   int64_t c_batch_stride = 0;
   const void* residual = nullptr;  // dtype of c

@@ -3,6 +3,8 @@
 // the second-level cache.
 #include "ops/matmul/gemm.h"
 
+#include <type_traits>
+
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "ops/matmul/activation_simd.h"
@@ -60,13 +62,10 @@ void pack_k_major(const GemmFactor& f, [[maybe_unused]] const SegmentPlan& s, co
     }
 #endif
     const void* from = span_of(f, base, word + k, line, lines, buffers[0]);
-    if (f.dtype == DType::kFloat32) {
-      const auto* x = static_cast<const float*>(from);
+    with_float_type(f.dtype, [&](auto* t) {
+      const auto* x = static_cast<const std::remove_pointer_t<decltype(t)>*>(from);
       pack_across<W>(lines, to, panel_stride, [&](int64_t i, int64_t n) { return load_up_to(x + i, n); });
-    } else {
-      const auto* x = static_cast<const bfloat16*>(from);
-      pack_across<W>(lines, to, panel_stride, [&](int64_t i, int64_t n) { return load_up_to(x + i, n); });
-    }
+    });
   }
 }
 
@@ -99,8 +98,10 @@ void pack_b(const Plan& p, int segment, int64_t batch, int64_t panel, int64_t pa
     float* at = to + first / p.width * words * p.width + first % p.width;
     if (f.dtype == DType::kFloat32 || s.dot)
       pack_lines<RawWords>(lines, words, at, p.width);
+    else if (f.dtype == DType::kBFloat16)
+      pack_lines<WidenedWords<bfloat16>>(lines, words, at, p.width);
     else
-      pack_lines<WidenedWords>(lines, words, at, p.width);
+      pack_lines<WidenedWords<float16>>(lines, words, at, p.width);
   }
 }
 
@@ -120,9 +121,12 @@ void pack_a(const Plan& p, int segment, int64_t batch, int64_t row, int64_t rows
       const void* from = span_of(f, base, row + r, word * per_word, words * per_word, to);
       if (from != to) std::memcpy(to, from, static_cast<size_t>(words) * 4);
     } else {
-      bfloat16 buffer[kWordsPerBlock];
-      const auto* from = static_cast<const bfloat16*>(span_of(f, base, row + r, word, words, buffer));
-      for (int64_t k = 0; k < words; k += kLanes) store_up_to(to + k, load_up_to(from + k, words - k), words - k);
+      uint16_t buffer[kWordsPerBlock];
+      const void* line = span_of(f, base, row + r, word, words, buffer);
+      with_float_type(f.dtype, [&](auto* t) {
+        const auto* from = static_cast<const std::remove_pointer_t<decltype(t)>*>(line);
+        for (int64_t k = 0; k < words; k += kLanes) store_up_to(to + k, load_up_to(from + k, words - k), words - k);
+      });
     }
   }
   std::memset(to, 0, static_cast<size_t>(round_up(rows, kTileRows) - rows) * static_cast<size_t>(words) * 4);
@@ -255,10 +259,10 @@ void run_task(const Plan& p, const TaskMemory& memory, int64_t batch, int64_t ro
             run_tile(t, p.width, tile_rows, stands ? standing + r * t.a_stride : a + (r - stand) * words,
                      b + q * words * p.width, sums, to_c ? g.rows.stride2 : sum_stride, !first);
             if (!last || to_c) continue;
-            if (g.c_dtype == DType::kFloat32)
-              finish<float>(g, batch, row + step + r, tile_rows, column, columns, sums, sum_stride);
-            else
-              finish<bfloat16>(g, batch, row + step + r, tile_rows, column, columns, sums, sum_stride);
+            with_float_type(g.c_dtype, [&](auto* t) {
+              using C = std::remove_pointer_t<decltype(t)>;
+              finish<C>(g, batch, row + step + r, tile_rows, column, columns, sums, sum_stride);
+            });
           }
         }
       }

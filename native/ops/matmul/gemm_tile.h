@@ -150,15 +150,16 @@ NW_INLINE void transpose(Vec (&r)[kLanes]) {
 #endif
 }
 
-// How memory becomes words: as it is (float32, or bfloat16 pairs that already are neighbours), or bfloat16 widened to
-// float32.
+// How memory becomes words: as it is (float32, or bfloat16 pairs that already are neighbours), or 16-bit floats widened
+// to float32.
 struct RawWords {
   static constexpr int kBytes = 4;
   static NW_INLINE Vec get(const char* p, int64_t n) { return load_up_to(reinterpret_cast<const float*>(p), n); }
 };
+template <class T>
 struct WidenedWords {
   static constexpr int kBytes = 2;
-  static NW_INLINE Vec get(const char* p, int64_t n) { return load_up_to(reinterpret_cast<const bfloat16*>(p), n); }
+  static NW_INLINE Vec get(const char* p, int64_t n) { return load_up_to(reinterpret_cast<const T*>(p), n); }
 };
 
 // to[words][width], columns `first` to first + kLanes: up to kLanes lines, each contiguous along K; lines that are null

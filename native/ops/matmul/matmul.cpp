@@ -7,12 +7,10 @@ namespace noisewright {
 
 namespace {
 
-bool is_matrix_dtype(DType dtype) { return dtype == DType::kFloat32 || dtype == DType::kBFloat16; }
-
 // [batch, rows, columns] of a, transposed or not; b may be one matrix for a whole batch.
 Tensor multiply(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b, Shape shape, DType dtype) {
   CHECK("matmul", a.rank() >= 2 && b.rank() >= 2 && a.contiguous() && b.contiguous(), "expected contiguous matrices");
-  CHECK("matmul", is_matrix_dtype(a.dtype) && is_matrix_dtype(b.dtype), "expected float32 or bfloat16");
+  CHECK("matmul", is_float(a.dtype) && is_float(b.dtype), "expected float tensors");
   MatmulParams p{};
   p.m = a.size(transpose_a ? -1 : -2);
   p.k = a.size(transpose_a ? -2 : -1);

@@ -24,10 +24,11 @@ void check_matrix(const MuonTensors& t, size_t i, const MuonStepEntry& e) {
   };
   CHECK(kOp, e.rows > 0 && e.columns > 0 && e.count() == count, "parameter ", i, " is not the matrix it should be");
   CHECK(kOp,
-        (fits(t.params[i], DType::kFloat32) || fits(t.params[i], DType::kBFloat16)) &&
-            fits(t.gradients[i], DType::kFloat32) && fits(t.momenta[i], DType::kFloat32),
-        "parameter ", i, " must be contiguous float32 or bfloat16, its gradient and its momentum float32 of its size");
-  CHECK(kOp, !t.copies[i] || fits(*t.copies[i], DType::kBFloat16), "copy ", i, " must be bfloat16 like its parameter");
+        is_float(t.params[i].dtype) && fits(t.params[i], t.params[i].dtype) && fits(t.gradients[i], DType::kFloat32) &&
+            fits(t.momenta[i], DType::kFloat32),
+        "parameter ", i, " must be a contiguous float tensor, its gradient and its momentum float32 of its size");
+  CHECK(kOp, !t.copies[i] || fits(*t.copies[i], DType::kBFloat16) || fits(*t.copies[i], DType::kFloat16), "copy ", i,
+        " must be bfloat16 or float16 like its parameter");
 }
 
 }  // namespace
@@ -65,7 +66,8 @@ void muon_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::v
     e.rows = shapes[2 * i];
     e.columns = shapes[2 * i + 1];
     e.stream = i;
-    e.half = tensors->params[i].dtype == DType::kBFloat16;
+    e.dtype = tensors->params[i].dtype;
+    if (tensors->copies[i]) e.copy_dtype = tensors->copies[i]->dtype;
     for (size_t k = 0; k < kMuonNumbers; k++) e.k[k] = static_cast<float>(numbers[i * kMuonNumbers + k]);
     check_matrix(*tensors, i, e);
     updates.push_back(tensors->params[i]);
@@ -81,7 +83,7 @@ void muon_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::v
           e.param = tensors->params[i].data();
           e.gradient = tensors->gradients[i].data_as<float>();
           e.momentum = tensors->momenta[i].data_as<float>();
-          e.copy = tensors->copies[i] ? tensors->copies[i]->data_as<bfloat16>() : nullptr;
+          e.copy = tensors->copies[i] ? tensors->copies[i]->data() : nullptr;
         }
         p.entries = entries.data();
         p.clip = tensors->clip ? tensors->clip->data_as<float>() : nullptr;

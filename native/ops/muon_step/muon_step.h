@@ -9,13 +9,13 @@ namespace noisewright {
 enum MuonNumber { kMuonKeep, kMuonRest, kMuonNesterov, kMuonDecay, kMuonRate, kMuonNumbers };
 
 struct MuonStepEntry {
-  void* param;  // float32, or bfloat16
+  void* param;  // of any float type
   const float* gradient;
   float* momentum;
-  bfloat16* copy;  // null, or where the new parameter is also stored
+  void* copy;  // null, or where the new parameter is also stored
   int64_t rows, columns;
-  uint64_t stream;        // of the random numbers of stochastic rounding
-  bool half;              // the parameter is bfloat16
+  uint64_t stream;  // of the random numbers of stochastic rounding
+  DType dtype, copy_dtype;
   float k[kMuonNumbers];  // momentum, 1 - momentum, 1 to look ahead, factor of the parameter, factor of the update
 
   int64_t count() const { return rows * columns; }
@@ -30,7 +30,7 @@ struct MuonStepParams {
   int64_t steps;      // of the iteration
   uint64_t seed;      // of stochastic rounding
   bool half;          // the iteration keeps its matrices in bfloat16
-  bool stochastic_rounding;  // of half parameters; otherwise to nearest
+  bool stochastic_rounding;  // of 16-bit parameters; otherwise to nearest
 };
 
 constexpr int64_t kMuonBlock = 16384;    // elements of a task

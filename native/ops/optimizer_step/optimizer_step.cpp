@@ -30,13 +30,12 @@ void check_entry(const OptimizerTensors& t, size_t i, size_t states) {
   const auto fits = [](const Tensor& x, DType dtype, int64_t n) {
     return x.dtype == dtype && x.count() == n && x.contiguous();
   };
-  const DType param = t.params[i].dtype;
-  CHECK(kOp, (param == DType::kFloat32 || param == DType::kBFloat16) && t.params[i].contiguous(), "parameter ", i,
-        " must be contiguous float32 or bfloat16");
+  CHECK(kOp, is_float(t.params[i].dtype) && t.params[i].contiguous(), "parameter ", i,
+        " must be a contiguous float tensor");
   CHECK(kOp, fits(t.gradients[i], DType::kFloat32, count), "gradient ", i,
         " must be contiguous float32 like its parameter");
-  CHECK(kOp, !t.copies[i] || fits(*t.copies[i], DType::kBFloat16, count), "copy ", i,
-        " must be bfloat16 like its parameter");
+  CHECK(kOp, !t.copies[i] || fits(*t.copies[i], DType::kBFloat16, count) || fits(*t.copies[i], DType::kFloat16, count),
+        "copy ", i, " must be bfloat16 or float16 like its parameter");
   const bool codes = states > 0 && t.absmax[i * states].has_value();
   for (size_t k = i * states; k < (i + 1) * states; k++) {
     CHECK(kOp, t.absmax[k].has_value() == (codes && t.states[k].has_value()), "the states of parameter ", i,
@@ -87,7 +86,8 @@ void optimizer_step(const std::string& rule, std::vector<Tensor> params, std::ve
     e.first_task = p.task_count;
     p.task_count += (e.count + kOptimizerTask - 1) / kOptimizerTask;
     e.stream = i;
-    e.half = tensors->params[i].dtype == DType::kBFloat16;
+    e.dtype = tensors->params[i].dtype;
+    if (tensors->copies[i]) e.copy_dtype = tensors->copies[i]->dtype;
     e.l2 = static_cast<float>(values[0]);
     e.decay = static_cast<float>(values[1]);
     e.mode = static_cast<int>(values[2]);
@@ -107,7 +107,7 @@ void optimizer_step(const std::string& rule, std::vector<Tensor> params, std::ve
           OptimizerEntry& e = entries[i];
           e.param = tensors->params[i].data();
           e.gradient = tensors->gradients[i].data_as<float>();
-          e.copy = static_cast<bfloat16*>(data_of(tensors->copies[i]));
+          e.copy = data_of(tensors->copies[i]);
           for (size_t k = 0; k < state_count; k++) {
             e.state[k] = data_of(tensors->states[i * state_count + k]);
             e.absmax[k] = static_cast<float*>(data_of(tensors->absmax[i * state_count + k]));

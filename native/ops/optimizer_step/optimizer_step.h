@@ -1,6 +1,6 @@
 // One step of an optimizer for every parameter of a model in one call. What an optimizer does to one element is a rule
 // (optimizer_rules.h); everything around it is the same for all and lives in the kernels: finding the tensor, clipping,
-// weight decay, 8-bit states, half-precision parameters and copies.
+// weight decay, 8-bit states, 16-bit parameters and copies.
 #pragma once
 #include "core/cpu_target.h"
 #include "core/dtype.h"
@@ -13,15 +13,15 @@ constexpr int kMaxOptimizerStates = 4;
 constexpr int kOptimizerConstants = 12;
 
 struct OptimizerEntry {
-  void* param;  // float32, or bfloat16
+  void* param;  // of any float type
   const float* gradient;
   void* state[kMaxOptimizerStates];    // float32, or codes; null: the rule runs without it
   float* absmax[kMaxOptimizerStates];  // scales of the codes; null: the state is float32
-  bfloat16* copy;                      // null, or where the new parameter is also stored
+  void* copy;                          // null, or where the new parameter is also stored
   int64_t count;
-  int64_t first_task;            // number of tasks of all entries before this one
-  uint64_t stream;               // of the random numbers of stochastic rounding
-  bool half;                     // the parameter is bfloat16
+  int64_t first_task;  // number of tasks of all entries before this one
+  uint64_t stream;     // of the random numbers of stochastic rounding
+  DType dtype, copy_dtype;
   int mode;                      // bits that the rule knows
   float l2;                      // g += l2 p before anything else: coupled weight decay
   float decay;                   // p *= decay, before the rule or after it: decoupled weight decay
@@ -41,7 +41,7 @@ struct OptimizerParams {
   int signed_states;  // bit k: codes of state k come from the signed map
   bool decay_after;   // decay the stepped parameter instead of the old one
   bool skip_invalid;  // where a gradient is not finite, clear the states of that element and leave the parameter alone
-  bool stochastic_rounding;  // of half parameters; otherwise to nearest
+  bool stochastic_rounding;  // of 16-bit parameters; otherwise to nearest
 };
 
 // Name, states, and which of them have a sign (the map of their codes).

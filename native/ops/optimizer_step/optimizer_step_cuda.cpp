@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "core/check.h"
 #include "core/device.h"
 #include "core/parallel.h"
 #include "cuda/launch.h"
@@ -13,6 +14,12 @@ namespace noisewright::cuda {
 // The list of parameters and the tables of the 8-bit maps go to the GPU with every step, in one copy of about 170 bytes
 // for a parameter: addresses may change from step to step, and keeping track of that costs more.
 void optimizer_step(const OptimizerParams& p) {
+  for (int64_t i = 0; i < p.entry_count; i++) {
+    const OptimizerEntry& e = p.entries[i];
+    if (e.dtype == DType::kFloat16 || (e.copy && e.copy_dtype != DType::kBFloat16))
+      fail(ErrorKind::kInternal, "optimizerStep",
+           "has CUDA kernels for float32 and bfloat16 parameters with bfloat16 copies");
+  }
   const size_t entry_bytes = static_cast<size_t>(p.entry_count) * sizeof(OptimizerEntry);
   OptimizerTables tables;
   std::memcpy(tables.signed_value, p.signed_map->value, sizeof tables.signed_value);

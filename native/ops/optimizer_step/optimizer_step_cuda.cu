@@ -15,9 +15,7 @@ namespace {
 
 __device__ inline float infinity() { return __uint_as_float(0x7F800000u); }
 
-__device__ inline float load_param(const OptimizerEntry& e, int64_t i) {
-  return e.half ? gpu::load(static_cast<const bfloat16*>(e.param) + i) : static_cast<const float*>(e.param)[i];
-}
+__device__ inline float load_param(const OptimizerEntry& e, int64_t i) { return gpu::load_any(e.param, e.dtype, i); }
 
 // Unbiased rounding: up with the probability of the part cut off. Infinities, NaN and the last binade are cut.
 __device__ inline bfloat16 round_stochastically(float x, uint32_t random) {
@@ -29,8 +27,8 @@ __device__ inline bfloat16 round_stochastically(float x, uint32_t random) {
 }
 
 __device__ inline void store_param(const OptimizerParams& p, const OptimizerEntry& e, int64_t i, float param) {
-  if (e.copy) gpu::store(e.copy + i, param);
-  if (!e.half) {
+  if (e.copy) gpu::store(static_cast<bfloat16*>(e.copy) + i, param);
+  if (e.dtype == DType::kFloat32) {
     static_cast<float*>(e.param)[i] = param;
     return;
   }

@@ -6,8 +6,8 @@
 namespace noisewright {
 
 Tensor reduce_forward(const Tensor& x, const std::optional<Tensor>& z, const Shape& axes, double factor) {
-  CHECK("reduce", x.contiguous() && (!z || (z->contiguous() && z->shape == x.shape)),
-        "inputs must be contiguous and of one shape");
+  CHECK("reduce", x.contiguous() && (!z || (z->contiguous() && z->shape == x.shape && z->dtype == x.dtype)),
+        "inputs must be contiguous and of one shape and dtype");
   // Neighbouring axes of one kind become one; each run of summed axes is then one pass, the last first.
   Shape sizes, kept;
   std::vector<bool> summed;
@@ -33,7 +33,6 @@ Tensor reduce_forward(const Tensor& x, const std::optional<Tensor>& z, const Sha
     for (size_t i = 0; i < sizes.size(); i++) (i < index ? p.outer : i == index ? p.terms : p.inner) *= sizes[i];
     p.factor = final ? static_cast<float>(factor) : 1.0f;
     p.dtype = from.dtype;
-    p.z_dtype = with ? with->dtype : DType::kFloat32;
     Tensor y = empty(x, final ? kept : Shape{p.outer * p.inner}, DType::kFloat32);
     Tensors inputs{from};
     append(inputs, with);

@@ -12,7 +12,7 @@ struct ReduceParams {
   float* y;       // [outer, inner]
   int64_t outer, terms, inner;
   float factor;
-  DType dtype, z_dtype;
+  DType dtype;  // of x and z
 };
 
 CPU_KERNEL(reduce_forward, ReduceParams)

@@ -7,9 +7,7 @@ namespace noisewright {
 
 Tensor store_parameter(const Tensor& x, bool channels_last, DType dtype) {
   CHECK("storeParameter", x.contiguous(), "x must be contiguous");
-  CHECK("storeParameter", x.dtype == DType::kFloat32 || x.dtype == DType::kBFloat16, "x must be float32 or bfloat16");
-  CHECK("storeParameter", dtype == DType::kFloat32 || dtype == DType::kBFloat16 || dtype == DType::kFloat16,
-        "dtype must be float32, bfloat16 or float16");
+  CHECK("storeParameter", is_float(x.dtype) && is_float(dtype), "x and dtype must be of float types");
   StoreParameterParams p{};
   p.from = x.dtype;
   p.rows = 1;

@@ -8,10 +8,10 @@ namespace noisewright {
 // In memory [rows, taps, channels], in the file [rows, channels, taps].
 struct StoreParameterParams {
   const void* x;
-  DType from;  // float32 or bfloat16
+  DType from;  // any float type
   int64_t rows, channels, taps;
   void* y;
-  DType to;  // float32, bfloat16 or float16
+  DType to;  // any float type
 };
 
 CPU_KERNEL(store_parameter, StoreParameterParams)

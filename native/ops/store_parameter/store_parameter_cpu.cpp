@@ -48,15 +48,13 @@ void store_typed(const StoreParameterParams& p) {
   });
 }
 
-template <class From>
-void store_from(const StoreParameterParams& p) {
-  with_float_type(p.to, [&](auto* t) { store_typed<From, std::remove_pointer_t<decltype(t)>>(p); });
-}
-
 }  // namespace
 
 void store_parameter(const StoreParameterParams& p) {
-  p.from == DType::kFloat32 ? store_from<float>(p) : store_from<bfloat16>(p);
+  with_float_type(p.from, [&](auto* t) {
+    with_float_type(
+        p.to, [&](auto* u) { store_typed<std::remove_pointer_t<decltype(t)>, std::remove_pointer_t<decltype(u)>>(p); });
+  });
 }
 
 }  // namespace noisewright::NOISEWRIGHT_TARGET

@@ -33,12 +33,13 @@ void check_entry(const StepTensors& t, const TensorStepEntry& e, size_t i, Tenso
   const auto fits = [](const Tensor& x, DType dtype, int64_t n) {
     return x.dtype == dtype && x.count() == n && x.contiguous();
   };
-  CHECK(kOp, fits(t.params[i], DType::kFloat32, e.count) || fits(t.params[i], DType::kBFloat16, e.count), "parameter ",
-        i, " must be contiguous float32 or bfloat16");
+  CHECK(kOp, is_float(t.params[i].dtype) && fits(t.params[i], t.params[i].dtype, e.count), "parameter ", i,
+        " must be a contiguous float tensor");
   CHECK(kOp, fits(t.gradients[i], DType::kFloat32, e.count), "gradient ", i,
         " must be contiguous float32 like its parameter");
-  CHECK(kOp, !t.copies[i] || fits(*t.copies[i], DType::kBFloat16, e.count), "copy ", i,
-        " must be bfloat16 like its parameter");
+  CHECK(kOp,
+        !t.copies[i] || fits(*t.copies[i], DType::kBFloat16, e.count) || fits(*t.copies[i], DType::kFloat16, e.count),
+        "copy ", i, " must be bfloat16 or float16 like its parameter");
   CHECK(kOp, e.outer == 0 || e.outer * e.rows * e.width() == e.count, "the axes of parameter ", i, " do not fit it");
   for (size_t k = 0; k < states; k++) {
     const bool all = rule == TensorRule::kStableAdamW || k == 2;
@@ -82,7 +83,8 @@ void tensor_step(const std::string& rule, std::vector<Tensor> params, std::vecto
     TensorStepEntry &e = entries[i], &next = entries[i + 1];
     e.count = tensors->params[i].count();
     e.stream = i;
-    e.half = tensors->params[i].dtype == DType::kBFloat16;
+    e.dtype = tensors->params[i].dtype;
+    if (tensors->copies[i]) e.copy_dtype = tensors->copies[i]->dtype;
     e.outer = axes[4 * i];
     e.rows = axes[4 * i + 1];
     e.columns = axes[4 * i + 2];
@@ -112,7 +114,7 @@ void tensor_step(const std::string& rule, std::vector<Tensor> params, std::vecto
           TensorStepEntry& e = entries[i];
           e.param = tensors->params[i].data();
           e.gradient = tensors->gradients[i].data_as<float>();
-          e.copy = tensors->copies[i] ? tensors->copies[i]->data_as<bfloat16>() : nullptr;
+          e.copy = tensors->copies[i] ? tensors->copies[i]->data() : nullptr;
           for (size_t k = 0; k < state_count; k++) e.state[k] = floats_of(tensors->states[i * state_count + k]);
           e.rate = rate_index[i] < 0 ? nullptr : floats_of(tensors->rates) + rate_index[i];
         }

@@ -28,14 +28,14 @@ struct TensorRuleInfo {
 constexpr TensorRuleInfo kTensorRules[] = {{"adaFactor", 3}, {"came", 5}, {"stableAdamW", 2}};
 
 struct TensorStepEntry {
-  void* param;  // float32, or bfloat16
+  void* param;  // of any float type
   const float* gradient;
-  bfloat16* copy;  // null, or where the new parameter is also stored
+  void* copy;  // null, or where the new parameter is also stored
   float* state[kMaxTensorStates];
   float* rate;  // null, or where the rate that the step came to is stored
   int64_t count;
   uint64_t stream;  // of the random numbers of stochastic rounding
-  bool half;        // the parameter is bfloat16
+  DType dtype, copy_dtype;
   // Factored: the tensor as [outer, rows, columns, inner], with sums over columns and over rows; outer = 0: not
   // factored.
   int64_t outer, rows, columns, inner;
@@ -48,7 +48,7 @@ struct TensorStepEntry {
   int64_t blocks_of_sheet() const { return (rows + block_rows - 1) / block_rows; }
 };
 
-// Of half parameters.
+// Of 16-bit parameters.
 struct HalfRounding {
   uint64_t seed;
   bool stochastic_rounding;  // otherwise to nearest

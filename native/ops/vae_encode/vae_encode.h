@@ -12,7 +12,7 @@ struct VaePixelsParams {
   void* y;
   int64_t count;
   DType dtype;    // of x: uint8 or float32
-  DType y_dtype;  // float32 or bfloat16
+  DType y_dtype;  // any float type
 };
 
 CPU_KERNEL(vae_pixels, VaePixelsParams)

@@ -29,7 +29,7 @@ void convert(const VaePixelsParams& p) {
 }  // namespace
 
 void vae_pixels(const VaePixelsParams& p) {
-  with_compute_type(p.y_dtype, [&](auto* t) { convert<std::remove_pointer_t<decltype(t)>>(p); });
+  with_float_type(p.y_dtype, [&](auto* t) { convert<std::remove_pointer_t<decltype(t)>>(p); });
 }
 
 }  // namespace noisewright::NOISEWRIGHT_TARGET

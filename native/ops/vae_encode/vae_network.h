@@ -32,8 +32,7 @@ class Parameters {
     CHECK(kOp, layer.weight.shape == shape && layer.bias.shape == Shape{shape[0]}, "parameter ", at_ - 2,
           " has the wrong shape");
     for (const Tensor* t : {&layer.weight, &layer.bias})
-      CHECK(kOp, t->contiguous() && (t->dtype == DType::kFloat32 || t->dtype == DType::kBFloat16),
-            "parameters must be contiguous float32 or bfloat16");
+      CHECK(kOp, t->contiguous() && is_float(t->dtype), "parameters must be contiguous float tensors");
     return layer;
   }
   Layer norm(int64_t c) { return next({c}); }

@@ -111,6 +111,13 @@ describe('tensorboardSink', () => {
     ])
   })
 
+  it('writes the scale of the loss, and how many steps overflowed, in float16', async () => {
+    const lossScaler = { scale: 32768, goodSteps: 7, overflows: 1 }
+    await log([tensorboardSink(folder, { tags: 'model' })], those({ ...step, lossScaler }))
+    const [[, scalars]] = scalarsOf(await eventsIn(folder)) as [[number, object]]
+    expect(scalars).toMatchObject({ 'loss_scale/scale': 32768, 'loss_scale/overflows': 1 })
+  })
+
   it('has the tags of whole models: no group where there is one', async () => {
     const both = { ...step, learningRates: { unet: 2, text_encoder: 1 }, effectiveLearningRates: null }
     await log([tensorboardSink(folder, { tags: 'model' })], those(step, both))
