@@ -1,10 +1,10 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import { dirname, join, resolve } from 'node:path'
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import { atomicWrite } from '../io/atomicWrite.ts'
 import { toIoError } from '../io/systemError.ts'
-import { ArgumentError, DataError } from '../util/errors.ts'
+import { ArgumentError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
+import { drawOnWhite, type Emoji, findEmoji, slug, withArticle } from './emoji.ts'
 
 export interface DemoDataOptions {
   /** How many pictures; fewer when the theme has fewer. Default: 24. */
@@ -26,11 +26,6 @@ export interface DemoData {
   readonly captions: readonly string[]
 }
 
-interface Emoji {
-  readonly name: string
-  readonly file: string
-}
-
 /** Names of the files written here: only such files are removed when the data is made again. */
 const OWN_FILE = /^\d{3}-[a-z0-9-]+\.(png|txt)$/
 
@@ -50,12 +45,12 @@ export async function makeDemoData(folder: string, options: DemoDataOptions = {}
       throw new ArgumentError('makeDemoData', name, 'a whole number of 1 or more', String(value))
     }
   }
-  const emojis = (await findEmojis(theme)).slice(0, count)
+  const emojis = (await emojiOf(theme)).slice(0, count)
   const imageFolder = resolve(folder, 'images')
   await emptyFolder(imageFolder)
   const captions: string[] = []
   for (const [index, emoji] of emojis.entries()) {
-    const caption = captionOf(emoji.name)
+    const caption = `a 3d emoji of ${withArticle(emoji.name)}`
     const stem = join(imageFolder, `${String(index).padStart(3, '0')}-${slug(emoji.name)}`)
     await atomicWrite(`${stem}.png`, await drawOnWhite(emoji.file, size))
     await atomicWrite(`${stem}.txt`, `${caption}\n`)
@@ -68,38 +63,15 @@ export async function makeDemoData(folder: string, options: DemoDataOptions = {}
   return { imageFolder, datasetFile, promptFile, captions }
 }
 
-/** Emoji of a theme that have both a name and a picture, in Unicode's order. */
-async function findEmojis(theme: string): Promise<Emoji[]> {
-  const names = JSON.parse(await readFile(locate('unicode-emoji-json/data-by-emoji.json'), 'utf8')) as Readonly<
-    Record<string, { readonly name: string; readonly group: string }>
-  >
-  const themes = new Set(Object.values(names).map(({ group }) => group))
+/** @throws ArgumentError when there is no such theme */
+async function emojiOf(theme: string): Promise<Emoji[]> {
+  const all = await findEmoji()
+  const themes = new Set(all.map(({ group }) => group))
   if (!themes.has(theme)) {
     const hint = didYouMean(theme, themes)
     throw new ArgumentError('makeDemoData', 'theme', `one of ${[...themes].join(', ')}`, `"${theme}".${hint}`)
   }
-  const pictures = join(dirname(locate('@lobehub/fluent-emoji-3d/package.json')), 'assets')
-  const files = new Set(await readdir(pictures))
-  return Object.entries(names).flatMap(([emoji, { name, group }]) => {
-    if (group !== theme) return []
-    // Pictures are named after their code points, some of them without the selector of colourful presentation.
-    const candidates = [emoji, emoji.replaceAll('\ufe0f', '')].map((text) => `${codePoints(text)}.webp`)
-    const file = candidates.find((candidate) => files.has(candidate))
-    return file === undefined ? [] : [{ name, file: join(pictures, file) }]
-  })
-}
-
-function codePoints(text: string): string {
-  return Array.from(text, (character) => character.codePointAt(0)!.toString(16)).join('-')
-}
-
-function locate(file: string): string {
-  try {
-    return createRequire(import.meta.url).resolve(file)
-  } catch (error) {
-    const message = 'expected this development dependency; run `npm install` in a checkout of noisewright'
-    throw new DataError(file, message, { cause: error })
-  }
+  return all.filter(({ group }) => group === theme)
 }
 
 async function emptyFolder(folder: string): Promise<void> {
@@ -110,27 +82,6 @@ async function emptyFolder(folder: string): Promise<void> {
   } catch (error) {
     throw toIoError(folder, 'make the folder of demo pictures', error)
   }
-}
-
-async function drawOnWhite(file: string, size: number): Promise<Uint8Array> {
-  const { default: sharp } = await import('sharp')
-  const picture = sharp(file).flatten({ background: '#ffffff' }).resize(size, size, { fit: 'fill' })
-  return picture.toColourspace('srgb').png().toBuffer()
-}
-
-/** `a 3d emoji of an owl`. */
-function captionOf(name: string): string {
-  const startsWithVowelSound = /^[aeiou]/i.test(name) && !/^(eu|ewe|uni|use)/i.test(name)
-  return `a 3d emoji of ${startsWithVowelSound ? 'an' : 'a'} ${name}`
-}
-
-function slug(name: string): string {
-  const plain = name
-    .normalize('NFD')
-    .replace(/\p{M}/gu, '')
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-  return plain.replace(/^-|-$/g, '') || 'picture'
 }
 
 function datasetToml(imageFolder: string, size: number, batchSize: number): string {
