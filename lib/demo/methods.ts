@@ -51,8 +51,9 @@ export const demoMethods: Readonly<Record<DemoMethodName, DemoMethod>> = {
   },
   'textual-inversion': {
     ...inversion,
+    steps: 800,
     trainer: 'train-textual-inversion',
-    options: { ...newWord, learning_rate: 2e-2, num_vectors_per_token: 8 },
+    options: { ...newWord, learning_rate: 3e-2, init_word: 'green square button', num_vectors_per_token: 12 },
   },
   xti: { ...inversion, trainer: 'train-textual-inversion-xti', options: newWord },
   'fine-tune': {

@@ -19,7 +19,7 @@ export async function drawAll(
   seeds: readonly number[],
 ): Promise<RgbImage[]> {
   const pictures: RgbImage[] = []
-  const options = { negativePrompt: '', width: size, height: size, steps: 20, scale: 4 }
+  const options = { negativePrompt: '', width: size, height: size, steps: 20, scale: 2.5 }
   for (const prompt of prompts)
     for (const seed of seeds) pictures.push(await samplePicture(models, tokenizer, { prompt, ...options }, { seed }))
   return pictures
