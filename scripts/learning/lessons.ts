@@ -15,7 +15,7 @@ import { runTraining } from './runTraining.ts'
 const watched = ['red apple', 'owl', 'hot dog', 'crescent moon', 'blue heart', 'bicycle', 'grinning face', 'cactus']
 const watchedPrompts = watched.map((name) => `a 3d emoji of a ${name}`)
 /** Of the drawings of the new word; watched prompts are drawn with the first. */
-const seeds = [11, 12, 13, 14] as const
+const allSeeds = [11, 12, 13, 14] as const
 
 /** A measure that must fall: the value after is at most `limit` times that before. */
 export interface Row {
@@ -36,6 +36,8 @@ export interface BindLesson {
   readonly method: Exclude<DemoMethodName, 'fine-tune'>
   /** Default: those of the demo. */
   readonly steps?: number
+  /** How many seeds of the word, and how many of the watched prompts, are drawn at most. Default: all. */
+  readonly drawn?: number
   readonly limits: {
     /** Distance of what the word draws from the picture, as a share of the distance before: at most this. */
     readonly distance: number
@@ -50,11 +52,15 @@ interface Drawings {
 }
 
 /** Binds a word to a picture that the miniature has never seen; with `limits.drift` with and without regularization pictures. */
-export async function bindWord({ method, steps, limits }: BindLesson, folder: string): Promise<LessonResult> {
+export async function bindWord(
+  { method, steps, drawn: most, limits }: BindLesson,
+  folder: string,
+): Promise<LessonResult> {
+  const seeds = allSeeds.slice(0, most)
   const word = `a 3d emoji of a ${demoMethods[method].word}`
   const draw = async (source: PreviewSource): Promise<Drawings> => ({
     word: await drawAll(source, [word], seeds),
-    watched: await drawAll(source, watchedPrompts, [seeds[0]]),
+    watched: await drawAll(source, watchedPrompts.slice(0, most), [allSeeds[0]]),
   })
   const learn = async (remember: boolean | undefined): Promise<Drawings> => {
     const name = `${method}${remember === undefined ? '' : remember ? '-remembering' : '-alone'}`

@@ -18,8 +18,8 @@ export interface Trained extends PreviewSource {
  */
 export async function runTraining(plan: DemoPlan, options: readonly string[], title: string): Promise<Trained> {
   const { config } = await parseTraining(plan.trainer, ['--config_file', plan.configFile, ...options])
-  // Previews keep the whole model in memory, to be drawn with afterwards; those of the end are enough.
-  const quiet = { ...config, preview: { ...config.preview, atFirst: false } }
+  // Prompts keep the whole model in memory, to be drawn with afterwards.
+  const quiet = { ...config, preview: { ...config.preview, atFirst: false, everySteps: null } }
   const kind: TrainingKind = trainings[plan.trainer]
   const trainer = await Trainer.open(kind, quiet)
   try {

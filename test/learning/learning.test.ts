@@ -16,10 +16,10 @@ afterAll(() => rm(folder, { recursive: true }))
 const missed = ({ rows }: LessonResult): unknown[] =>
   rows.filter(({ before, after, limit }) => !(after <= limit * before))
 
-describe('the miniature', { timeout: 120_000 }, () => {
+describe('the miniature', { timeout: 240_000 }, () => {
   it.each<BindLesson>([
-    { method: 'lora', steps: 60, limits: { distance: 0.8, drift: 1 } },
-    { method: 'textual-inversion', steps: 60, limits: { distance: 0.9, drift: null } },
+    { method: 'lora', steps: 60, drawn: 2, limits: { distance: 0.8, drift: 1 } },
+    { method: 'textual-inversion', steps: 60, drawn: 2, limits: { distance: 0.9, drift: null } },
   ])('learns a word for a new picture by $method', async (lesson) => {
     expect(missed(await bindWord(lesson, folder))).toEqual([])
   })
