@@ -11,7 +11,7 @@ import { type BindLesson, bindWord, fineTuneFlags, type LessonResult } from './l
 const words: readonly BindLesson[] = [
   { method: 'lora', limits: { distance: 0.5, drift: 0.85 } },
   { method: 'dreambooth', limits: { distance: 0.5, drift: 0.85 } },
-  { method: 'textual-inversion', limits: { distance: 0.7, drift: null } },
+  { method: 'textual-inversion', limits: { distance: 0.8, drift: null } },
   { method: 'xti', limits: { distance: 0.7, drift: null } },
 ]
 const asked = new Set(process.argv.slice(2))
