@@ -12,7 +12,7 @@ export interface DemoOptions {
   readonly method?: DemoMethodName | undefined
   /** Optimizer steps. Default: as many as the method needs. */
   readonly steps?: number | undefined
-  /** Whether pictures that the model knows are trained on beside a new one. Default: where the method changes the whole model. */
+  /** Whether pictures that the model knows are trained on beside a new one. Default: as the method has it. */
   readonly remember?: boolean | undefined
   /** Of the training. Default 1. */
   readonly seed?: number | undefined
@@ -64,22 +64,19 @@ export async function prepareDemo(folder: string, options: DemoOptions = {}): Pr
     prompts.flatMap(({ prompt }) => demoSeeds.map((each) => promptLine(prompt, each))).join(''),
   )
   const configFile = join(at, 'train.toml')
-  await atomicWrite(
-    configFile,
-    toml({
-      pretrained_model_name_or_path: shippedModelName,
-      ...lesson.data,
-      ...method.options,
-      max_train_steps: steps,
-      seed,
-      output_dir: at,
-      output_name: name,
-      logging_dir: join(at, 'log'),
-      sample_prompts: promptFile,
-      sample_at_first: true,
-      sample_every_n_steps: steps,
-    }),
-  )
+  await writeToml(configFile, {
+    pretrained_model_name_or_path: shippedModelName,
+    ...lesson.data,
+    ...method.options,
+    max_train_steps: steps,
+    seed,
+    output_dir: at,
+    output_name: name,
+    logging_dir: join(at, 'log'),
+    sample_prompts: promptFile,
+    sample_at_first: true,
+    sample_every_n_steps: steps,
+  })
   return { trainer: method.trainer, configFile, prompts }
 }
 
@@ -96,17 +93,16 @@ async function writeWord(folder: string, emoji: readonly Emoji[], method: DemoMe
   const subjectFolder = join(folder, 'data', 'subject')
   const example = await writePicture(subjectFolder, subject, prompt)
   const repeats = method.remembers ? rememberedCount : 2 * method.batchSize
-  const texts = [
-    table('[[datasets]]', { resolution: size, batch_size: method.batchSize, caption_extension: '.txt' }),
-    table('[[datasets.subsets]]', { image_dir: subjectFolder, num_repeats: repeats }),
-  ]
+  const subsets: object[] = [{ image_dir: subjectFolder, num_repeats: repeats }]
   if (method.remembers) {
     const regularization = join(folder, 'data', 'regularization')
     for (const each of remembered(emoji)) await writePicture(regularization, each, captionOf(each.name))
-    texts.push(table('[[datasets.subsets]]', { image_dir: regularization, is_reg: true }))
+    subsets.push({ image_dir: regularization, is_reg: true })
   }
   const dataset = join(folder, 'data', 'dataset.toml')
-  await atomicWrite(dataset, texts.join('\n'))
+  await writeToml(dataset, {
+    datasets: [{ resolution: size, batch_size: method.batchSize, caption_extension: '.txt', subsets }],
+  })
   return { data: { dataset_config: dataset }, prompts: [{ prompt, example }] }
 }
 
@@ -157,13 +153,7 @@ function promptLine(prompt: string, seed: number): string {
   return `${prompt} --w ${size} --h ${size} --s 20 --l 2.5 --d ${seed}\n`
 }
 
-function table(title: string, values: Readonly<Record<string, OptionValue>>): string {
-  return `${title}\n${toml(values)}`
-}
-
-/** A JSON text is a TOML text as well. */
-function toml(values: Readonly<Record<string, OptionValue>>): string {
-  return Object.entries(values)
-    .map(([name, value]) => `${name} = ${JSON.stringify(value)}\n`)
-    .join('')
+async function writeToml(path: string, values: Readonly<Record<string, unknown>>): Promise<void> {
+  const { stringify } = await import('smol-toml')
+  await atomicWrite(path, `${stringify(values).trimEnd()}\n`)
 }

@@ -4,6 +4,7 @@ import { loadStableDiffusion } from '../../lib/checkpoints/loadStableDiffusion.t
 import { shippedModelName } from '../../lib/checkpoints/shippedModel.ts'
 import { decodeImage } from '../../lib/data/image.ts'
 import { prepareDemo } from '../../lib/demo/demo.ts'
+import { withArticle } from '../../lib/demo/emoji.ts'
 import { type DemoMethodName, demoMethods } from '../../lib/demo/methods.ts'
 import { loadClipTokenizer } from '../../lib/models/clip/tokenizer.ts'
 import type { RgbImage } from '../../lib/preview/png.ts'
@@ -13,7 +14,7 @@ import { runTraining } from './runTraining.ts'
 
 /** Names of pictures that the miniature knows, which are watched for drift. None is among those that are trained on beside the new one. */
 const watched = ['red apple', 'owl', 'hot dog', 'crescent moon', 'blue heart', 'bicycle', 'grinning face', 'cactus']
-const watchedPrompts = watched.map((name) => `a 3d emoji of a ${name}`)
+const watchedPrompts = watched.map((name) => `a 3d emoji of ${withArticle(name)}`)
 /** Of the drawings of the new word; watched prompts are drawn with the first. */
 const allSeeds = [11, 12, 13, 14] as const
 

@@ -1,5 +1,5 @@
 /** A training loop of one's own: the autoencoder of the miniature, which no trainer of the package trains. */
-import { stat } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
 import {
   AdamW,
   add,
@@ -58,7 +58,7 @@ export async function trainAutoencoder(
   pictures: Pictures,
   { steps, seed, stateFile, saveEvery, onStep }: AutoencoderOptions,
 ): Promise<Vae> {
-  const state = (await exists(stateFile)) ? await readState(stateFile) : null
+  const state = existsSync(stateFile) ? await readState(stateFile) : null
   const vae = new Vae(config, state?.source ?? startWeights(seed, config.latentChannels))
   const params = Array.from(vae.registry.parameters.values(), ({ name, tensor: master, layout }) => {
     master.requiresGrad = true
@@ -188,11 +188,4 @@ async function readState(path: string): Promise<LoopState> {
   } finally {
     await file.close()
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  )
 }

@@ -1,5 +1,6 @@
 /** Makes the miniature, from pictures to the folder in the package. Stopped at any moment, the next run goes on. */
-import { mkdir, stat } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { trainAutoencoder } from './autoencoder.ts'
 import { LossLog } from './lossLog.ts'
@@ -18,7 +19,7 @@ const pictures = await drawAll(emoji)
 const metadataFile = await writePictures(folder, emoji, pictures)
 
 const start = join(folder, 'start')
-if (!(await exists(start))) {
+if (!existsSync(start)) {
   const log = new LossLog(join(folder, 'autoencoder.jsonl'), 'autoencoder', 50)
   const vae = await trainAutoencoder(miniatureSizes.vae, pictures, {
     steps: autoencoderSteps,
@@ -32,12 +33,5 @@ if (!(await exists(start))) {
 }
 
 const trained = join(folder, 'model')
-if (!(await exists(join(trained, 'miniature')))) await trainModel({ start, metadataFile, folder: trained })
+if (!existsSync(join(trained, 'miniature'))) await trainModel({ start, metadataFile, folder: trained })
 await packModel({ folder, trained: join(trained, 'miniature'), metadataFile })
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  )
-}
