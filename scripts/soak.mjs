@@ -3,7 +3,7 @@
 // npm run test:soak -- resume-kills [number] [seed]: the same with scripts/soakResumeKills.ts.
 // npm run test:soak -- optimizers [names]: the same with scripts/soakOptimizers.ts.
 // npm run test:soak -- paged [folder]: the same with scripts/soakPaged.ts.
-// npm run test:soak -- learning [minutes]: the same with scripts/soakLearning.ts.
+// npm run test:soak -- learning [methods]: the same with scripts/soakLearning.ts.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { bundle } from './bundle.mjs'

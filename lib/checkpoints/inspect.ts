@@ -15,6 +15,7 @@ import { type EmbeddingReport, inspectEmbedding, inspectLora, type LoraReport } 
 import { openLdmCheckpoint } from './ldmSource.ts'
 import { modelParts } from './modelSource.ts'
 import type { PredictionStatement } from './predictionType.ts'
+import { withShippedModel } from './shippedModel.ts'
 import { type Suspicion, suspicions } from './suspicion.ts'
 
 export type InspectedFormat = 'safetensors' | 'torch' | 'npz' | 'sharded' | 'diffusersFolder'
@@ -57,9 +58,11 @@ const noParts = { unet: null, textEncoder: null, vae: null }
  * A file that is damaged, hostile or of an unknown format is no error: the report has `readable: false` and says the problem. A gate for uploads
  * accepts a file when `readable` is true, `refusal` is null, `kind` is one it wants and nothing in `suspicious` disturbs it.
  *
+ * @param words a path, or `miniature`: the model that comes with the package
  * @throws IoError when there is no such file or it may not be read, and nothing else
  */
-export async function inspectFile(path: string): Promise<FileReport> {
+export async function inspectFile(words: string): Promise<FileReport> {
+  const path = await withShippedModel(words)
   const status = await stat(path).catch((error: unknown) => {
     throw toIoError(path, 'open', error)
   })

@@ -12,6 +12,7 @@ import type { KeyedFile } from './keyedFile.ts'
 import type { UnseenSizes } from './ldmConfig.ts'
 import { type LoadReport, openLdmCheckpoint } from './ldmSource.ts'
 import type { PartPlan } from './partPlan.ts'
+import { shippedModelName, withShippedModel } from './shippedModel.ts'
 
 export const modelParts = ['unet', 'textEncoder', 'vae'] as const satisfies readonly ModelPart[]
 
@@ -51,9 +52,9 @@ export interface ModelSource {
 }
 
 /**
- * Opens Stable Diffusion 1.x or 2.x: a file (a checkpoint in one file, by any name), a folder (diffusers layout), or a model's
- * hub id (`org/name`, `org/name/path/to/file.safetensors`), which is downloaded into the cache first. Symbolic links are
- * followed. The same holds for `options.vae`. The caller closes it.
+ * Opens Stable Diffusion 1.x or 2.x: a file (a checkpoint in one file, by any name), a folder (diffusers layout), `miniature`, the
+ * model that comes with the package, or a model's hub id (`org/name`, `org/name/path/to/file.safetensors`), which is downloaded into
+ * the cache first. Symbolic links are followed. The same holds for `options.vae`. The caller closes it.
  *
  * @throws IoError or CheckpointError naming the file and what is wrong, and what `resolveHubModel` throws
  */
@@ -71,8 +72,9 @@ interface Place {
   readonly isFolder: boolean
 }
 
-/** The file or folder that a user's words name, links followed: what exists on this machine, or else a hub id. */
-async function placeOf(words: string, kind: HubModelKind, hub: ResolveHubModelOptions = {}): Promise<Place> {
+/** The file or folder that a user's words name, links followed: what exists on this machine, the shipped model, or else a hub id. */
+async function placeOf(given: string, kind: HubModelKind, hub: ResolveHubModelOptions = {}): Promise<Place> {
+  const words = await withShippedModel(given)
   const isFolder = async (path: string): Promise<boolean> => (await stat(path)).isDirectory()
   try {
     return { path: words, isFolder: await isFolder(words) }
@@ -82,7 +84,7 @@ async function placeOf(words: string, kind: HubModelKind, hub: ResolveHubModelOp
   if (!isHubId(words)) {
     const what =
       kind === 'vae' ? 'a VAE as a file or a folder' : 'a checkpoint file or a folder in the diffusers layout'
-    throw new CheckpointError(words, `no such file or folder; expected ${what}, or a hub id`)
+    throw new CheckpointError(words, `no such file or folder; expected ${what}, a hub id, or '${shippedModelName}'`)
   }
   const { path } = await resolveHubModel(words, { ...hub, kind })
   return { path, isFolder: await isFolder(path) }

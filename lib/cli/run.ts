@@ -1,9 +1,10 @@
 /** The commands of `noisewright`. Each is imported when it runs, so that help and version are quick. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { describeTrainOptions } from '../config/describeTrainOptions.ts'
 import { type TrainerName, trainerNames } from '../config/trainOptions.ts'
+import { type DemoMethodName, demoMethods } from '../demo/methods.ts'
 import { exitCodes, NoisewrightError } from '../util/errors.ts'
 import { packageRoot } from '../util/packageRoot.ts'
 import { addFileCommands } from './fileCommands.ts'
@@ -146,11 +147,14 @@ function buildProgram(host: CliHost, options: TrainCommandOptions, setExitCode: 
 
   program
     .command('demo')
-    .description('Make pictures with captions and a tiny model, and train a LoRA on them. Needs no files.')
+    .description(
+      'Teach the model of the package something new, and show what it drew before and after. Needs no files.',
+    )
     .option('--folder <folder>', 'where everything is written', 'out/demo')
-    .option('--epochs <number>', 'epochs of training', wholeNumber)
-    .option('--seed <number>', "seed of the model's weights and of the training", wholeNumber)
-    .action(async (options: { folder: string; epochs?: number; seed?: number }) => {
+    .addOption(new Option('--method <method>', 'how it is taught').choices(Object.keys(demoMethods)).default('lora'))
+    .option('--steps <number>', 'optimizer steps; default: as many as the method needs', wholeNumber)
+    .option('--seed <number>', 'seed of the training', wholeNumber)
+    .action(async (options: { folder: string; method: DemoMethodName; steps?: number; seed?: number }) => {
       const { demoCommand } = await import('./demo.ts')
       setExitCode(await demoCommand(options, host))
     })

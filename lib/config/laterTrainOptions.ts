@@ -7,11 +7,7 @@ export const laterTrainOptions: Readonly<Record<string, TrainOptionType>> = {
     ...['skip_until_initial_step'],
   ]),
   ...typed('integer', ['initial_epoch', 'initial_step']),
-  ...typed('text', [
-    ...['dataset_class', 'console_log_level', 'console_log_file'],
-    ...['metadata_usage_hint', 'metadata_thumbnail', 'metadata_merged_from'],
-    ...['metadata_trigger_phrase', 'metadata_preprocessor', 'metadata_is_negative_embedding'],
-  ]),
+  ...typed('text', ['dataset_class', 'console_log_level', 'console_log_file']),
 }
 
 function typed(type: TrainOptionType, names: readonly string[]): Record<string, TrainOptionType> {

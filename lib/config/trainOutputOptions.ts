@@ -101,6 +101,17 @@ export const trainOutputOptions = [
   { ...output, ...text, name: 'metadata_description', help: 'Description in the metadata.' },
   { ...output, ...text, name: 'metadata_license', help: 'Licence in the metadata.' },
   { ...output, ...text, name: 'metadata_tags', help: 'Tags in the metadata, with commas between them.' },
+  { ...output, ...text, name: 'metadata_trigger_phrase', help: 'Words in the metadata that call up what was learned.' },
+  { ...output, ...text, name: 'metadata_usage_hint', help: 'How to use it, in the metadata.' },
+  { ...output, ...text, name: 'metadata_thumbnail', help: 'A picture in the metadata: a data: address.' },
+  { ...output, ...text, name: 'metadata_merged_from', help: 'What it was merged from, in the metadata.' },
+  { ...output, ...text, name: 'metadata_preprocessor', help: 'What inputs went through, in the metadata.' },
+  {
+    ...output,
+    ...text,
+    name: 'metadata_is_negative_embedding',
+    help: 'Whether it is for negative prompts, in the metadata: true or false.',
+  },
   {
     ...output,
     ...text,

@@ -2,6 +2,7 @@
 import { rm, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { loadVae } from '../checkpoints/loadVae.ts'
+import { withShippedModel } from '../checkpoints/shippedModel.ts'
 import { compareSizes, type Size } from '../data/buckets.ts'
 import { hasLatentFile, latentFileName, writeLatentFile } from '../data/latentFiles.ts'
 import { isHubId } from '../hub/hubId.ts'
@@ -205,7 +206,9 @@ async function openMetadata(path: string): Promise<Metadata> {
   return readMetadata(path)
 }
 
-async function openVae({ model, dtype = 'float32', signal, onDownload }: PrepareLatentsOptions): Promise<Vae> {
+async function openVae(options: PrepareLatentsOptions): Promise<Vae> {
+  const { dtype = 'float32', signal, onDownload } = options
+  const model = await withShippedModel(options.model)
   const isHere = await stat(model).then(
     () => true,
     () => false,

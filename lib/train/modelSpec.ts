@@ -20,7 +20,7 @@ export function modelSpec(
   if (output.noMetadata) return {}
   const velocity = predictionType === 'v_prediction'
   const family = version === 1 ? 'stable-diffusion-v1' : `stable-diffusion-v2-${velocity ? '768-v' : '512'}`
-  const { title, author, description, license, tags } = output.metadata ?? {}
+  const { title, author, description, license, tags, ...others } = output.metadata ?? {}
   const { minTimestep = null, maxTimestep = null } = noise ?? {}
   const range = minTimestep === null && maxTimestep === null ? null : `${minTimestep ?? 0},${maxTimestep ?? 1000}`
   const size = version === 2 && velocity ? 768 : 512
@@ -36,6 +36,12 @@ export function modelSpec(
     description,
     license,
     tags,
+    trigger_phrase: others.triggerPhrase,
+    usage_hint: others.usageHint,
+    thumbnail: others.thumbnail,
+    merged_from: others.mergedFrom,
+    preprocessor: others.preprocessor,
+    is_negative_embedding: others.isNegativeEmbedding,
     timestep_range: range,
     encoder_layer: model.clipSkip === null ? null : String(model.clipSkip),
   }

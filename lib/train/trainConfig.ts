@@ -29,6 +29,13 @@ export interface DescriptiveMetadata {
   readonly description?: string | null
   readonly license?: string | null
   readonly tags?: string | null
+  readonly triggerPhrase?: string | null
+  readonly usageHint?: string | null
+  /** A picture as a `data:` address, as the specification asks. */
+  readonly thumbnail?: string | null
+  readonly mergedFrom?: string | null
+  readonly preprocessor?: string | null
+  readonly isNegativeEmbedding?: string | null
 }
 
 /** As {@link NoiseOptions}, without what follows from the run and the model. */

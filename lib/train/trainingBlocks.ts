@@ -76,6 +76,12 @@ export function trainingBlocks(
         description: values.metadata_description ?? null,
         license: values.metadata_license ?? null,
         tags: values.metadata_tags ?? null,
+        triggerPhrase: values.metadata_trigger_phrase ?? null,
+        usageHint: values.metadata_usage_hint ?? null,
+        thumbnail: values.metadata_thumbnail ?? null,
+        mergedFrom: values.metadata_merged_from ?? null,
+        preprocessor: values.metadata_preprocessor ?? null,
+        isNegativeEmbedding: values.metadata_is_negative_embedding ?? null,
       },
     },
     validation: {

@@ -38,6 +38,7 @@ FROGS = [
     picture("wide", WIDE, "sks frog"),
     picture("pond", SQUARE, "a pond, without any frog"),
 ]
+SHS = [{**frog, "caption": frog["caption"].replace("sks", "shs")} for frog in FROGS[:4]]
 LONG = picture("long", TALL, ", ".join(["a very long caption of a sks frog"] * 12))
 # Each training picture shares its size with one picture of the class, so every batch holds one of both.
 SUBJECTS = [picture("one", (64, 64), "sks frog"), picture("two", (64, 128), "sks frog, tall"), picture("three", (128, 64), "sks frog, wide")]
@@ -102,6 +103,24 @@ CASES = {
         [{"pictures": FROGS[:3], "repeats": 2}, {"pictures": FROGS[3:], "repeats": 1}],
         model="tinySd2",
         predictionType="v_prediction",
+    ),
+    "textualInversion": case(
+        "train-textual-inversion",
+        {
+            "model": {"clipSkip": 2},
+            "inversion": {"tokenString": "shs", "vectorCount": 3, "initWord": "green frog"},
+            "optimizer": {"learningRate": 5e-3, "scheduler": "cosine", "warmupSteps": 2},
+        },
+        [{"pictures": SHS, "repeats": 1, "flip": True}],
+    ),
+    "xti": case(
+        "train-textual-inversion-xti",
+        {
+            "inversion": {"tokenString": "shs", "vectorCount": 2, "initWord": "frog"},
+            "optimizer": {"learningRate": 5e-3, "scheduler": "constant"},
+            "training": {"gradientAccumulationSteps": 2},
+        },
+        [{"pictures": SHS, "repeats": 1}],
     ),
 }
 

@@ -93,7 +93,8 @@ class Captions:
         self.pad = model.text.config.pad_token_id
         self.tokenizer = make_tokenizer("!" if self.pad == 0 else "<|endoftext|>")
 
-    def __call__(self, captions):
-        rows = [rows_of(sequence_of(self.tokenizer, caption, self.length), self.pad) for caption in captions]
+    def __call__(self, captions, change=lambda ids: ids):
+        """`change` is applied to the ids of each caption."""
+        rows = [rows_of(change(sequence_of(self.tokenizer, caption, self.length)), self.pad) for caption in captions]
         states = self.model.hidden_states(torch.tensor(rows).reshape(-1, 77))
         return assemble(self.model.final_norm(states[-self.clip_skip]), len(rows[0]))

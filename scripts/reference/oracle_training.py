@@ -17,15 +17,20 @@ from philox import stream_of, uniforms, words
 from tiny_models import CONFIGS, TinyModel
 
 
-def smaller(name):
-    """A tiny model with a U-Net of two levels and a text encoder of two layers; the VAE is the same."""
+def sizes_of(case):
+    """A tiny model with a U-Net of two levels and a text encoder of two layers; the VAE is the same. What has rows of its own
+    for each of the sixteen cross-attention layers needs them all."""
+    name = case["model"]
     unet, text = CONFIGS[name]["unet"], CONFIGS[name]["text_encoder"]
+    text = {**text, "num_hidden_layers": 2}
+    if case["kind"] == XTI:
+        return {**CONFIGS[name], "text_encoder": text}
     heads = unet["attention_head_dim"]
     unet = {
         **unet, "block_out_channels": [32, 64], "layers_per_block": 1, "attention_head_dim": heads if isinstance(heads, int) else heads[:2],
         "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
     }
-    return {**CONFIGS[name], "unet": unet, "text_encoder": {**text, "num_hidden_layers": 2}}
+    return {**CONFIGS[name], "unet": unet, "text_encoder": text}
 
 
 class WholeModel:
@@ -108,7 +113,59 @@ class Network:
             return self.encode(captions)
 
 
-KINDS = {"fine-tune": WholeModel, "train-db": WholeModel, "train-network": Network}
+class Inversion:
+    """train-textual-inversion and -xti: rows of one more token, for each cross-attention layer its own in the latter."""
+
+    def __init__(self, case, model):
+        config = case["config"]
+        settings = config["inversion"]
+        self.token, self.count = settings["tokenString"], settings["vectorCount"]
+        self.layers, self.contexts = (16 if case["kind"] == XTI else 1), []
+        for parameter in model.parameters().values():
+            parameter.requires_grad_(False)
+        self.encode = captions_of(config, model)
+        table = model.text.get_input_embeddings()
+        words = self.encode.tokenizer(settings["initWord"], add_special_tokens=False).input_ids
+        start = [words[row % self.count % len(words)] for row in range(self.layers * self.count)]
+        self.rows = torch.nn.Parameter(table.weight[start].clone())
+        table.forward = lambda ids: torch.nn.functional.embedding(ids, torch.cat([table.weight, self.rows]))
+        self.groups = [(config["optimizer"]["learningRate"], {"emb_params": self.rows})]
+        if self.layers > 1:
+            attend_by_layer(model.unet, self.contexts)
+
+    def condition(self, captions):
+        self.contexts[:] = [self.encode([c.replace(self.token, " ".join([STAND_IN] * self.count)) for c in captions], self.with_rows(layer))
+                            for layer in range(self.layers)]  # fmt: skip
+        return self.contexts[0]
+
+    def with_rows(self, layer):
+        """The stand-in's ids as those of a layer's rows, in turn."""
+
+        def changed(ids):
+            first, seen, out = 49408 + layer * self.count, 0, []
+            for i in ids:
+                out.append(first + seen % self.count if i == STAND_IN_ID else i)
+                seen += i == STAND_IN_ID
+            return out
+
+        return changed
+
+
+def attend_by_layer(unet, contexts):
+    """Each cross-attention layer, in forward order, attends to its own of the contexts there are then."""
+    blocks = [*unet.down_blocks, unet.mid_block, *unet.up_blocks]
+    layers = [layer for block in blocks for layer in getattr(block, "attentions", [])]
+    for at, layer in enumerate(layers):
+        for block in layer.transformer_blocks:
+            block.attn2.register_forward_pre_hook(
+                lambda _module, args, kwargs, at=at: (args, {**kwargs, "encoder_hidden_states": contexts[at]}), with_kwargs=True
+            )
+
+
+XTI = "train-textual-inversion-xti"
+# A word of one token that no caption has.
+STAND_IN, STAND_IN_ID = "sks", 48136
+KINDS = {"fine-tune": WholeModel, "train-db": WholeModel, "train-network": Network, "train-textual-inversion": Inversion, XTI: Inversion}
 
 
 def captions_of(config, model):
@@ -121,7 +178,7 @@ class Training:
 
     def __init__(self, case, dtype):
         self.case = case
-        self.model = TinyModel(case["model"], smaller(case["model"]))
+        self.model = TinyModel(case["model"], sizes_of(case))
         for part in (self.model.text, self.model.unet, self.model.vae):
             part.to(dtype)
         self.dtype, self.data = dtype, Data(case)

@@ -2,10 +2,12 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { loadDiffusersFolder } from '../../lib/checkpoints/diffusersFolder.ts'
-import { loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
-import { prepareDemo } from '../../lib/demo/demo.ts'
+import { demoSeeds, prepareDemo } from '../../lib/demo/demo.ts'
+import { type DemoMethodName, demoMethods } from '../../lib/demo/methods.ts'
 import { readPromptFile } from '../../lib/preview/promptFile.ts'
+import { parseTraining } from '../../lib/train/parseTraining.ts'
+import { loadTrainingData } from '../../lib/train/trainingData.ts'
+import { trainings } from '../../lib/train/trainings.ts'
 
 let folder: string
 beforeAll(async () => {
@@ -14,27 +16,30 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }))
 
 describe('prepareDemo', () => {
-  it('makes a model, a data set and prompts that the trainer can read', async () => {
-    const { model, data, preview, training } = await prepareDemo(folder, { count: 6, epochs: 2 })
-    const models = await loadDiffusersFolder(model.path)
-    expect(models.config.unet.blockOutChannels).toEqual([32, 64, 64, 64])
-    models.dispose()
-    const group = await loadDatasetGroup(data.source, { seed: 1, sizeMultiple: 64 })
-    expect(group.trainImageCount).toBe(6)
-    expect(group.warnings).toEqual([])
-    expect(await readPromptFile(preview.promptFile!)).toHaveLength(4)
-    expect(training.maxEpochs).toBe(2)
-    expect(preview.everyEpochs).toBe(2)
-  })
+  it.each(Object.keys(demoMethods) as DemoMethodName[])(
+    'writes data and options that %s can train with',
+    async (method) => {
+      const { trainer, configFile, prompts } = await prepareDemo(join(folder, method), { method, steps: 7 })
+      const { config, notes } = await parseTraining(trainer, ['--config_file', configFile])
+      expect(notes).toEqual([])
+      expect(config.model.path).toBe('miniature')
+      expect(config.training.maxSteps).toBe(7)
+      expect(config.preview.everySteps).toBe(7)
+      const group = await loadTrainingData(config, { seed: 1, accepts: trainings[trainer].accepts })
+      expect(group.warnings).toEqual([])
+      expect(group.regImageCount > 0).toBe(demoMethods[method].remembers && trainer !== 'fine-tune')
+      const drawn = await readPromptFile(config.preview.promptFile!)
+      expect(drawn.map(({ prompt }) => prompt)).toEqual(prompts.flatMap(({ prompt }) => demoSeeds.map(() => prompt)))
+      expect(drawn.slice(0, demoSeeds.length).map(({ seed }) => seed)).toEqual(demoSeeds)
+      expect(prompts.some(({ example }) => example !== null)).toBe(true)
+    },
+  )
 
-  it('makes the same model from the same seed, and another from another', async () => {
-    const weights = 'unet/diffusion_pytorch_model.safetensors'
-    const bytesOf = async (seed: number, name: string): Promise<Buffer> => {
-      const config = await prepareDemo(join(folder, name), { count: 1, seed })
-      return readFile(join(config.model.path, weights))
+  it('writes the same pictures every time', async () => {
+    const pictureOf = async (name: string): Promise<Buffer> => {
+      const { prompts } = await prepareDemo(join(folder, name))
+      return readFile(prompts[0]!.example!)
     }
-    const first = await bytesOf(1, 'a')
-    expect(first.equals(await bytesOf(1, 'b'))).toBe(true)
-    expect(first.equals(await bytesOf(2, 'c'))).toBe(false)
+    expect((await pictureOf('a')).equals(await pictureOf('b'))).toBe(true)
   })
 })

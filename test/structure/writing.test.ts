@@ -21,7 +21,6 @@ const exceptions: Readonly<Record<string, string>> = {
   'lib/train/trainingOutput.ts':
     'removes files and states that newer ones replace, and files that previews were drawn from',
   'lib/train/verifyResume.ts': 'removes the folder it made for its runs',
-  'lib/demo/pictures.ts': 'removes the pictures of an earlier demo, which it recognises by their names',
 }
 
 interface Use {

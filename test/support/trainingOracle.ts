@@ -13,6 +13,7 @@ import { scope } from '../../lib/tensor/scope.ts'
 import type { StepEvent } from '../../lib/train/events.ts'
 import { dreamBooth } from '../../lib/train/methods/dreamBooth.ts'
 import { fineTuning } from '../../lib/train/methods/fineTune.ts'
+import { textualInversion, xti } from '../../lib/train/methods/trainInversion.ts'
 import { networkTraining } from '../../lib/train/methods/trainNetwork.ts'
 import { drawTimesteps } from '../../lib/train/noise.ts'
 import type { TrainConfig } from '../../lib/train/trainConfig.ts'
@@ -23,7 +24,7 @@ import type { TinyModelName } from './modelFixture.ts'
 import { addFiles, type FileContent, makeFolder } from './pictures.ts'
 import { formulaWeights, tinyConfigs } from './tinyModels.ts'
 import { eventsOf, only, tinyTraining } from './tinyTraining.ts'
-import { tinyDreamBooth, tinyFineTune } from './tinyTrainings.ts'
+import { tinyDreamBooth, tinyFineTune, tinyInversion } from './tinyTrainings.ts'
 
 interface Subset {
   readonly pictures: readonly {
@@ -57,7 +58,9 @@ export interface TrainingFixture {
     readonly batchSize: number
     readonly subsets: readonly Subset[]
     /** In place of parts of `tinyTraining`. */
-    readonly config: Parameters<typeof tinyFineTune>[2] & Parameters<typeof tinyDreamBooth>[2]
+    readonly config: Parameters<typeof tinyFineTune>[2] &
+      Parameters<typeof tinyDreamBooth>[2] &
+      Parameters<typeof tinyInversion>[2]
   }
   readonly passes: readonly Pass[]
   readonly steps: readonly { readonly loss: number; readonly gradientNorm: number; readonly rates: readonly number[] }[]
@@ -76,6 +79,14 @@ const openers = {
   async 'train-network'(model: string, data: string, overrides: TrainingFixture['case']['config']) {
     const config = await tinyTraining(model, data, overrides)
     return { config, trainer: await Trainer.open(networkTraining, config) }
+  },
+  async 'train-textual-inversion'(model: string, data: string, overrides: TrainingFixture['case']['config']) {
+    const config = await tinyInversion(model, data, overrides)
+    return { config, trainer: await Trainer.open(textualInversion, config) }
+  },
+  async 'train-textual-inversion-xti'(model: string, data: string, overrides: TrainingFixture['case']['config']) {
+    const config = await tinyInversion(model, data, overrides)
+    return { config, trainer: await Trainer.open(xti, config) }
   },
 }
 
@@ -103,10 +114,10 @@ export async function runCase({ case: given, passes }: TrainingFixture): Promise
   }
 }
 
-async function saveModel({ model, predictionType }: TrainingFixture['case']): Promise<string> {
+async function saveModel({ kind, model, predictionType }: TrainingFixture['case']): Promise<string> {
   const folder = join(await makeFolder(), 'model')
   const prefixes = { unet: 'unet', textEncoder: 'text_encoder', vae: 'vae' } as const
-  const config = { ...smaller(tinyConfigs[model]), predictionType }
+  const config = { ...sizesOf(kind, tinyConfigs[model]), predictionType }
   const models = new StableDiffusion(config, (part) => formulaWeights(prefixes[part]))
   try {
     await saveDiffusersFolder(folder, models)
@@ -116,11 +127,15 @@ async function saveModel({ model, predictionType }: TrainingFixture['case']): Pr
   return folder
 }
 
-/** Two levels and two layers; the VAE as it is. */
-function smaller({ unet, textEncoder, ...config }: StableDiffusionConfig): StableDiffusionConfig {
+/** Two levels and two layers; the VAE as it is. Rows for each of sixteen cross-attention layers need them all. */
+function sizesOf(
+  kind: TrainingFixture['case']['kind'],
+  { unet, textEncoder, ...config }: StableDiffusionConfig,
+): StableDiffusionConfig {
+  const small = { ...unet, blockOutChannels: [32, 64], layersPerBlock: 1, heads: unet.heads.slice(0, 2) }
   return {
     ...config,
-    unet: { ...unet, blockOutChannels: [32, 64], layersPerBlock: 1, heads: unet.heads.slice(0, 2) },
+    unet: kind === 'train-textual-inversion-xti' ? unet : small,
     textEncoder: { ...textEncoder, layers: 2 },
   }
 }

@@ -1,4 +1,5 @@
 /** Whole trainings in float16, from configuration to files. */
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openSafetensors } from '../../lib/io/safetensors.ts'
@@ -22,6 +23,7 @@ import {
   only,
   saveTinyModel,
   type TinyOverrides,
+  tensorBytes,
   tinyTraining,
 } from '../support/tinyTraining.ts'
 import { makeTinyMetadata, tinyDreamBooth, tinyFineTune, tinyInversion } from '../support/tinyTrainings.ts'
@@ -156,6 +158,42 @@ describe('a gradient that overflows', () => {
     const config = { ...(await tinyTraining(model, data, { training })), loss: overflowing((call) => call === 3) }
     const steps = only(await eventsOf(trainNetwork(config)), 'step')
     expect(steps.map(({ lossScaler }) => lossScaler!.overflows)).toEqual([0, 1, 1])
+  })
+
+  it('is remembered by a state: the run that goes on has the same scale, rates and bits', async () => {
+    const folder = join(await makeFolder(), 'out')
+    const shared: TinyOverrides = {
+      training: { maxSteps: 4, mixedPrecision: 'fp16' },
+      optimizer: { scheduler: 'cosine' },
+      network: { trainTextEncoder: false },
+    }
+    const run = async (overrides: TinyOverrides, loss: LossFunction) => {
+      const config = await tinyTraining(model, data, { ...shared, ...overrides })
+      const events = await eventsOf(trainNetwork({ ...config, loss }))
+      const steps = only(events, 'step').map(({ loss, lossScaler, learningRates }) => [loss, lossScaler, learningRates])
+      return { steps: steps.slice(-1), tensors: await tensorBytes(only(events, 'end')[0]!.path!) }
+    }
+    const once = { output: { folder, saveEverySteps: 3 }, state: { save: true } }
+    const whole = await run(
+      once,
+      overflowing((call) => call === 2),
+    )
+    const resume = join(folder, 'frog-step00000003-state')
+    const resumed = await run(
+      { state: { resume } },
+      overflowing(() => false),
+    )
+    expect(whole.steps[0]![1]).toEqual({ scale: 32768, goodSteps: 2, overflows: 1 })
+    expect(resumed.steps).toEqual(whole.steps)
+    expect(resumed.tensors.equals(whole.tensors)).toBe(true)
+    const manifest = join(resume, 'manifest.json')
+    const { lossScaler: _, ...rest } = JSON.parse(await readFile(manifest, 'utf8'))
+    await writeFile(manifest, JSON.stringify(rest))
+    const lacking = run(
+      { state: { resume } },
+      overflowing(() => false),
+    )
+    await expect(lacking).rejects.toThrow('expected the scale of the loss, found none')
   })
 
   it('however small the scale is ends the training with advice', async () => {

@@ -118,13 +118,15 @@ describe('fine-tuning', () => {
       ['diffusers', 'frog'],
       ['diffusers_safetensors', 'frog'],
     ] as const) {
-      const output = { saveAs, savePrecision: 'fp16' as const, metadata: { author: 'me' } }
+      const output = { saveAs, savePrecision: 'fp16' as const, metadata: { author: 'me', triggerPhrase: 'sks frog' } }
       const { path } = await tune({ training: { maxSteps: 1 }, output }, fileModel)
       expect(path.endsWith(name)).toBe(true)
       expect((await changed(fileModel, path)).unet.different).toBeGreaterThan(0)
       if (saveAs !== 'safetensors') continue
       const file = await openSafetensors(path)
       expect(file.metadata.get('modelspec.author')).toBe('me')
+      expect(file.metadata.get('modelspec.trigger_phrase')).toBe('sks frog')
+      expect(file.metadata.has('modelspec.usage_hint')).toBe(false)
       expect(file.metadata.get('modelspec.architecture')).toBe('stable-diffusion-v1')
       expect(file.info('model.diffusion_model.out.2.weight').dtype).toBe('F16')
       await file.close()
