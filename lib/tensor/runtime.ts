@@ -57,7 +57,7 @@ export function setMemoryLimit(bytes: number, device: DeviceName = 'cpu'): void 
   addon.setMemoryLimit(device, bytes)
 }
 
-/** Threads the CPU device computes with, 1 to 64; default one for each core. Results do not depend on it. */
+/** Threads the CPU device computes with, 1 to 64; default one for each core the process may use. Results do not depend on it. */
 export function setThreadCount(count: number): void {
   if (!Number.isInteger(count) || count < 1 || count > 64)
     throw new ArgumentError('setThreadCount', 'count', 'a whole number from 1 to 64', String(count))

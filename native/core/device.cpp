@@ -1,5 +1,9 @@
 #include "core/device.h"
 
+#ifdef __linux__
+#include <sched.h>
+#endif
+
 #include <cstring>
 
 #include "core/storage.h"
@@ -9,6 +13,15 @@ namespace noisewright {
 namespace {
 
 thread_local Device* running_device = nullptr;
+
+// Cores that this process may run on: `taskset` and containers leave it fewer than the machine has.
+int usable_cores() {
+#ifdef __linux__
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
+#endif
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
 
 class CpuDevice final : public Device {
  public:
@@ -23,8 +36,7 @@ class CpuDevice final : public Device {
 Device* cpu_device() {
   static Device* device = [] {
     auto* d = new CpuDevice();
-    const unsigned cores = std::thread::hardware_concurrency();
-    d->set_thread_count(cores == 0 ? 1 : static_cast<int>(cores));
+    d->set_thread_count(usable_cores());
     return d;
   }();
   return device;

@@ -19,6 +19,11 @@ function node(
   return { status, out: stdout.trim(), err: stderr }
 }
 
+/** The first of this process's cores, in the words of util-linux's taskset ("pid 7's current affinity list: 0-3"). */
+const affinity = spawnSync('taskset', ['-cp', String(process.pid)], { encoding: 'utf8' })
+const hasTaskset = affinity.status === 0
+const firstCore = /: (\d+)/.exec(affinity.stdout ?? '')?.[1] ?? '0'
+
 const load = `const addon = require(${JSON.stringify(binaryPath())});`
 const folders: string[] = []
 const binaryBefore = process.env.NOISEWRIGHT_BINARY
@@ -65,6 +70,12 @@ describe('loading', () => {
     const { status, err } = node(load, { NOISEWRIGHT_CPU: 'avx9000' })
     expect(status).toBe(1)
     expect(err).toContain(`NOISEWRIGHT_CPU is "avx9000"; this machine can run ${cpuTargets().join(', ')}`)
+  })
+
+  it.runIf(hasTaskset)('computes on the cores that the process may use', () => {
+    const script = `${load} console.log(addon.threadCount())`
+    const { stdout } = spawnSync('taskset', ['-c', firstCore, process.execPath, '-e', script], { encoding: 'utf8' })
+    expect(stdout.trim()).toBe('1')
   })
 
   it('passes on what a binary that loads refuses, without advice to build another', () => {
