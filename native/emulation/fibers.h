@@ -64,7 +64,9 @@ class Scheduler {
   void* dynamic_shared() { return shared_ + kStaticBytes + kRedZone; }
   bool is_shared(const void* address, size_t bytes) const {
     const auto* p = static_cast<const unsigned char*>(address);
-    const auto inside = [&](const unsigned char* begin, size_t size) { return p >= begin && p + bytes <= begin + size; };
+    const auto inside = [&](const unsigned char* begin, size_t size) {
+      return p >= begin && p + bytes <= begin + size;
+    };
     return inside(shared_ + kRedZone, static_used_) || inside(shared_ + kStaticBytes + kRedZone, dynamic_used_);
   }
 

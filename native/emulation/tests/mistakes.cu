@@ -1,6 +1,6 @@
-// Kernels that are wrong on purpose, and three that are right: what the emulation must find. test/cuda/emulation.test.ts
-// runs each in place of the addition of two vectors of 1024 float32: one block of 256 threads, its arguments and its
-// memory. Never compiled for a GPU.
+// Kernels that are wrong on purpose, and three that are right: what the emulation must find.
+// test/cuda/emulation.test.ts runs each in place of the addition of two vectors of 1024 float32: one block of 256
+// threads, its arguments and its memory. Never compiled for a GPU.
 #include "cuda/mma.h"
 #include "ops/add/add.h"
 

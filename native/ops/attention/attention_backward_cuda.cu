@@ -175,15 +175,15 @@ extern "C" __global__ void __launch_bounds__(kAttentionThreads)
 }
 KERNEL(attention_row_sums_kernel);
 
-#define BACKWARD_KERNEL(name, call)                                                  \
-  extern "C" __global__ void __launch_bounds__(kAttentionThreads) name##_kernel(     \
-      AttentionBackwardParams p, AttentionWork work) {                               \
-    call(p, work);                                                                   \
-  }                                                                                  \
+#define BACKWARD_KERNEL(name, call)                                  \
+  extern "C" __global__ void __launch_bounds__(kAttentionThreads)    \
+      name##_kernel(AttentionBackwardParams p, AttentionWork work) { \
+    call(p, work);                                                   \
+  }                                                                  \
   KERNEL(name##_kernel)
 #define COMMA ,
-#define BACKWARD_KERNELS_OF_SIZE(type, T, size)                                                     \
-  BACKWARD_KERNEL(attention_backward_keys_##type##_##size, backward<T COMMA size COMMA true>);      \
+#define BACKWARD_KERNELS_OF_SIZE(type, T, size)                                                \
+  BACKWARD_KERNEL(attention_backward_keys_##type##_##size, backward<T COMMA size COMMA true>); \
   BACKWARD_KERNEL(attention_backward_queries_##type##_##size, backward<T COMMA size COMMA false>)
 #define BACKWARD_KERNELS(type, T)         \
   BACKWARD_KERNELS_OF_SIZE(type, T, 40);  \

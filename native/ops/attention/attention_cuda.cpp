@@ -58,8 +58,8 @@ void attention_backward(const AttentionBackwardParams& p) {
   work.wide = wide_access({p.q, p.k, p.v, p.dy});
   const auto shared_bytes = static_cast<size_t>(backward_shared_bytes(size));
   if (p.dq.data)
-    launch_kernel(kernel_name("attention_backward_queries", s, size).c_str(), {blocks_for(s.queries, kOwnTokens), pairs},
-                  {kAttentionThreads}, shared_bytes, p, work);
+    launch_kernel(kernel_name("attention_backward_queries", s, size).c_str(),
+                  {blocks_for(s.queries, kOwnTokens), pairs}, {kAttentionThreads}, shared_bytes, p, work);
   if (!p.dk.data && !p.dv.data) return;
   work.slices = 1;
   while (pairs * blocks_for(s.keys, kOwnTokens) * work.slices < kWantedBlocks &&

@@ -19,16 +19,20 @@ constexpr int token_stride(int size) { return head_depth(size) + 8; }
 
 constexpr int forward_pieces(int size) { return size <= 80 ? 2 : 1; }  // of 16 queries for each warp
 constexpr int forward_queries(int size) { return 16 * kAttentionWarps * forward_pieces(size); }
-constexpr int forward_shared_bytes(int size) { return 2 * token_stride(size) * (forward_queries(size) + 2 * kForwardKeys); }
+constexpr int forward_shared_bytes(int size) {
+  return 2 * token_stride(size) * (forward_queries(size) + 2 * kForwardKeys);
+}
 constexpr int other_tokens(int size) { return size <= 80 ? 64 : 32; }  // of a tile in backward
-constexpr int backward_shared_bytes(int size) { return 2 * token_stride(size) * (2 * kOwnTokens + 4 * other_tokens(size)); }
+constexpr int backward_shared_bytes(int size) {
+  return 2 * token_stride(size) * (2 * kOwnTokens + 4 * other_tokens(size));
+}
 
 struct AttentionWork {
-  bool wide;         // whether tokens may be read 16 bytes at a time
-  float* row_sums;   // [batch * heads, queries]: D = rowsum(dy * o)
-  int64_t slice;     // queries that one block of the kernel for dK and dV walks over
+  bool wide;        // whether tokens may be read 16 bytes at a time
+  float* row_sums;  // [batch * heads, queries]: D = rowsum(dy * o)
+  int64_t slice;    // queries that one block of the kernel for dK and dV walks over
   int64_t slices;
-  float* partial;    // [slices, 2, batch * heads, keys, size]: dK and dV, where there are several slices
+  float* partial;  // [slices, 2, batch * heads, keys, size]: dK and dV, where there are several slices
 };
 
 // The scores of rows [first, first + rows) of a sample's heads, in memory.

@@ -51,20 +51,22 @@ __device__ inline void forward(const AttentionForwardParams& p, const AttentionW
     gpu::commit_copies();
     gpu::Sums scores[kM][kN];
     score<kSize>(q_tile, row, k_tile, scores);
-    const bool masked =
-        key + kForwardKeys > s.keys || (s.causal && key + kForwardKeys - 1 > first + offset);
-    if (masked)
+    const bool masked = key + kForwardKeys > s.keys || (s.causal && key + kForwardKeys - 1 > first + offset);
+    if (masked) {
       UNROLL
-      for (int i = 0; i < kM; i++)
+      for (int i = 0; i < kM; i++) {
         UNROLL
-        for (int j = 0; j < kN; j++)
+        for (int j = 0; j < kN; j++) {
           UNROLL
           for (int e = 0; e < 4; e++) {
             const int64_t at = key + 8 * j + 2 * t + e % 2, query = first + row + 16 * i + 8 * (e / 2) + g;
             if (at >= s.keys || (s.causal && at > query + offset)) scores[i][j].v[e] = -infinity();
           }
+        }
+      }
+    }
     UNROLL
-    for (int i = 0; i < kM; i++)
+    for (int i = 0; i < kM; i++) {
       UNROLL
       for (int h = 0; h < 2; h++) {
         float most = -infinity();
@@ -77,19 +79,22 @@ __device__ inline void forward(const AttentionForwardParams& p, const AttentionW
         maximum[i][h] = most;
         float sum = total[i][h] * factor;
         UNROLL
-        for (int j = 0; j < kN; j++)
+        for (int j = 0; j < kN; j++) {
           UNROLL
           for (int e = 2 * h; e < 2 * h + 2; e++) {
             const float weight = exp2f(fmaf(scores[i][j].v[e], c, shift));
             scores[i][j].v[e] = weight;
             sum = sum + weight;
           }
+        }
         total[i][h] = sum;
         UNROLL
-        for (gpu::Sums& x : sums[i])
+        for (gpu::Sums& x : sums[i]) {
           UNROLL
           for (int e = 2 * h; e < 2 * h + 2; e++) x.v[e] = x.v[e] * factor;
+        }
       }
+    }
     gpu::wait_for_copies<0>();
     __syncthreads();  // V is there, K is free
     if (key + kForwardKeys < end)
@@ -100,7 +105,7 @@ __device__ inline void forward(const AttentionForwardParams& p, const AttentionW
 
   T* o = head_of<T>(s, p.o, pair);
   UNROLL
-  for (int i = 0; i < kM; i++)
+  for (int i = 0; i < kM; i++) {
     UNROLL
     for (int h = 0; h < 2; h++) {
       const float sum = reduce_quad<gpu::Sum>(total[i][h]);
@@ -113,15 +118,16 @@ __device__ inline void forward(const AttentionForwardParams& p, const AttentionW
         store_two(o + query * p.o.token_stride + 8 * j + 2 * t, sums[i][j].v[2 * h] * inverse,
                   sums[i][j].v[2 * h + 1] * inverse);
     }
+  }
 }
 
 }  // namespace
 
-#define FORWARD_KERNEL(type, T, size)                                                                  \
-  extern "C" __global__ void __launch_bounds__(kAttentionThreads) attention_forward_##type##_##size##_kernel( \
-      AttentionForwardParams p, AttentionWork work) {                                                  \
-    forward<T, size>(p, work);                                                                         \
-  }                                                                                                    \
+#define FORWARD_KERNEL(type, T, size)                                                            \
+  extern "C" __global__ void __launch_bounds__(kAttentionThreads)                                \
+      attention_forward_##type##_##size##_kernel(AttentionForwardParams p, AttentionWork work) { \
+    forward<T, size>(p, work);                                                                   \
+  }                                                                                              \
   KERNEL(attention_forward_##type##_##size##_kernel)
 #define FORWARD_KERNELS(type, T) \
   FORWARD_KERNEL(type, T, 40);   \

@@ -132,9 +132,16 @@ void attention_backward_by_rows(const AttentionBackwardParams& p, const float* r
     rows.score(p.q, p.k, s.scale, scores.data);
     rows.score(p.dy, p.v, 1, products.data);
     const int64_t line = rows.sample * s.heads * s.queries;
-    const ScoreRows r{s,          rows.first,    rows.count, stride,
-                      scores.data, products.data, weights.data, ds.data,
-                      const_cast<float*>(p.lse) + line, row_sums + line};
+    const ScoreRows r{s,
+                      rows.first,
+                      rows.count,
+                      stride,
+                      scores.data,
+                      products.data,
+                      weights.data,
+                      ds.data,
+                      const_cast<float*>(p.lse) + line,
+                      row_sums + line};
     launch_kernel(("attention_gradient" + suffix("attention", s.dtype) + "_kernel").c_str(), {rows.count, s.heads},
                   {kAttentionThreads}, 0, r);
     if (p.dq.data) rows.weighted(rows.weights(ds.data, false), p.k, p.dq, s.scale);

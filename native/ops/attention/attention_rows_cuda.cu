@@ -17,7 +17,9 @@ __device__ inline int64_t visible_keys(const ScoreRows& r) {
 }
 
 __device__ inline int64_t row_start(const ScoreRows& r) { return (blockIdx.y * r.rows + blockIdx.x) * r.stride; }
-__device__ inline int64_t query_index(const ScoreRows& r) { return blockIdx.y * r.shape.queries + r.first + blockIdx.x; }
+__device__ inline int64_t query_index(const ScoreRows& r) {
+  return blockIdx.y * r.shape.queries + r.first + blockIdx.x;
+}
 
 template <class T>
 __device__ inline void softmax_row(const ScoreRows& r) {
@@ -35,8 +37,7 @@ __device__ inline void softmax_row(const ScoreRows& r) {
   const float inverse = sum == 0 ? 0 : 1 / sum;  // of a NaN: NaN
   for (int64_t key = threadIdx.x; key < r.shape.keys; key += kAttentionThreads)
     gpu::store(p + key, key < visible ? expf(scores[key] - reference) * inverse : 0.0f);
-  if (threadIdx.x == 0)
-    r.lse[query_index(r)] = sum == 0 ? -gpu::Max::nothing() : reference + logf(sum);
+  if (threadIdx.x == 0) r.lse[query_index(r)] = sum == 0 ? -gpu::Max::nothing() : reference + logf(sum);
 }
 
 // P again from scores and log-sum-exp, and dS = P * (dP - D).
@@ -54,15 +55,14 @@ __device__ inline void gradient_row(const ScoreRows& r) {
 
 }  // namespace
 
-#define ROW_KERNELS(type, T)                                                                                       \
-  extern "C" __global__ void __launch_bounds__(kAttentionThreads) attention_softmax_##type##_kernel(ScoreRows r) { \
-    softmax_row<T>(r);                                                                                             \
-  }                                                                                                                \
-  KERNEL(attention_softmax_##type##_kernel);                                                                       \
-  extern "C" __global__ void __launch_bounds__(kAttentionThreads) attention_gradient_##type##_kernel(              \
-      ScoreRows r) {                                                                                               \
-    gradient_row<T>(r);                                                                                            \
-  }                                                                                                                \
+#define ROW_KERNELS(type, T)                                                                                        \
+  extern "C" __global__ void __launch_bounds__(kAttentionThreads) attention_softmax_##type##_kernel(ScoreRows r) {  \
+    softmax_row<T>(r);                                                                                              \
+  }                                                                                                                 \
+  KERNEL(attention_softmax_##type##_kernel);                                                                        \
+  extern "C" __global__ void __launch_bounds__(kAttentionThreads) attention_gradient_##type##_kernel(ScoreRows r) { \
+    gradient_row<T>(r);                                                                                             \
+  }                                                                                                                 \
   KERNEL(attention_gradient_##type##_kernel)
 
 ROW_KERNELS(f32, float);

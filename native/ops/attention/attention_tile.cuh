@@ -29,9 +29,10 @@ __device__ inline void bring_tokens(T* tile, const T* head, int64_t stride, int6
     T* to = tile + token * token_stride(kSize) + channel;
     if (wide)
       gpu::copy_async_16(to, from, there ? 16 : 0);
-    else
+    else {
       UNROLL
       for (int e = 0; e < 8; e++) to[e] = there ? from[e] : T{};
+    }
   }
 }
 
@@ -41,9 +42,10 @@ __device__ inline void score(const T* own, int row, const T* other, gpu::Sums (&
   const int lane = threadIdx.x % 32, low = lane % 16, high = lane / 16 * 8;
   const int folded = high + lane % 8, eights = lane / 8 % 2 * 8;
   UNROLL
-  for (auto& line : scores)
+  for (auto& line : scores) {
     UNROLL
     for (gpu::Sums& s : line) s = {};
+  }
   UNROLL
   for (int channel = 0; channel < head_depth(kSize); channel += 16) {
     gpu::FragmentA x[kM];
@@ -72,12 +74,13 @@ __device__ inline void add_weighted(const gpu::Sums (&weights)[kM][kN], const T*
   for (int k = 0; k < kN; k += 2) {
     gpu::FragmentA x[kM];
     UNROLL
-    for (int i = 0; i < kM; i++)
+    for (int i = 0; i < kM; i++) {
       UNROLL
       for (int w = 0; w < 4; w++) {
         const gpu::Sums& s = weights[i][k + w / 2];
         x[i].word[w] = gpu::pack<T>(s.v[w % 2 * 2], s.v[w % 2 * 2 + 1]);
       }
+    }
     UNROLL
     for (int j = 0; j < kSize / 8; j += 2) {
       const auto y = gpu::load_matrices<true>(tokens + (8 * k + low) * token_stride(kSize) + 8 * j + high);

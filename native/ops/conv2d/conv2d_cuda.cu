@@ -25,10 +25,10 @@ __device__ inline void square_sums(const SquareSums& s) {
 
 }  // namespace
 
-#define SQUARE_KERNEL(type, T)                                                                                      \
+#define SQUARE_KERNEL(type, T)                                                                                    \
   extern "C" __global__ void __launch_bounds__(kSquareThreads) conv2d_square_sums_##type##_kernel(SquareSums s) { \
-    square_sums<T>(s);                                                                                              \
-  }                                                                                                                 \
+    square_sums<T>(s);                                                                                            \
+  }                                                                                                               \
   KERNEL(conv2d_square_sums_##type##_kernel)
 
 SQUARE_KERNEL(f32, float);

@@ -77,14 +77,14 @@ void linear_backward(const LinearBackwardParams& p) {
   const bool needs_dz = lora && (p.dx || p.ddown);
   const Scratch<float> dz(needs_dz ? p.rows * p.rank : 1);
   if (needs_dz) {
-    Product product = product_of(p.dtype, p.rows, p.rank, p.out, dy_rows, matrix_of(p.lora_up, p.up_dtype, p.rank, true),
-                                 dz.data, DType::kFloat32);
+    Product product = product_of(p.dtype, p.rows, p.rank, p.out, dy_rows,
+                                 matrix_of(p.lora_up, p.up_dtype, p.rank, true), dz.data, DType::kFloat32);
     product.alpha = p.lora_scale;
     multiply(product, "linear backward");
   }
   if (p.dx) {
-    Product product =
-        product_of(p.dtype, p.rows, p.in, p.out, dy_rows, matrix_of(p.weight, p.weight_dtype, p.in, true), p.dx, p.dtype);
+    Product product = product_of(p.dtype, p.rows, p.in, p.out, dy_rows, matrix_of(p.weight, p.weight_dtype, p.in, true),
+                                 p.dx, p.dtype);
     if (lora) {
       product.low_k = p.rank;
       product.low_a = matrix_of(dz.data, DType::kFloat32, p.rank, false);
@@ -93,11 +93,12 @@ void linear_backward(const LinearBackwardParams& p) {
     multiply(product, "linear backward");
   }
   if (p.dweight)
-    multiply(product_of(p.dtype, p.out, p.in, p.rows, dy_columns, x_columns, p.dweight, DType::kFloat32), "linear backward");
+    multiply(product_of(p.dtype, p.out, p.in, p.rows, dy_columns, x_columns, p.dweight, DType::kFloat32),
+             "linear backward");
   if (p.dbias) column_sums(dy, p.dtype, 1, p.rows, p.out, p.dbias);
   if (p.ddown)
-    multiply(product_of(p.dtype, p.rank, p.in, p.rows, matrix_of(dz.data, DType::kFloat32, p.rank, true), x_columns, p.ddown,
-                        DType::kFloat32),
+    multiply(product_of(p.dtype, p.rank, p.in, p.rows, matrix_of(dz.data, DType::kFloat32, p.rank, true), x_columns,
+                        p.ddown, DType::kFloat32),
              "linear backward");
   if (p.dup) {
     const Scratch<float> z_memory(p.z ? 1 : p.rows * p.rank);

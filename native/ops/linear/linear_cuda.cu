@@ -27,11 +27,11 @@ __device__ inline void through_activation(const SlopeParams& p) {
 
 }  // namespace
 
-#define SLOPE_KERNEL(type, T)                                                                                    \
-  extern "C" __global__ void __launch_bounds__(kSlopeThreads) linear_through_activation_##type##_kernel(         \
-      SlopeParams p) {                                                                                           \
-    through_activation<T>(p);                                                                                    \
-  }                                                                                                              \
+#define SLOPE_KERNEL(type, T)                                    \
+  extern "C" __global__ void __launch_bounds__(kSlopeThreads)    \
+      linear_through_activation_##type##_kernel(SlopeParams p) { \
+    through_activation<T>(p);                                    \
+  }                                                              \
   KERNEL(linear_through_activation_##type##_kernel)
 
 SLOPE_KERNEL(f32, float);

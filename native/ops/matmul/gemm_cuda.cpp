@@ -63,8 +63,7 @@ void multiply(Product p, const char* op) {
   p.partial = p.splits > 1 ? partial.data : nullptr;
 
   const auto letter = [](const Factor& f) { return f.k_major ? "k" : "l"; };
-  const std::string name =
-      "gemm_" + math + "_" + std::to_string(rows) + "_" + letter(p.a) + letter(p.b) + "_kernel";
+  const std::string name = "gemm_" + math + "_" + std::to_string(rows) + "_" + letter(p.a) + letter(p.b) + "_kernel";
   const int bytes = gemm_tile_bytes(static_cast<int>(rows), p.a.k_major) + gemm_tile_bytes(kGemmColumns, p.b.k_major);
   launch_kernel(name.c_str(), {blocks_for(p.m, rows), columns, p.batch * p.splits}, {kGemmThreads},
                 static_cast<size_t>(kGemmStages * bytes), p);

@@ -4,10 +4,11 @@
 // What bounds it (arithmetic, not measured on a GPU). A block reads (rows + 64) * 64 bytes for rows * 64 * 32 products
 // of 16-bit numbers: 128 rows give 21 products a byte out of the second-level cache, where an A100 (156 T products/s)
 // would need 7.4 TB/s at its peak; with about 5 TB/s, 65 % of the peak is the most, 64 rows (16 products a byte) reach
-// half. From shared memory a warp of 64 x 32 reads 96 lines for 11 products a byte: 96 bytes a clock of the 128 there are,
-// at the 1024 products a clock of an A100's multiprocessor; one of 32 x 32 needs them all. Expected: 40 to 55 % of the peak for large products; products with
-// few pixels are bound by reading weights once. Registers of a thread: 64 sums, 24 of fragments, 16 of addresses.
-// Float32 products run on the plain cores (FFMA, 64 sums for 16 loads of 16 bytes): 50 to 70 % of 19.5 TFLOP/s.
+// half. From shared memory a warp of 64 x 32 reads 96 lines for 11 products a byte: 96 bytes a clock of the 128 there
+// are, at the 1024 products a clock of an A100's multiprocessor; one of 32 x 32 needs them all. Expected: 40 to 55 % of
+// the peak for large products; products with few pixels are bound by reading weights once. Registers of a thread: 64
+// sums, 24 of fragments, 16 of addresses. Float32 products run on the plain cores (FFMA, 64 sums for 16 loads of 16
+// bytes): 50 to 70 % of 19.5 TFLOP/s.
 #include "cuda/gpu.h"
 #include "ops/matmul/activation.cuh"
 #include "ops/matmul/gemm_cuda.h"
@@ -104,7 +105,9 @@ struct Block {
     const auto a_tile = [&](int32_t step) {
       return reinterpret_cast<T*>(memory + step % kGemmStages * (kABytes + kBBytes));
     };
-    const auto b_tile = [&](int32_t step) { return reinterpret_cast<T*>(reinterpret_cast<char*>(a_tile(step)) + kABytes); };
+    const auto b_tile = [&](int32_t step) {
+      return reinterpret_cast<T*>(reinterpret_cast<char*>(a_tile(step)) + kABytes);
+    };
     const auto bring = [&](int32_t step) {
       if (step < steps) {
         a_loader.load(a_tile(step), k + step * kDepth, k_end);
@@ -128,10 +131,12 @@ struct Block {
   __device__ void run(const Product& p) {
     DYN_SHARED(unsigned char, memory);
     UNROLL
-    for (auto& line : sums)
+    for (auto& line : sums) {
       UNROLL
       for (gpu::Sums& s : line) s = {};
-    const int32_t row = static_cast<int32_t>(blockIdx.x) * kRows, column = static_cast<int32_t>(blockIdx.y) * kGemmColumns;
+    }
+    const int32_t row = static_cast<int32_t>(blockIdx.x) * kRows,
+                  column = static_cast<int32_t>(blockIdx.y) * kGemmColumns;
     const int64_t batch = blockIdx.z / p.splits, split = blockIdx.z % p.splits;
     const int64_t k = split * p.k_per_split, k_end = k + p.k_per_split < p.k ? k + p.k_per_split : p.k;
     add<Math>(p, p.a, p.b, batch, row, column, static_cast<int32_t>(k), static_cast<int32_t>(k_end), memory);
@@ -160,14 +165,14 @@ struct Block {
 
 }  // namespace
 
-#define GEMM_KERNEL(name, Math, rows, a, b)                                              \
+#define GEMM_KERNEL(name, Math, rows, a, b)                                             \
   extern "C" __global__ void __launch_bounds__(kGemmThreads) name##_kernel(Product p) { \
-    Block<rows, a, b> block;                                                             \
-    block.run<Math>(p);                                                                  \
-  }                                                                                      \
+    Block<rows, a, b> block;                                                            \
+    block.run<Math>(p);                                                                 \
+  }                                                                                     \
   KERNEL(name##_kernel)
 // l: lines of K numbers; k: lines that are neighbours.
-#define GEMM_KERNELS(name, Math, rows)                          \
+#define GEMM_KERNELS(name, Math, rows)                              \
   GEMM_KERNEL(gemm_##name##_##rows##_ll, Math, rows, false, false); \
   GEMM_KERNEL(gemm_##name##_##rows##_lk, Math, rows, false, true);  \
   GEMM_KERNEL(gemm_##name##_##rows##_kl, Math, rows, true, false);  \
@@ -188,10 +193,11 @@ extern "C" __global__ void __launch_bounds__(kGemmJoinThreads) gemm_join_kernel(
   if (batch >= p.batch) return;
   const auto column = static_cast<int32_t>(i % pairs * 2);
   float sum[2] = {0, 0};
-  for (int64_t split = 0; split < p.splits; split++)
+  for (int64_t split = 0; split < p.splits; split++) {
     UNROLL
     for (int e = 0; e < 2; e++)
       if (column + e < p.n) sum[e] = sum[e] + p.partial[(split * p.batch * p.m + line) * p.n + column + e];
+  }
   finish(p, target_of(p, batch, static_cast<int32_t>(line % p.m)), column, sum);
 }
 KERNEL(gemm_join_kernel);

@@ -70,7 +70,7 @@ struct Product {
   int64_t m = 0, n = 0, k = 0, batch = 1;
   int64_t low_k = 0;  // of the low-rank factors; laid out as a and b are, of any float types
   Factor a, b, low_a, low_b;
-  bool tf32 = false;    // whether a product of a 16-bit factor and a float32 one may round the latter to tf32
+  bool tf32 = false;  // whether a product of a 16-bit factor and a float32 one may round the latter to tf32
   float alpha = 1;
   const void* bias = nullptr;      // [n]
   const void* row_bias = nullptr;  // [m / rows_per_bias, n]

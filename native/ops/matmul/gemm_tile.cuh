@@ -177,9 +177,9 @@ struct HalfMath {
                           : gpu::load_matrices<false>(a + (row + 16 * i + low) * A::kStride + k + high);
       UNROLL
       for (int j = 0; j < kN; j += 2) {
-        const gpu::FragmentA y = B::kKMajor
-                                     ? gpu::load_matrices<true>(b + (k + low) * B::kStride + column + 8 * j + high)
-                                     : gpu::load_matrices<false>(b + (column + 8 * j + folded) * B::kStride + k + eights);
+        const gpu::FragmentA y =
+            B::kKMajor ? gpu::load_matrices<true>(b + (k + low) * B::kStride + column + 8 * j + high)
+                       : gpu::load_matrices<false>(b + (column + 8 * j + folded) * B::kStride + k + eights);
         UNROLL
         for (int i = 0; i < kM; i++) {
           gpu::multiply_add<T>(sums[i][j], x[i], {{y.word[0], y.word[1]}});
@@ -205,9 +205,10 @@ struct Tf32Math {
     for (int k = 0; k < A::kDepth; k += 8) {
       float x[kM][4];
       UNROLL
-      for (int i = 0; i < kM; i++)
+      for (int i = 0; i < kM; i++) {
         UNROLL
         for (int e = 0; e < 4; e++) x[i][e] = element<A>(a, row + 16 * i + g + e % 2 * 8, k + t + e / 2 * 4);
+      }
       UNROLL
       for (int j = 0; j < kN; j++) {
         const int line = column + 8 * j + g;
@@ -240,23 +241,26 @@ struct FloatMath {
     for (int k = 0; k < A::kDepth; k += 4) {
       gpu::Four x[kM][2];
       UNROLL
-      for (int i = 0; i < kM; i++)
+      for (int i = 0; i < kM; i++) {
         UNROLL
         for (int e = 0; e < 2; e++) x[i][e] = along_k<A>(a, row + 16 * i + 8 * e + g, k);
+      }
       UNROLL
-      for (int j = 0; j < kN; j++)
+      for (int j = 0; j < kN; j++) {
         UNROLL
         for (int e = 0; e < 2; e++) {
           const gpu::Four y = along_k<B>(b, column + 8 * j + 2 * t + e, k);
           UNROLL
-          for (int i = 0; i < kM; i++)
+          for (int i = 0; i < kM; i++) {
             UNROLL
             for (int q = 0; q < 4; q++) {
               float &low = sums[i][j].v[e], &high = sums[i][j].v[2 + e];
               low = fmaf(x[i][0].v[q], y.v[q], low);
               high = fmaf(x[i][1].v[q], y.v[q], high);
             }
+          }
         }
+      }
     }
   }
 };
