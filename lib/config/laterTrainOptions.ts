@@ -4,9 +4,7 @@ import type { TrainOptionType } from './trainOptionRow.ts'
 export const laterTrainOptions: Readonly<Record<string, TrainOptionType>> = {
   ...typed('flag', [
     ...['fp8_base', 'fp8_base_unet', 'cpu_offload_checkpointing', 'cache_info', 'log_config', 'console_log_simple'],
-    ...['skip_until_initial_step'],
   ]),
-  ...typed('integer', ['initial_epoch', 'initial_step']),
   ...typed('text', ['dataset_class', 'console_log_level', 'console_log_file']),
 }
 

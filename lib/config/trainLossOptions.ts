@@ -4,6 +4,7 @@ import {
   count,
   flag,
   integer,
+  network,
   noise,
   number,
   share,
@@ -16,6 +17,28 @@ import {
 export const trainLossOptions = [
   { ...training, ...count, name: 'max_train_steps', default: 1600, help: 'Optimizer steps.' },
   { ...training, ...count, name: 'max_train_epochs', help: 'Epochs; wins over max_train_steps.' },
+  {
+    ...training,
+    ...integer,
+    trainers: network.trainers,
+    name: 'initial_step',
+    minimum: 0,
+    help: 'Begin as if so many optimizer steps had been taken: with the epoch that they end in, or, with skip_until_initial_step, after them. Learning rates begin at their start.',
+  },
+  {
+    ...training,
+    ...count,
+    trainers: network.trainers,
+    name: 'initial_epoch',
+    help: 'The same in epochs: the one to begin with, counted from 1.',
+  },
+  {
+    ...training,
+    ...flag,
+    trainers: network.trainers,
+    name: 'skip_until_initial_step',
+    help: 'Begin at initial_step within its epoch, with the data and the noise of that step, and count it; without this, only the number and the data of the epoch are those of a later one, and steps are counted from 0.',
+  },
   {
     ...training,
     ...integer,

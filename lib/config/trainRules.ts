@@ -55,6 +55,13 @@ export const trainErrors: readonly TrainRule[] = [
   ),
   needs('log_with', 'logging_dir', ', the folder of the log'),
   needs('resume_restart', 'resume', ''),
+  ...(['initial_step', 'initial_epoch'] as const).map(
+    (name): TrainRule => ({
+      options: [name, 'resume'],
+      text: `--${name} contradicts --resume: a state goes on where it was saved, or counts anew with --resume_restart`,
+      breaks: (_, has) => has(name) && has('resume'),
+    }),
+  ),
   {
     options: ['resume_from_huggingface', 'resume'],
     text: '--resume_from_huggingface needs --resume, the folder of a repository: owner/name/folder',
@@ -220,6 +227,16 @@ export const trainNotes: readonly TrainRule[] = [
   ...(['debug_dataset_max_batches', 'debug_dataset_html', 'debug_dataset_port'] as const).map((name) =>
     without(name, 'debug_dataset'),
   ),
+  {
+    options: ['initial_epoch', 'initial_step'],
+    text: '--initial_epoch is not used, since --initial_step is given',
+    breaks: (_, has) => has('initial_epoch') && has('initial_step'),
+  },
+  {
+    options: ['skip_until_initial_step', 'initial_step', 'initial_epoch'],
+    text: '--skip_until_initial_step has no effect without --initial_step or --initial_epoch',
+    breaks: (given, has) => !!given.skip_until_initial_step && !has('initial_step') && !has('initial_epoch'),
+  },
   without('log_prefix', 'logging_dir'),
   without('log_tracker_name', 'logging_dir'),
   without('sample_every_n_epochs', 'sample_prompts'),

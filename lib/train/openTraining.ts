@@ -10,7 +10,7 @@ import { type ClipTokenizer, loadClipTokenizer } from '../models/clip/tokenizer.
 import type { ModelPart, StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
 import { type PromptSpec, readPromptFile } from '../preview/promptFile.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
-import { DataError } from '../util/errors.ts'
+import { ConfigError, DataError } from '../util/errors.ts'
 import { conditioningWarnings } from './conditioning.ts'
 import type { TrainingControls } from './controls.ts'
 import { LatentCache } from './latentCache.ts'
@@ -64,6 +64,11 @@ export async function openTraining<Config extends TrainConfig>(
   const { model, training, preview, output } = config
   const optimizerPlan = planOptimizer(config.optimizer, kind.trainedGroups(config))
   expectNoProblems(optimizerPlan)
+  if (training.start && config.state?.resume) {
+    const message =
+      '--initial_step and --initial_epoch contradict --resume: a state goes on where it was saved. Leave them out'
+    throw new ConfigError(message, { option: 'resume' })
+  }
   const resume = await resumeFolder(config, options)
   const resumed = resume === null ? null : await openTrainState(resume, { kind: kind.name, config })
   try {

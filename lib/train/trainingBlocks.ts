@@ -55,6 +55,7 @@ export function trainingBlocks(
       ...(values.no_half_vae && { noHalfVae: true }),
       onNonFinite: values.on_non_finite,
       maxSkippedSteps: values.max_skipped_steps,
+      ...startBlock(values),
       seed: values.seed ?? null,
     },
     noise: noiseBlock(values),
@@ -133,6 +134,12 @@ function hubBlock(values: TrainOptionValues): Pick<TrainConfig, 'hub'> {
       resume,
     },
   }
+}
+
+function startBlock(values: TrainOptionValues): Pick<TrainConfig['training'], 'start'> {
+  const { initial_step: step, initial_epoch: epoch, skip_until_initial_step: skip = false } = values
+  if (step !== undefined) return { start: { at: { step }, skip } }
+  return epoch === undefined ? {} : { start: { at: { epoch }, skip } }
 }
 
 function noiseBlock(values: TrainOptionValues): NoiseConfig {

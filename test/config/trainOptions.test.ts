@@ -176,6 +176,8 @@ describe('rules between options', () => {
     [['--full_bf16', '--mixed_precision', 'fp16'], '--full_bf16 needs --mixed_precision bf16'],
     [['--mixed_precision', 'fp8'], '--mixed_precision must be one of no, fp16, bf16, found "fp8"'],
     [['--log_with', 'tensorboard'], '--log_with needs --logging_dir, the folder of the log'],
+    [['--initial_step', '3', '--resume', 'state'], '--initial_step contradicts --resume'],
+    [['--initial_epoch', '0'], '--initial_epoch must be a whole number of at least 1, found "0"'],
     [['--network_train_unet_only', '--network_train_text_encoder_only'], 'leave nothing to train'],
     [['--use_8bit_adam', '--optimizer_type', 'AdamW'], '--use_8bit_adam contradicts --optimizer_type AdamW'],
     [['--lr_warmup_steps', '10'], 'use constant_with_warmup'],
@@ -225,6 +227,22 @@ describe('rules between options', () => {
       '--log_prefix has no effect without --logging_dir',
       '--sample_every_n_epochs has no effect without --sample_prompts',
     ])
+  })
+
+  it('begin a run later, by a step or by an epoch', async () => {
+    const startOf = async (...args: readonly string[]) => {
+      const { config, notes } = await parseTraining('train-network', [...needed, ...args])
+      return { start: config.training.start, notes }
+    }
+    expect(await startOf('--initial_epoch', '2')).toEqual({ start: { at: { epoch: 2 }, skip: false }, notes: [] })
+    expect(await startOf('--initial_epoch', '2', '--initial_step', '0', '--skip_until_initial_step')).toEqual({
+      start: { at: { step: 0 }, skip: true },
+      notes: ['--initial_epoch is not used, since --initial_step is given'],
+    })
+    expect(await startOf('--skip_until_initial_step')).toEqual({
+      start: undefined,
+      notes: ['--skip_until_initial_step has no effect without --initial_step or --initial_epoch'],
+    })
   })
 
   it('train models in float16, networks beside them in float32', async () => {
