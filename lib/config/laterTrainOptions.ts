@@ -2,10 +2,8 @@ import type { TrainOptionType } from './trainOptionRow.ts'
 
 /** Options of sd-scripts' trainers that this version refuses by name, so that none is ignored in silence. */
 export const laterTrainOptions: Readonly<Record<string, TrainOptionType>> = {
-  ...typed('flag', [
-    ...['fp8_base', 'fp8_base_unet', 'cpu_offload_checkpointing', 'cache_info', 'log_config', 'console_log_simple'],
-  ]),
-  ...typed('text', ['dataset_class', 'console_log_level', 'console_log_file']),
+  ...typed('flag', [...['fp8_base', 'fp8_base_unet', 'cpu_offload_checkpointing', 'cache_info']]),
+  ...typed('text', ['dataset_class']),
 }
 
 function typed(type: TrainOptionType, names: readonly string[]): Record<string, TrainOptionType> {

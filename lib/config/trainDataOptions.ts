@@ -260,6 +260,7 @@ export const trainHints = [
   { ...hint, ...flag, name: 'mem_eff_attn', help: 'Attention is always memory-efficient here.' },
   { ...hint, ...flag, name: 'xformers', help: 'Attention is always memory-efficient here.' },
   { ...hint, ...flag, name: 'sdpa', help: 'Attention is always memory-efficient here.' },
+  { ...hint, ...flag, name: 'console_log_simple', help: 'What is told on the console is plain lines anyway.' },
   { ...hint, ...flag, name: 'lowram', help: 'Models are read straight to where they are used.' },
   {
     ...hint,

@@ -237,6 +237,11 @@ export const trainNotes: readonly TrainRule[] = [
     text: '--skip_until_initial_step has no effect without --initial_step or --initial_epoch',
     breaks: (given, has) => !!given.skip_until_initial_step && !has('initial_step') && !has('initial_epoch'),
   },
+  {
+    options: ['log_config', 'logging_dir', 'log_webhook'],
+    text: '--log_config has no effect without --logging_dir or --log_webhook',
+    breaks: (given, has) => !!given.log_config && !has('logging_dir') && !has('log_webhook'),
+  },
   without('log_prefix', 'logging_dir'),
   without('log_tracker_name', 'logging_dir'),
   without('sample_every_n_epochs', 'sample_prompts'),

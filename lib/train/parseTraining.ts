@@ -33,6 +33,16 @@ export interface ParsedTraining<Config extends TrainConfig = TrainConfig> {
   readonly debugDataset: DebugDatasetOptions | null
   /** Port of the page that shows the training; 0: any free one. Undefined: no page. */
   readonly dashboardPort: number | undefined
+  /** How the command line tells how it goes. */
+  readonly messages: ConsoleLogOptions
+}
+
+/** What `--console_log_level` and `--console_log_file` ask for. */
+export interface ConsoleLogOptions {
+  /** The least that is told; `error`: nothing but errors. */
+  readonly level: 'info' | 'warning' | 'error'
+  /** File for it in place of the console. */
+  readonly file: string | null
 }
 
 /** What `--debug_dataset` shows, and where. */
@@ -91,14 +101,24 @@ export async function parseTraining<Name extends TrainerName>(
   if (optimizer.problems.length === 0)
     problems.push(...planOptimizer(config.optimizer, trainings[trainer].trainedGroups(config)).problems)
   if (problems.length > 0) throw new ConfigError(problems.join('\n'))
-  const { dashboard, dashboard_port } = values
+  const { dashboard, dashboard_port, console_log_level } = values
   return {
     config,
     notes: notesOnTrainOptions(trainer, given),
     debugDataset: debugOf(given),
     dashboardPort: dashboard || given.dashboard_port !== undefined ? dashboard_port : undefined,
+    messages: { level: messageLevels[console_log_level], file: given.console_log_file ?? null },
   }
 }
+
+/** What the names of Python's levels leave. */
+const messageLevels = {
+  DEBUG: 'info',
+  INFO: 'info',
+  WARNING: 'warning',
+  ERROR: 'error',
+  CRITICAL: 'error',
+} as const satisfies Record<string, ConsoleLogOptions['level']>
 
 interface NetworkOptions {
   readonly facts: NetworkArguments

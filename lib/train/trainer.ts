@@ -296,6 +296,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       moduleCount: this.method.moduleCount,
       report: describeDatasetGroup(group),
       planned,
+      options: this.#config.logging.options,
     }
     if (latentCache !== null) yield* latentCache.fill(group, { signal })
     if (latentCache !== null && group.heldOut) yield* latentCache.fill(group.heldOut, { signal })

@@ -1,5 +1,6 @@
 /** From the options of a training to the blocks of its configuration that every kind has. */
 import type { DatasetFallbacks } from '../config/datasetConfig.ts'
+import { loggedOptions } from '../config/loggedOptions.ts'
 import { type GivenTrainOptions, type TrainerName, type trainOptions, trainOptionsOf } from '../config/trainOptions.ts'
 import type { DatasetSource } from '../data/datasetGroup.ts'
 import type { LossOptions } from './loss.ts'
@@ -115,6 +116,7 @@ export function trainingBlocks(
       kinds: values.log_with === 'all' ? ['tensorboard', 'jsonl'] : [values.log_with ?? 'tensorboard'],
       tags: trainer === 'train-network' ? 'network' : 'model',
       webhook: values.log_webhook ?? null,
+      ...(values.log_config && { options: loggedOptions(trainer, values) }),
     },
   }
 }

@@ -124,7 +124,7 @@ describe('arguments', () => {
     [['--caption_dropout_rate', '1.1'], '--caption_dropout_rate must be a number from 0 to 1, found "1.1"'],
     [['--on_bad_image', 'skp'], 'found "skp". Did you mean "skip"?'],
     [['--debug_dataset_port', '70000'], 'must be a whole number from 0 to 65535'],
-    [['--console-log-file', 'a'], '--console-log-file comes with a later version of noisewright'],
+    [['--console-log-level', 'a'], '--console_log_level must be one of DEBUG, INFO'],
     [
       ['--token_string', 'x'],
       '--token_string is an option of train-textual-inversion and train-textual-inversion-xti, not of train-network',
