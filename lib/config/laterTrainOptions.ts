@@ -1,13 +1,22 @@
-import type { TrainOptionType } from './trainOptionRow.ts'
-
-/** Options of sd-scripts' trainers that this version refuses by name, so that none is ignored in silence. */
-export const laterTrainOptions: Readonly<Record<string, TrainOptionType>> = {
-  ...typed('flag', [...['fp8_base', 'fp8_base_unet', 'cpu_offload_checkpointing', 'cache_info']]),
-  ...typed('text', ['dataset_class']),
+/** What this version has in place of an option that it refuses. */
+export interface LaterTrainOption {
+  readonly type: 'flag' | 'text'
+  readonly instead: string
 }
 
-function typed(type: TrainOptionType, names: readonly string[]): Record<string, TrainOptionType> {
-  return Object.fromEntries(names.map((name) => [name, type]))
+const eightBits = {
+  type: 'flag',
+  instead: '--mixed_precision bf16 keeps weights that are not trained in two bytes each',
+} as const
+
+/** Options of sd-scripts' trainers that this version refuses by name, so that none is ignored in silence. */
+export const laterTrainOptions: Readonly<Record<string, LaterTrainOption>> = {
+  fp8_base: eightBits,
+  fp8_base_unet: eightBits,
+  dataset_class: {
+    type: 'text',
+    instead: 'a program of yours describes data with resolveDatasetConfig and gives it to the training as data.source',
+  },
 }
 
 /** Options of sd-scripts that there will be none of, and why. */

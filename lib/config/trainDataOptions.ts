@@ -261,6 +261,12 @@ export const trainHints = [
   { ...hint, ...flag, name: 'xformers', help: 'Attention is always memory-efficient here.' },
   { ...hint, ...flag, name: 'sdpa', help: 'Attention is always memory-efficient here.' },
   { ...hint, ...flag, name: 'console_log_simple', help: 'What is told on the console is plain lines anyway.' },
+  {
+    ...hint,
+    ...flag,
+    name: 'cache_info',
+    help: "What is known of the pictures of a large folder is kept in the system's cache folder anyway.",
+  },
   { ...hint, ...flag, name: 'lowram', help: 'Models are read straight to where they are used.' },
   {
     ...hint,

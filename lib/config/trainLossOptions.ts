@@ -53,6 +53,13 @@ export const trainLossOptions = [
     name: 'gradient_checkpointing',
     help: 'Less memory for more time: activations are recomputed.',
   },
+  {
+    ...training,
+    ...flag,
+    trainers: network.trainers,
+    name: 'cpu_offload_checkpointing',
+    help: 'Switches gradient_checkpointing on. What it keeps is in the memory of the host anyway.',
+  },
   { ...training, ...count, name: 'gradient_accumulation_steps', default: 1, help: 'Batches per optimizer step.' },
   {
     ...training,

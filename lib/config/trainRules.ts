@@ -228,6 +228,11 @@ export const trainNotes: readonly TrainRule[] = [
     without(name, 'debug_dataset'),
   ),
   {
+    options: ['cpu_offload_checkpointing', 'gradient_checkpointing'],
+    text: '--cpu_offload_checkpointing is --gradient_checkpointing here: activations are in the memory of the host already',
+    breaks: (given) => !!given.cpu_offload_checkpointing,
+  },
+  {
     options: ['initial_epoch', 'initial_step'],
     text: '--initial_epoch is not used, since --initial_step is given',
     breaks: (_, has) => has('initial_epoch') && has('initial_step'),

@@ -50,7 +50,7 @@ export function trainingBlocks(
       maxSteps: values.max_train_steps,
       maxEpochs: values.max_train_epochs ?? null,
       gradientAccumulationSteps: values.gradient_accumulation_steps,
-      gradientCheckpointing: values.gradient_checkpointing,
+      gradientCheckpointing: values.gradient_checkpointing || values.cpu_offload_checkpointing === true,
       mixedPrecision: values.mixed_precision,
       ...((values.full_bf16 || values.full_fp16) && { fullPrecision: true }),
       ...(values.no_half_vae && { noHalfVae: true }),

@@ -113,7 +113,10 @@ describe('arguments', () => {
     [['--network_dimm', '8'], 'unknown option "--network_dimm". Did you mean "--network_dim"?'],
     [['--caption_ext', 'txt'], 'unknown option "--caption_ext".'],
     [['--network_al', '1'], 'unknown option "--network_al". Did you mean "--network_alpha"?'],
-    [['--fp8_base'], '--fp8_base comes with a later version of noisewright; leave it out to use this one'],
+    [
+      ['--fp8_base'],
+      '--fp8_base comes with a later version of noisewright; leave it out: --mixed_precision bf16 keeps',
+    ],
     [['--skip_cache_check'], '--skip_cache_check is not needed: caches are found by the content of their pictures'],
     [['--constructor', '1'], 'unknown option "--constructor"'],
     [['--__proto__', '1'], 'unknown option "--__proto__"'],
@@ -226,6 +229,14 @@ describe('rules between options', () => {
       '--train_data_dir is not used, since --dataset_config describes the data',
       '--log_prefix has no effect without --logging_dir',
       '--sample_every_n_epochs has no effect without --sample_prompts',
+    ])
+  })
+
+  it('take offloaded activations for those that are made again', async () => {
+    const { config, notes } = await parseTraining('train-network', [...needed, '--cpu_offload_checkpointing'])
+    expect(config.training.gradientCheckpointing).toBe(true)
+    expect(notes).toEqual([
+      '--cpu_offload_checkpointing is --gradient_checkpointing here: activations are in the memory of the host already',
     ])
   })
 
@@ -393,7 +404,7 @@ describe('the configuration file', () => {
       '--clip_skip must be a whole number of at least 1, found "0"',
       `${file}:2:1: unknown option "network_dimm". Did you mean "network_dim"?`,
       `${file}:3:1: "seed" must be a whole number from 0 to 4294967296, found "1"`,
-      `${file}:4:1: fp8_base comes with a later version of noisewright; leave it out to use this one`,
+      expect.stringContaining(`${file}:4:1: fp8_base comes with a later version of noisewright; leave it out:`),
       `${file}:5:1: "resolution" must be one or two whole numbers ("512" or "512,768"), found "1.5"`,
       `${file}:7:1: "flip_aug" must be true or false, found 1`,
       `${file}:8:1: "seed" is given twice; remove one`,
