@@ -74,13 +74,21 @@ export class TrainBatches {
     return { latent, mask: await this.#masks.ofItem(item) }
   }
 
-  #make(epoch: number, batch: number, { items }: Batch, mask: Float32Array | null, unscaled: () => Tensor): TrainBatch {
+  #make(
+    epoch: number,
+    batch: number,
+    { dataset, items }: Batch,
+    mask: Float32Array | null,
+    unscaled: () => Tensor,
+  ): TrainBatch {
     const factor = this.#options.vae.config.scalingFactor
     return {
       key: { epoch, batch },
       latents: scope(() => scale(unscaled(), { factor })),
       captions: items.map((item) => item.caption),
       lossWeights: items.map((item) => item.lossWeight),
+      networkMultiplier: this.#group.datasets[dataset]!.config.networkMultiplier,
+      attributes: items.map(({ image }) => image.subset.customAttributes ?? {}),
       pictures: items.map(({ image }) => image.path),
       ...(mask === null ? {} : { mask }),
     }
