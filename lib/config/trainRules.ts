@@ -114,11 +114,6 @@ export const trainErrors: readonly TrainRule[] = [
 
 /** What has no effect, or another one than it seems. */
 export const trainNotes: readonly TrainRule[] = [
-  {
-    options: ['init_word', 'weights'],
-    text: '--init_word has no effect, since --weights is given',
-    breaks: (_, has) => has('init_word') && has('weights'),
-  },
   without('learning_rate_te', 'train_text_encoder', ['fine-tune']),
   {
     options: ['learning_rate_te', 'stop_text_encoder_training'],
