@@ -1,4 +1,6 @@
 /** Training runs as async iterators of events, and the parts they are made of. */
+
+export { BadPictures } from './badPictures.ts'
 export { CaptionEncoder, type CaptionEncoderOptions, captionOptions } from './conditioning.ts'
 export { TrainingControls } from './controls.ts'
 export type * from './events.ts'

@@ -98,7 +98,7 @@ export interface TrainConfig {
     readonly priorLossWeight: number
     /** `(word:1.2)` and `[word]` in captions weigh their hidden states. Default false. */
     readonly weightedCaptions?: boolean
-    /** Whether an unreadable picture ends the run or is left out with a warning. Default error. */
+    /** Whether an unreadable picture ends the run or is left out with a warning, at the start or when it is met. Default error. */
     readonly onBadImage?: 'error' | 'skip'
     /** Take pictures as their pixels lie in the file, whatever orientation EXIF tells. Default false. */
     readonly ignoreExif?: boolean

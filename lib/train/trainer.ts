@@ -106,7 +106,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     },
   ) {
     const { config, opened, options, plan, beginning, method, optimizer } = parts
-    const { group, models, optimizerPlan, latentCache } = opened
+    const { group, models, optimizerPlan, latentCache, badPictures } = opened
     const { training, loss = {} } = config
     const { zeroTerminalSnr = false, ...noise } = config.noise ?? {}
     this.method = method
@@ -145,6 +145,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     const batchOptions = {
       vae: models.vae,
       cache: latentCache,
+      badPictures,
       ignoreExif: config.data.ignoreExif ?? false,
       ...workersOf(config),
     }
@@ -194,6 +195,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
         Object.assign(at, { epoch: at.epoch + 1, batch: 0, position: 0 })
       yield { type: 'epoch', epoch: at.epoch, epochCount }
       for await (const batch of this.#batches.epoch(at.before.epochs + at.epoch, this.#progress(at), at.batch)) {
+        yield* this.#leftOut()
         if (this.#step.accumulated === 0)
           for (const message of this.method.beginStep?.(at.step) ?? []) yield { type: 'warning', message }
         await this.#step.accumulate(batch)
@@ -257,7 +259,13 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
   async *#validate(by: 'step' | 'epoch', at: RunPosition): AsyncGenerator<TrainEvent> {
     if (this.#validation === null || !this.#validation.isDue(by, at[by])) return
     const loss = await inEvaluation(this.#optimizer, () => this.#validation!.measure())
+    yield* this.#leftOut()
     yield { type: 'validation', by, step: at.step, epoch: at.epoch, loss, trainingLoss: this.#average.value }
+  }
+
+  /** Pictures that turned out to be damaged. */
+  *#leftOut(): Generator<TrainEvent, void, void> {
+    for (const message of this.#opened.badPictures.takeMessages()) yield { type: 'warning', message }
   }
 
   get #counters(): RunCounters {
