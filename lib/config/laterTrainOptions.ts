@@ -1,6 +1,6 @@
 /** What this version has in place of an option that it refuses. */
 export interface LaterTrainOption {
-  readonly type: 'flag' | 'text'
+  readonly type: 'flag'
   readonly instead: string
 }
 
@@ -13,10 +13,6 @@ const eightBits = {
 export const laterTrainOptions: Readonly<Record<string, LaterTrainOption>> = {
   fp8_base: eightBits,
   fp8_base_unet: eightBits,
-  dataset_class: {
-    type: 'text',
-    instead: 'a program of yours describes data with resolveDatasetConfig and gives it to the training as data.source',
-  },
 }
 
 /** Options of sd-scripts that there will be none of, and why. */

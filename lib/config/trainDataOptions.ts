@@ -21,6 +21,13 @@ export const trainDataOptions = [
     name: 'dataset_config',
     help: 'Description of the data, .toml or .json: [general], [[datasets]], [[datasets.subsets]].',
   },
+  {
+    ...data,
+    ...text,
+    trainers: ['fine-tune', 'train-db', 'train-network', 'train-textual-inversion'],
+    name: 'dataset_class',
+    help: 'A function of your own that describes the data, ./file.js#name: it gives the object that a dataset file would hold, or a promise of it. What is loaded runs.',
+  },
   { ...data, ...text, name: 'train_data_dir', help: 'Folder of <repeats>_<words> folders of pictures.' },
   { ...data, ...text, trainers: regTrainers, name: 'reg_data_dir', help: 'The same with regularization pictures.' },
   {

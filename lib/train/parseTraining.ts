@@ -8,6 +8,7 @@ import {
   type TrainerName,
   type TrainOptionReading,
 } from '../config/trainOptions.ts'
+import type { DescribeDataset } from '../data/datasetGroup.ts'
 import type { NetworkClass } from '../networks/network.ts'
 import { ConfigError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
@@ -91,11 +92,16 @@ export async function parseTraining<Name extends TrainerName>(
   problems.push(...checkTrainOptions(trainer, given, { unreadable, dataOnly }))
   const optimizer = await readOptimizerOptions(given)
   const network = await networkOptions(given)
-  problems.push(...optimizer.problems, ...network.problems)
+  const data = await datasetFunction(given)
+  problems.push(...optimizer.problems, ...network.problems, ...data.problems)
   const values = withDefaults(trainer, given)
   const { trackerName } = trainings[trainer]
   const config = {
-    ...trainingBlocks(trainer, values, given, { optimizer: optimizer.config, trackerName }),
+    ...trainingBlocks(trainer, values, given, {
+      optimizer: optimizer.config,
+      trackerName,
+      describe: data.describe,
+    }),
     ...methodBlocks[trainer](values, network),
   } as TrainingConfigs[Name]
   if (optimizer.problems.length === 0)
@@ -151,6 +157,20 @@ async function networkOptions(given: GivenTrainOptions): Promise<NetworkOptions>
   if (multipliers.length > (given.base_weights ?? []).length && given.base_weights !== undefined)
     problems.push('--base_weights_multiplier has more numbers than --base_weights has files')
   return { facts, own, multipliers, problems: [...problems, ...wrong] }
+}
+
+async function datasetFunction({ dataset_class: name }: GivenTrainOptions): Promise<{
+  readonly describe: DescribeDataset | null
+  readonly problems: readonly string[]
+}> {
+  if (name === undefined) return { describe: null, problems: [] }
+  try {
+    // What it gives is checked as a dataset file is.
+    return { describe: (await loadLocalExport('--dataset_class', name)) as DescribeDataset, problems: [] }
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return { describe: null, problems: [error.message] }
+  }
 }
 
 type MethodBlock<Config extends TrainConfig> = (

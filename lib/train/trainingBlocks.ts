@@ -2,7 +2,7 @@
 import type { DatasetFallbacks } from '../config/datasetConfig.ts'
 import { loggedOptions } from '../config/loggedOptions.ts'
 import { type GivenTrainOptions, type TrainerName, type trainOptions, trainOptionsOf } from '../config/trainOptions.ts'
-import type { DatasetSource } from '../data/datasetGroup.ts'
+import type { DatasetSource, DescribeDataset } from '../data/datasetGroup.ts'
 import type { LossOptions } from './loss.ts'
 import type { OptimizerConfig } from './optimizerPlan.ts'
 import type { NoiseConfig, SaveForm, TrainConfig } from './trainConfig.ts'
@@ -28,12 +28,20 @@ export function withDefaults(trainer: TrainerName, given: GivenTrainOptions): Tr
 /** What `max_token_length` asks for; 75 is what happens without it. */
 const tokenLengths: Readonly<Record<string, 150 | 225>> = { 150: 150, 225: 225 }
 
+/** What is made of options elsewhere. */
+export interface BlockParts {
+  readonly optimizer: OptimizerConfig
+  readonly trackerName: string
+  /** `dataset_class` */
+  readonly describe: DescribeDataset | null
+}
+
 /** Expects options that `checkTrainOptions` has no complaint about. */
 export function trainingBlocks(
   trainer: TrainerName,
   values: TrainOptionValues,
   given: GivenTrainOptions,
-  { optimizer, trackerName }: { readonly optimizer: OptimizerConfig; readonly trackerName: string },
+  { optimizer, trackerName, describe }: BlockParts,
 ): TrainConfig {
   return {
     model: {
@@ -44,7 +52,7 @@ export function trainingBlocks(
       clipSkip: values.clip_skip ?? null,
       maxTokenLength: tokenLengths[values.max_token_length ?? '75'] ?? null,
     },
-    data: dataBlock(values, given),
+    data: dataBlock(values, given, describe),
     optimizer,
     training: {
       maxSteps: values.max_train_steps,
@@ -172,10 +180,14 @@ function lossBlock(values: TrainOptionValues): LossOptions {
   }
 }
 
-function dataBlock(values: TrainOptionValues, given: GivenTrainOptions): TrainConfig['data'] {
+function dataBlock(
+  values: TrainOptionValues,
+  given: GivenTrainOptions,
+  describe: DescribeDataset | null,
+): TrainConfig['data'] {
   const { max_data_loader_n_workers: workers } = given
   return {
-    source: sourceOf(values),
+    source: describe === null ? sourceOf(values) : { describe },
     fallbacks: fallbacksOf(given),
     maskedLoss: values.masked_loss,
     cacheLatents: values.cache_latents || values.cache_latents_to_disk,

@@ -51,7 +51,6 @@ describe('an explanation', () => {
     expect(explainOption('--fp8_base')).toContain('--fp8_base comes with a later version')
     expect(explainOption('skip_cache_check')).toContain('is not needed: caches are found by')
     expect(explainOption('token_string')).toContain('Of train-textual-inversion, train-textual-inversion-xti.')
-    expect(explainOption('--dataset_class')).toContain('leave it out: a program of yours describes data')
   })
 
   it('of no option is an error with the nearest name', () => {
