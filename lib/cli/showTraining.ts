@@ -12,6 +12,7 @@ import { exitCodes } from '../util/errors.ts'
 import { downloadLines } from './fileProgress.ts'
 import type { CliHost } from './host.ts'
 import { listenForInterrupts } from './interrupts.ts'
+import { Messages } from './messages.ts'
 import { createProgress } from './progress.ts'
 import { describeEvent, isRemark } from './report.ts'
 import { trainingDashboard } from './trainingDashboard.ts'
@@ -34,6 +35,8 @@ export interface ShowTrainingOptions {
   readonly onEvent?: (event: TrainEvent) => void
   /** Serves a page that shows the training. Its port; 0: any free one. Default: no page. */
   readonly dashboardPort?: number | undefined
+  /** Where it tells how it goes. Default: the console. */
+  readonly messages?: Messages | undefined
 }
 
 /** @returns the exit code: ok, or interrupted */
@@ -41,8 +44,9 @@ export async function showTraining(
   kind: TrainingKind,
   config: TrainConfig,
   host: CliHost,
-  { train, onEvent = () => {}, dashboardPort }: ShowTrainingOptions = {},
+  { train, onEvent = () => {}, dashboardPort, messages: given }: ShowTrainingOptions = {},
 ): Promise<number> {
+  const messages = given ?? (await Messages.open(host))
   const start: Train = train ?? (await import('../train/trainer.ts')).train
   const controls = new TrainingControls()
   const stop = new AbortController()
@@ -74,11 +78,9 @@ export async function showTraining(
       if (event.type === 'start' && config.logging.folder !== null) {
         lines.push(`logs are written under ${config.logging.folder}`)
       }
-      if (lines.length > 0) {
-        progress.clear()
-        const stream = isRemark(event) ? host.stderr : host.stdout
-        stream.write(lines.map((line) => `${line}\n`).join(''))
-      }
+      const kind = isRemark(event) ? 'warning' : 'report'
+      if (lines.length > 0 && messages.showsOnConsole(kind)) progress.clear()
+      messages.write(kind, lines)
       progress.update(event)
     }
   } finally {

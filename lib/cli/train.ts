@@ -5,6 +5,7 @@ import { parseTraining } from '../train/parseTraining.ts'
 import { trainings } from '../train/trainings.ts'
 import { exitCodes } from '../util/errors.ts'
 import type { CliHost } from './host.ts'
+import { Messages } from './messages.ts'
 import { showTraining, type Train } from './showTraining.ts'
 
 export interface TrainCommandOptions {
@@ -32,11 +33,16 @@ export async function trainCommand<Name extends TrainerName>(
     host.stdout.write(`saved ${written.file}\n`)
     return exitCodes.ok
   }
-  const { config, notes, debugDataset, dashboardPort } = await parseTraining(trainer, args)
-  for (const note of notes) host.stderr.write(`note: ${note}\n`)
-  if (debugDataset !== null) {
-    const { showDataset } = await import('./debugDataset.ts')
-    return showDataset(config, { ...debugDataset, accepts: trainings[trainer].accepts }, host)
+  const { config, notes, debugDataset, dashboardPort, messages: how } = await parseTraining(trainer, args)
+  const messages = await Messages.open(host, how)
+  try {
+    for (const note of notes) messages.write('note', [`note: ${note}`])
+    if (debugDataset !== null) {
+      const { showDataset } = await import('./debugDataset.ts')
+      return await showDataset(config, { ...debugDataset, accepts: trainings[trainer].accepts }, host)
+    }
+    return await showTraining(trainings[trainer], config, host, { ...options, dashboardPort, messages })
+  } finally {
+    await messages.close()
   }
-  return showTraining(trainings[trainer], config, host, { ...options, dashboardPort })
 }

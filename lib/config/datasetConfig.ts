@@ -43,6 +43,8 @@ export interface SubsetOptions {
   readonly faceCropAugRange: readonly [least: number, most: number] | undefined
   readonly alphaMask: boolean
   readonly resizeInterpolation: ResizeInterpolation
+  /** For programs: nothing here looks at them. Undefined: none. */
+  readonly customAttributes: Readonly<Record<string, unknown>> | undefined
   readonly origins: Readonly<Partial<Record<DatasetOptionName, ValueOrigin>>>
 }
 
@@ -84,6 +86,8 @@ export interface DatasetConfig {
   readonly maxBucketReso: number
   readonly bucketResoSteps: number
   readonly bucketNoUpscale: boolean
+  /** Strength of a network in the batches of this dataset. */
+  readonly networkMultiplier: number
   readonly subsets: readonly SubsetConfig[]
   readonly origins: Readonly<Partial<Record<DatasetOptionName, ValueOrigin>>>
 }

@@ -89,6 +89,8 @@ function valueSchema({ type, minimum, maximum, choices }: DatasetOption): JsonSc
       return { type, ...range }
     case 'boolean':
       return { type }
+    case 'table':
+      return { type: 'object' }
     case 'text':
       return { type: 'string', ...(choices !== undefined && { enum: choices }) }
     case 'range':

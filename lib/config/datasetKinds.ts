@@ -13,6 +13,8 @@ import { type ConfigPath, type ConfigProblem, pathInWords } from './problem.ts'
 export interface AcceptedData {
   /** Whether captions may be dropped, whole or in part. Default true. */
   readonly captionDropout?: boolean
+  /** Whether a network trains, whose strength may differ between datasets. Default true. */
+  readonly network?: boolean
   /** Default: both. */
   readonly kinds?: readonly DatasetKind[]
 }
@@ -30,16 +32,22 @@ export function kindOfSubset(subset: Table): DatasetKind {
  * Everything wrong with the kinds of a configuration: mixed ones, options of the other kind, and what the trainer does not take.
  * Its shape may be wrong too; tables that are none are passed over.
  */
-export function checkKinds(raw: unknown, { captionDropout = true, kinds }: AcceptedData): ConfigProblem[] {
+export function checkKinds(
+  raw: unknown,
+  { captionDropout = true, network = true, kinds }: AcceptedData,
+): ConfigProblem[] {
   const problems: ConfigProblem[] = []
   const root = isTable(raw) ? raw : {}
   const found = new Set<DatasetKind>()
+  const whyLacking = ({ needs }: DatasetOption): string | undefined => {
+    if (needs === 'captionDropout' && !captionDropout) return 'this training drops no captions'
+    return needs === 'network' && !network ? 'this training is not of a network' : undefined
+  }
   const checkKeys = (path: ConfigPath, table: Table, isIdle: (option: DatasetOption) => string | undefined): void => {
     for (const [key, value] of Object.entries(table)) {
       const option = value === undefined ? undefined : findDatasetOption(key)
       if (option === undefined) continue
-      const reason =
-        option.needs === 'captionDropout' && !captionDropout ? 'this training drops no captions' : isIdle(option)
+      const reason = whyLacking(option) ?? isIdle(option)
       if (reason !== undefined)
         problems.push({ path: [...path, key], message: `option "${key}" is not accepted: ${reason}. Remove it` })
     }

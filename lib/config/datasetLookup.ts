@@ -73,5 +73,7 @@ export class Lookup {
 
 function plainValue(value: unknown): unknown {
   if (value instanceof FloatLiteral) return plainNumber(value)
-  return Array.isArray(value) ? value.map(plainNumber) : value
+  if (Array.isArray(value)) return value.map(plainValue)
+  if (typeof value !== 'object' || value === null || value instanceof Date) return value
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, plainValue(each)]))
 }

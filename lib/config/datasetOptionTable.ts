@@ -12,7 +12,7 @@ export type DatasetKind = 'dreambooth' | 'fineTuning'
 export interface DatasetOption {
   /** The key in a configuration file. */
   readonly name: string
-  readonly type: 'integer' | 'number' | 'boolean' | 'text' | 'resolution' | 'range'
+  readonly type: 'integer' | 'number' | 'boolean' | 'text' | 'resolution' | 'range' | 'table'
   /** Smallest and largest accepted value of a number. */
   readonly minimum?: number
   readonly maximum?: number
@@ -26,7 +26,7 @@ export interface DatasetOption {
   /** The kind of subset or dataset for which it is an error when no level gives a value. */
   readonly requiredFor?: DatasetKind
   /** What a trainer must be able to do to accept it. */
-  readonly needs?: 'captionDropout'
+  readonly needs?: 'captionDropout' | 'network'
   /** The command-line option that serves as the last fallback, without dashes. */
   readonly commandLine?: string
   /** Another accepted spelling of the key; it wins over `name` within one table. */
@@ -322,5 +322,28 @@ export const datasetOptions = [
     levels: everywhere,
     commandLine: 'resize_interpolation',
     doc: 'How pictures are resized: averaging areas, by Lanczos windows, or auto: area when shrinking and Lanczos when a side grows.',
+  },
+  {
+    name: 'network_multiplier',
+    type: 'number',
+    default: 1,
+    levels: datasetLevels,
+    needs: 'network',
+    doc: 'Strength of the network that trains, in the batches of the dataset; files are used at strength 1.',
+  },
+  {
+    name: 'custom_attributes',
+    type: 'table',
+    default: undefined,
+    levels: everywhere,
+    doc: 'Anything that a program of your own wants to know of a picture: it finds them in subset.customAttributes of the items of batches, and a loss of its own in attributes.',
+  },
+  {
+    name: 'cache_info',
+    type: 'boolean',
+    default: false,
+    levels: everywhere,
+    kind: 'dreambooth',
+    doc: "Accepted, without effect: what is known of the pictures and captions of a large folder is kept in the system's cache folder anyway, and looked at again where a file has changed.",
   },
 ] as const satisfies readonly DatasetOption[]

@@ -13,6 +13,7 @@ interface ValueOfType {
   text: string
   resolution: number | readonly [number, number]
   range: readonly [number, number]
+  table: Readonly<Record<string, unknown>>
 }
 
 type ValueOfRow<R> = R extends { readonly choices: readonly (infer Choice)[] }
@@ -51,13 +52,7 @@ export function optionsAt(level: OptionLevel): Map<string, DatasetOption> {
 }
 
 /** Options of sd-scripts' dataset files that this version refuses by name, so that none is ignored in silence. */
-export const laterDatasetOptions: readonly string[] = [
-  'cache_info',
-  'custom_attributes',
-  'network_multiplier',
-  'validation_seed',
-  'validation_split',
-]
+export const laterDatasetOptions: readonly string[] = ['validation_seed', 'validation_split']
 
 /** Options that belong on the command line; in a dataset file they are an error that says so. */
 export const commandLineOnlyOptions: readonly string[] = [
@@ -91,6 +86,8 @@ export function expectedValue(option: DatasetOption): string {
       return `a list of two numbers ([least, most]), each${least}`
     case 'boolean':
       return 'true or false'
+    case 'table':
+      return 'a table ({ name = value })'
     case 'text':
       return choices === undefined ? 'text in quotes' : `one of ${choices.join(', ')}`
     case 'resolution':

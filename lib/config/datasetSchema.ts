@@ -60,6 +60,7 @@ async function makeSchema(): Promise<ZodType> {
     number: numberSchema,
     boolean: () => z.boolean(),
     text: ({ choices }: DatasetOption) => (choices === undefined ? z.string() : z.enum(choices)),
+    table: () => z.record(z.string(), z.unknown()),
     range: (option: DatasetOption) => z.tuple([numberSchema(option), numberSchema(option)]),
     resolution: ({ minimum = 1 }: DatasetOption) => {
       const side = z.int().min(minimum)

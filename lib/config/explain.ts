@@ -82,6 +82,7 @@ function explainInFile(option: DatasetOption, width: number): string[] {
   if (kind === 'dreambooth') facts.push('For DreamBooth only, not beside metadata_file.')
   if (kind === 'fineTuning') facts.push('Its presence makes the data that of fine-tuning.')
   if (needs === 'captionDropout') facts.push('Only for trainings that drop captions; not for textual inversion.')
+  if (needs === 'network') facts.push('Only for train-network.')
   return ['', `In a dataset file: ${name}`, ...wrap(facts.join(' '), width, '  ')]
 }
 
@@ -91,8 +92,8 @@ function explainFlag(option: TrainOption, inFile: DatasetOption | undefined, wid
   else if (option.type !== 'flag') facts.push(defaultOf(option))
   if (option.trainers !== undefined) facts.push(`Of ${option.trainers.join(', ')}.`)
   if (option.laterChoices) facts.push(`Of a later version: ${option.laterChoices.join(', ')}.`)
-  if (inFile !== undefined) facts.push('Counts where the dataset file says nothing, not even false.')
-  else if (option.hint) facts.push('Accepted, without effect.')
+  if (option.hint) facts.push('Accepted, without effect.')
+  else if (inFile !== undefined) facts.push('Counts where the dataset file says nothing, not even false.')
   return ['', `On the command line: --${option.name}${valueName(option)}`, ...wrap(facts.join(' '), width, '  ')]
 }
 

@@ -1,17 +1,18 @@
-import type { TrainOptionType } from './trainOptionRow.ts'
-
-/** Options of sd-scripts' trainers that this version refuses by name, so that none is ignored in silence. */
-export const laterTrainOptions: Readonly<Record<string, TrainOptionType>> = {
-  ...typed('flag', [
-    ...['fp8_base', 'fp8_base_unet', 'cpu_offload_checkpointing', 'cache_info', 'log_config', 'console_log_simple'],
-    ...['skip_until_initial_step'],
-  ]),
-  ...typed('integer', ['initial_epoch', 'initial_step']),
-  ...typed('text', ['dataset_class', 'console_log_level', 'console_log_file']),
+/** What this version has in place of an option that it refuses. */
+export interface LaterTrainOption {
+  readonly type: 'flag'
+  readonly instead: string
 }
 
-function typed(type: TrainOptionType, names: readonly string[]): Record<string, TrainOptionType> {
-  return Object.fromEntries(names.map((name) => [name, type]))
+const eightBits = {
+  type: 'flag',
+  instead: '--mixed_precision bf16 keeps weights that are not trained in two bytes each',
+} as const
+
+/** Options of sd-scripts' trainers that this version refuses by name, so that none is ignored in silence. */
+export const laterTrainOptions: Readonly<Record<string, LaterTrainOption>> = {
+  fp8_base: eightBits,
+  fp8_base_unet: eightBits,
 }
 
 /** Options of sd-scripts that there will be none of, and why. */

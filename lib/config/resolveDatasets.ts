@@ -88,6 +88,7 @@ function datasetValues(values: Lookup): Omit<DatasetConfig, 'subsets' | 'kind'> 
     maxBucketReso: values.need('max_bucket_reso'),
     bucketResoSteps: values.need('bucket_reso_steps'),
     bucketNoUpscale: values.need('bucket_no_upscale'),
+    networkMultiplier: values.need('network_multiplier'),
     origins: values.origins,
   }
 }
@@ -136,6 +137,7 @@ function subsetOptions(values: Lookup): SubsetOptions {
     faceCropAugRange: values.get('face_crop_aug_range'),
     alphaMask: values.need('alpha_mask'),
     resizeInterpolation: values.need('resize_interpolation'),
+    customAttributes: values.get('custom_attributes'),
     origins: values.origins,
   }
 }

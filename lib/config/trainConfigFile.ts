@@ -103,7 +103,7 @@ function readKey(key: string, value: unknown, trainer: TrainerName): ValueReadin
   const option = trainOptionsOf(trainer).get(key)
   if (option !== undefined) return readTomlValue(option, value)
   // A switch of a later version that is off asks for what this version does.
-  const isFlag = Object.hasOwn(needlessTrainOptions, key) || laterTrainOptions[key] === 'flag'
+  const isFlag = Object.hasOwn(needlessTrainOptions, key) || laterTrainOptions[key]?.type === 'flag'
   if (isFlag && value === false) return 'nothing asked'
   return { problem: refusalOf(key, key, trainer) }
 }

@@ -21,6 +21,13 @@ export const trainDataOptions = [
     name: 'dataset_config',
     help: 'Description of the data, .toml or .json: [general], [[datasets]], [[datasets.subsets]].',
   },
+  {
+    ...data,
+    ...text,
+    trainers: ['fine-tune', 'train-db', 'train-network', 'train-textual-inversion'],
+    name: 'dataset_class',
+    help: 'A function of your own that describes the data, ./file.js#name: it gives the object that a dataset file would hold, or a promise of it. What is loaded runs.',
+  },
   { ...data, ...text, name: 'train_data_dir', help: 'Folder of <repeats>_<words> folders of pictures.' },
   { ...data, ...text, trainers: regTrainers, name: 'reg_data_dir', help: 'The same with regularization pictures.' },
   {
@@ -202,7 +209,7 @@ export const trainDataOptions = [
     name: 'on_bad_image',
     default: 'error',
     choices: ['error', 'skip'],
-    help: 'Whether a picture that cannot be read ends the run or is left out with a warning.',
+    help: 'Whether a picture that cannot be read ends the run or is left out with a warning. Of one that turns out to be damaged while training, the next pictures of its size take the places.',
   },
   {
     ...data,
@@ -260,6 +267,13 @@ export const trainHints = [
   { ...hint, ...flag, name: 'mem_eff_attn', help: 'Attention is always memory-efficient here.' },
   { ...hint, ...flag, name: 'xformers', help: 'Attention is always memory-efficient here.' },
   { ...hint, ...flag, name: 'sdpa', help: 'Attention is always memory-efficient here.' },
+  { ...hint, ...flag, name: 'console_log_simple', help: 'What is told on the console is plain lines anyway.' },
+  {
+    ...hint,
+    ...flag,
+    name: 'cache_info',
+    help: "What is known of the pictures of a large folder is kept in the system's cache folder anyway.",
+  },
   { ...hint, ...flag, name: 'lowram', help: 'Models are read straight to where they are used.' },
   {
     ...hint,

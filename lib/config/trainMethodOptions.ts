@@ -97,7 +97,7 @@ export const trainMethodOptions = [
     ...inversion,
     ...text,
     name: 'init_word',
-    help: 'Words whose vectors the new ones start from; far away from all words when not given.',
+    help: 'Words whose vectors the new ones start from; far away from all words when not given. Without effect beside weights.',
   },
   { ...inversion, ...count, name: 'num_vectors_per_token', default: 1, help: 'Vectors that the new word stands for.' },
   { ...inversion, ...text, name: 'weights', help: 'File of vectors to go on from.' },

@@ -206,7 +206,7 @@ export function expectedTrainValue(option: TrainOption): string {
  */
 export function refusalOf(name: string, written: string, trainer: TrainerName): string {
   if (Object.hasOwn(laterTrainOptions, name))
-    return `${written} comes with a later version of noisewright; leave it out to use this one`
+    return `${written} comes with a later version of noisewright; leave it out: ${laterTrainOptions[name]!.instead}`
   if (Object.hasOwn(needlessTrainOptions, name)) return `${written} is not needed: ${needlessTrainOptions[name]}`
   const others = trainerNames.filter((other) => trainOptionsOf(other).has(name))
   if (others.length > 0) return `${written} is an option of ${others.join(' and ')}, not of ${trainer}`

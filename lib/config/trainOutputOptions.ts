@@ -232,6 +232,26 @@ export const trainOutputOptions = [
     help: "Name of the log's inner folder; that of the kind of training when not given.",
   },
   { ...logging, ...text, name: 'log_webhook', help: 'URL that events are posted to as JSON.' },
+  {
+    ...logging,
+    ...flag,
+    name: 'log_config',
+    help: 'Log the options in force too, but for folders and secrets: as text in TensorBoard, and with the start event elsewhere.',
+  },
+  {
+    ...logging,
+    ...text,
+    name: 'console_log_level',
+    default: 'INFO',
+    choices: ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'],
+    help: 'The least that is told on the console: WARNING leaves out notes and reports, ERROR and CRITICAL warnings too, DEBUG adds nothing. Progress is always shown.',
+  },
+  {
+    ...logging,
+    ...text,
+    name: 'console_log_file',
+    help: 'Write notes, reports and warnings into this file, which is replaced, instead of on the console.',
+  },
   { ...logging, ...flag, name: 'dashboard', help: 'Show the training as a page to browsers of this machine.' },
   {
     ...logging,

@@ -18,19 +18,19 @@ export const trainErrors: readonly TrainRule[] = [
     options: ['dataset_config', 'train_data_dir', 'in_json'],
     trainers: ['train-network', 'train-textual-inversion', 'train-textual-inversion-xti'],
     text: 'there is no training data: give --dataset_config, --train_data_dir or --in_json',
-    breaks: (_, has) => !has('dataset_config') && !has('train_data_dir') && !has('in_json'),
+    breaks: (_, has) => !isDescribed(has) && !has('train_data_dir') && !has('in_json'),
   },
   {
     options: ['dataset_config', 'train_data_dir', 'in_json'],
     trainers: ['fine-tune'],
     text: 'there is no training data: give --dataset_config, or --train_data_dir and --in_json',
-    breaks: (_, has) => !has('dataset_config') && !(has('train_data_dir') && has('in_json')),
+    breaks: (_, has) => !isDescribed(has) && !(has('train_data_dir') && has('in_json')),
   },
   {
     options: ['dataset_config', 'train_data_dir'],
     trainers: ['train-db'],
     text: 'there is no training data: give --dataset_config or --train_data_dir',
-    breaks: (_, has) => !has('dataset_config') && !has('train_data_dir'),
+    breaks: (_, has) => !isDescribed(has) && !has('train_data_dir'),
   },
   needs('adaptive_noise_scale', 'noise_offset', ''),
   needs('noise_offset_random_strength', 'noise_offset', ''),
@@ -55,6 +55,13 @@ export const trainErrors: readonly TrainRule[] = [
   ),
   needs('log_with', 'logging_dir', ', the folder of the log'),
   needs('resume_restart', 'resume', ''),
+  ...(['initial_step', 'initial_epoch'] as const).map(
+    (name): TrainRule => ({
+      options: [name, 'resume'],
+      text: `--${name} contradicts --resume: a state goes on where it was saved, or counts anew with --resume_restart`,
+      breaks: (_, has) => has(name) && has('resume'),
+    }),
+  ),
   {
     options: ['resume_from_huggingface', 'resume'],
     text: '--resume_from_huggingface needs --resume, the folder of a repository: owner/name/folder',
@@ -107,11 +114,6 @@ export const trainErrors: readonly TrainRule[] = [
 
 /** What has no effect, or another one than it seems. */
 export const trainNotes: readonly TrainRule[] = [
-  {
-    options: ['init_word', 'weights'],
-    text: '--init_word has no effect, since --weights is given',
-    breaks: (_, has) => has('init_word') && has('weights'),
-  },
   without('learning_rate_te', 'train_text_encoder', ['fine-tune']),
   {
     options: ['learning_rate_te', 'stop_text_encoder_training'],
@@ -177,30 +179,37 @@ export const trainNotes: readonly TrainRule[] = [
     breaks: (given, has) => has('huggingface_token') && !has('huggingface_repo_id') && !given.resume_from_huggingface,
   },
   without('sample_at_first', 'sample_prompts'),
+  ...(['dataset_config', 'train_data_dir', 'reg_data_dir', 'in_json'] as const).map(
+    (name): TrainRule => ({
+      options: [name, 'dataset_class'],
+      text: `--${name} is not used, since --dataset_class describes the data`,
+      breaks: (_, has) => has('dataset_class') && has(name),
+    }),
+  ),
   ...(['train_data_dir', 'reg_data_dir', 'in_json'] as const).map(
     (name): TrainRule => ({
       options: [name, 'dataset_config'],
       text: `--${name} is not used, since --dataset_config describes the data`,
-      breaks: (_, has) => has('dataset_config') && has(name),
+      breaks: (_, has) => has('dataset_config') && has(name) && !has('dataset_class'),
     }),
   ),
   {
     options: ['reg_data_dir', 'in_json'],
     text: '--reg_data_dir is not used, since there are no regularization pictures beside the metadata of --in_json',
-    breaks: (_, has) => has('in_json') && has('reg_data_dir') && !has('dataset_config'),
+    breaks: (_, has) => has('in_json') && has('reg_data_dir') && !isDescribed(has),
   },
   ...(['color_aug', 'random_crop'] as const).map(
     (name): TrainRule => ({
       options: [name, 'in_json'],
       text: `--${name} changes pictures: latents that lie in files beside the pictures of --in_json are not used`,
-      breaks: (given, has) => has('in_json') && !has('dataset_config') && !!given[name],
+      breaks: (given, has) => has('in_json') && !isDescribed(has) && !!given[name],
     }),
   ),
   {
     options: ['prior_loss_weight', 'reg_data_dir'],
     text: '--prior_loss_weight has no effect without --reg_data_dir',
     breaks: ({ prior_loss_weight = 1 }, has) =>
-      prior_loss_weight !== 1 && !has('dataset_config') && (!has('reg_data_dir') || has('in_json')),
+      prior_loss_weight !== 1 && !isDescribed(has) && (!has('reg_data_dir') || has('in_json')),
   },
   {
     options: ['cache_latents_to_disk', 'cache_latents'],
@@ -220,6 +229,26 @@ export const trainNotes: readonly TrainRule[] = [
   ...(['debug_dataset_max_batches', 'debug_dataset_html', 'debug_dataset_port'] as const).map((name) =>
     without(name, 'debug_dataset'),
   ),
+  {
+    options: ['cpu_offload_checkpointing', 'gradient_checkpointing'],
+    text: '--cpu_offload_checkpointing is --gradient_checkpointing here: activations are in the memory of the host already',
+    breaks: (given) => !!given.cpu_offload_checkpointing,
+  },
+  {
+    options: ['initial_epoch', 'initial_step'],
+    text: '--initial_epoch is not used, since --initial_step is given',
+    breaks: (_, has) => has('initial_epoch') && has('initial_step'),
+  },
+  {
+    options: ['skip_until_initial_step', 'initial_step', 'initial_epoch'],
+    text: '--skip_until_initial_step has no effect without --initial_step or --initial_epoch',
+    breaks: (given, has) => !!given.skip_until_initial_step && !has('initial_step') && !has('initial_epoch'),
+  },
+  {
+    options: ['log_config', 'logging_dir', 'log_webhook'],
+    text: '--log_config has no effect without --logging_dir or --log_webhook',
+    breaks: (given, has) => !!given.log_config && !has('logging_dir') && !has('log_webhook'),
+  },
   without('log_prefix', 'logging_dir'),
   without('log_tracker_name', 'logging_dir'),
   without('sample_every_n_epochs', 'sample_prompts'),
@@ -251,6 +280,11 @@ export const trainNotes: readonly TrainRule[] = [
     breaks: (given, has) => !!given.v2 && has('clip_skip'),
   },
 ]
+
+/** Whether data are described by something that may be of any kind. */
+function isDescribed(has: (name: TrainOptionName) => boolean): boolean {
+  return has('dataset_config') || has('dataset_class')
+}
 
 function needs(name: TrainOptionName, needed: TrainOptionName, more: string): TrainRule {
   return {

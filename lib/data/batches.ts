@@ -13,7 +13,7 @@ import {
 } from './cropPlan.ts'
 import type { DatasetImage } from './dataset.ts'
 import type { DatasetGroup } from './datasetGroup.ts'
-import { type PlannedBatch, type PlannedItem, planEpoch } from './epochPlan.ts'
+import { type PlannedItem, planEpoch } from './epochPlan.ts'
 import { planFaceCrop } from './faceCrop.ts'
 import type { DecodedImage } from './image.ts'
 import { type LoaderOptions, loadBatches } from './loader.ts'
@@ -88,37 +88,70 @@ export function* epochBatches(
   epoch: number,
   { from = 0, progress }: EpochOptions = {},
 ): Generator<Batch, void, void> {
+  const plan = planEpoch(group, epoch)
+  for (let at = from; at < plan.length; at++) {
+    const { dataset, bucket, items } = plan[at]!
+    const moment = momentOf(group, epoch, at, progress)
+    const { size } = group.datasets[dataset]!.buckets[bucket]!
+    yield { dataset, size, items: items.map((item) => drawItem(group, dataset, item, moment)) }
+  }
+}
+
+/** One place of an epoch's plan. */
+export interface BatchPlace extends Pick<EpochOptions, 'progress'> {
+  readonly epoch: number
+  /** Number of the batch in the epoch, and of the item in it. */
+  readonly batch: number
+  readonly slot: number
+}
+
+/**
+ * What takes the place of a picture that cannot be used: the use is the same, and the picture the next usable one of the bucket, of
+ * regularization pictures such a one if there is any. Which it is depends on which pictures can be used, and on nothing else.
+ * @returns undefined when no picture of the bucket can be used
+ */
+export function standIn(
+  group: DatasetGroup,
+  { epoch, batch, slot, progress }: BatchPlace,
+  isUsable: (image: DatasetImage) => boolean,
+): BatchItem | undefined {
+  const { dataset: index, bucket, items } = planEpoch(group, epoch)[batch]!
+  const { image: planned, position } = items[slot]!
+  const { images, buckets } = group.datasets[index]!
+  const entries = [...new Set(buckets[bucket]!.entries)]
+  const start = entries.indexOf(planned)
+  const others = [...entries.slice(start + 1), ...entries.slice(0, start)].filter((image) => isUsable(images[image]!))
+  const { isReg } = images[planned]!.subset
+  const image = others.find((other) => images[other]!.subset.isReg === isReg) ?? others[0]
+  if (image === undefined) return undefined
+  return drawItem(group, index, { image, position }, momentOf(group, epoch, batch, progress))
+}
+
+function momentOf(group: DatasetGroup, epoch: number, batch: number, progress?: EpochProgress): CaptionUse {
   const { firstStep, batchesPerStep, totalSteps } = progress ?? {
     firstStep: (epoch - 1) * group.batchesPerEpoch,
     batchesPerStep: 1,
     totalSteps: 0,
   }
-  const plan = planEpoch(group, epoch)
-  for (let at = from; at < plan.length; at++) {
-    const step = firstStep + Math.floor(at / batchesPerStep)
-    yield drawBatch(group, plan[at]!, { epoch, step, totalSteps })
-  }
+  return { epoch, step: firstStep + Math.floor(batch / batchesPerStep), totalSteps }
 }
 
-function drawBatch(group: DatasetGroup, { dataset: index, bucket, items }: PlannedBatch, moment: CaptionUse): Batch {
-  const dataset = group.datasets[index]!
-  const draw = ({ image: imageIndex, position }: PlannedItem): BatchItem => {
-    const image = dataset.images[imageIndex]!
-    const { subset, lossWeight } = image
-    const random = (purpose: string): PhiloxStream =>
-      new PhiloxStream(group.seed, purpose, moment.epoch, index, position)
-    const flip = subset.flipAug && random('flip').float() < 0.5
-    return {
-      image,
-      caption: processCaption(image.caption, subset, moment, random('caption')),
-      crop: drawCrop(image, dataset.config.enableBucket, random('crop')),
-      color: subset.colorAug ? drawColorChange(random('color')) : undefined,
-      flip,
-      lossWeight,
-      ...cropRecord(image.crop, flip),
-    }
+function drawItem(group: DatasetGroup, index: number, planned: PlannedItem, moment: CaptionUse): BatchItem {
+  const { images, config } = group.datasets[index]!
+  const image = images[planned.image]!
+  const { subset, lossWeight } = image
+  const random = (purpose: string): PhiloxStream =>
+    new PhiloxStream(group.seed, purpose, moment.epoch, index, planned.position)
+  const flip = subset.flipAug && random('flip').float() < 0.5
+  return {
+    image,
+    caption: processCaption(image.caption, subset, moment, random('caption')),
+    crop: drawCrop(image, config.enableBucket, random('crop')),
+    color: subset.colorAug ? drawColorChange(random('color')) : undefined,
+    flip,
+    lossWeight,
+    ...cropRecord(image.crop, flip),
   }
-  return { dataset: index, size: dataset.buckets[bucket]!.size, items: items.map(draw) }
 }
 
 /** The crop of one use: around the face, or anywhere where the subset asks for it, or that of all uses. */

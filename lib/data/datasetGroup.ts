@@ -12,7 +12,8 @@ import {
   resolveDatasetConfig,
   subsetPlace,
 } from '../config/datasetConfig.ts'
-import { ConfigError, DataError } from '../util/errors.ts'
+import type { DatasetFile } from '../config/datasetFile.ts'
+import { ConfigError, DataError, NoisewrightError } from '../util/errors.ts'
 import { throwCollected } from './dataErrors.ts'
 import { buildDataset, type Dataset } from './dataset.ts'
 import { type HoldOut, holdOut } from './holdOut.ts'
@@ -20,12 +21,19 @@ import { datasetConfigFromFolders } from './repeatFolders.ts'
 import type { ScannedSubset, ScanOptions } from './scan.ts'
 import { scanDataset } from './scanDataset.ts'
 
-/** Where the description of the data comes from: a file, numbered folders, one file of metadata, or a program. */
+/** Where the description of the data comes from: a file, numbered folders, one file of metadata, a function or a program. */
 export type DatasetSource =
   | { readonly configFile: string }
   | { readonly trainDataDir: string; readonly regDataDir?: string | undefined }
   | { readonly metadataFile: string; readonly imageDir?: string | undefined }
+  | { readonly describe: DescribeDataset }
   | { readonly config: DatasetGroupConfig }
+
+/**
+ * What a dataset file would hold, from a function: `--dataset_class ./data.js#describe`. It may fetch or make the pictures first.
+ * Options of the command line count where it says nothing.
+ */
+export type DescribeDataset = () => DatasetFile | Promise<DatasetFile>
 
 /** How to load the data. What concerns the description of the data is not used with `config`, which is resolved already. */
 export interface LoadDatasetOptions extends ResolveOptions {
@@ -144,6 +152,10 @@ async function resolveSource(
     const { config, warnings } = await datasetConfigFromFolders(source, options)
     return { config, warnings: [...warnings, ...config.notes] }
   }
+  if ('describe' in source) {
+    const config = await resolveDatasetConfig(await described(source.describe), options)
+    return { config, warnings: config.notes }
+  }
   const config =
     'metadataFile' in source
       ? await resolveDatasetConfig(
@@ -152,4 +164,14 @@ async function resolveSource(
         )
       : await loadDatasetConfig(source.configFile, options)
   return { config, warnings: config.notes }
+}
+
+async function described(describe: DescribeDataset): Promise<DatasetFile> {
+  try {
+    return await describe()
+  } catch (error) {
+    if (error instanceof NoisewrightError) throw error
+    const message = `--dataset_class: the function that describes the data failed: ${String(error)}`
+    throw new ConfigError(message, { option: 'dataset_class' }, { cause: error })
+  }
 }

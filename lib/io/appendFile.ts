@@ -5,10 +5,10 @@ import { toIoError } from './systemError.ts'
 
 export interface OpenAppendFileOptions {
   /**
-   * What to do with a file that exists: `refuse` it, or go on after its last whole line, `continueLines`; what a killed process
-   * left of another line is cut off. Default: refuse.
+   * What to do with a file that exists: `refuse` it, `replace` it, or go on after its last whole line, `continueLines`; what a
+   * killed process left of another line is cut off. Default: refuse.
    */
-  readonly existing?: 'refuse' | 'continueLines'
+  readonly existing?: 'refuse' | 'replace' | 'continueLines'
 }
 
 const lineEnd = 0x0a
@@ -21,6 +21,7 @@ export async function openAppendFile(path: string, options: OpenAppendFileOption
   try {
     await mkdir(dirname(path), { recursive: true })
     file = await open(path, existing === 'refuse' ? 'ax' : 'a+')
+    if (existing === 'replace') await file.truncate()
     if (existing === 'continueLines') await cutTornLine(file)
     return new AppendFile(path, file)
   } catch (error) {

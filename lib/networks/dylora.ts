@@ -95,14 +95,15 @@ export class DyLoraBranch extends NetworkBranch {
   term(): BranchTerm {
     const { rank, unit } = this.#rank
     const plain = { kind: 'lowRank', dropout: null, rankDropout: null } as const
+    const factor = this.scale * this.strength
     if (!this.#chance.training)
-      return { ...plain, down: this.#down, up: contiguous(permute(this.#up, { axes: [1, 0] })), scale: this.scale }
+      return { ...plain, down: this.#down, up: contiguous(permute(this.#up, { axes: [1, 0] })), scale: factor }
     const { start, down, up } = this.#units[this.#chance.numbers(this.#name).integer(rank / unit)]!
     return {
       ...plain,
       down: trainRows(this.#down, down, { start }),
       up: contiguous(permute(trainRows(this.#up, up, { start }), { axes: [1, 0] })),
-      scale: this.scale * Math.sqrt(rank / (start + unit)),
+      scale: factor * Math.sqrt(rank / (start + unit)),
     }
   }
 

@@ -12,12 +12,12 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { shapesOf } from './moduleShapes.ts'
 import {
   type BranchChance,
+  changeOf,
   kernelOrder,
   NetworkBranch,
   type StoredTensor,
   squareOf,
   type TrainedTensor,
-  withRowDropout,
 } from './networkBranch.ts'
 import { type BranchPlace, sizesOf } from './place.ts'
 
@@ -65,7 +65,7 @@ export class HadamardBranch extends NetworkBranch {
 
   term(): BranchTerm | null {
     if (this.#chance?.skips()) return null
-    return { kind: 'weight', delta: withRowDropout(this.delta(), this.#chance?.ranks() ?? null) }
+    return { kind: 'weight', delta: changeOf(this.delta(), this.strength, this.#chance?.ranks() ?? null) }
   }
 
   delta(): Tensor {

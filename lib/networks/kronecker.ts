@@ -12,6 +12,7 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { type KroneckerSizes, shapesOf } from './moduleShapes.ts'
 import {
   type BranchChance,
+  changeOf,
   fillUniform,
   kernelOrder,
   NetworkBranch,
@@ -19,7 +20,6 @@ import {
   squareOf,
   squareOfProduct,
   type TrainedTensor,
-  withRowDropout,
 } from './networkBranch.ts'
 import { type BranchPlace, sizesOf } from './place.ts'
 
@@ -107,7 +107,7 @@ export class KroneckerBranch extends NetworkBranch {
 
   term(): BranchTerm | null {
     if (this.#chance?.skips()) return null
-    return { kind: 'weight', delta: withRowDropout(this.delta(), this.#chance?.ranks() ?? null) }
+    return { kind: 'weight', delta: changeOf(this.delta(), this.strength, this.#chance?.ranks() ?? null) }
   }
 
   delta(): Tensor {

@@ -58,9 +58,9 @@ export class LowRankBranch extends NetworkBranch {
 
   term(): BranchTerm | null {
     if (this.#chance?.skips()) return null
-    const { down, up, scale: factor } = this
+    const { down, up } = this
     const [dropout, rankDropout] = [this.#chance?.elements() ?? null, this.#chance?.ranks() ?? null]
-    return { kind: 'lowRank', down, up, scale: factor, dropout, rankDropout }
+    return { kind: 'lowRank', down, up, scale: this.scale * this.strength, dropout, rankDropout }
   }
 
   delta(): Tensor {

@@ -37,6 +37,8 @@ export interface TrainableNetwork {
   setStep(pass: number): void
   /** Off: nothing is drawn by chance, as in previews and evaluation. */
   setTraining(on: boolean): void
+  /** Strength in the passes that come, 1 at first; files are as trained. Without it data cannot ask for another strength. */
+  setMultiplier?(multiplier: number): void
   /** The modules with their values, as the file writer takes them. */
   toKohya(): Promise<KohyaLoraModule[]>
   /**
@@ -135,6 +137,10 @@ export class BranchNetwork<B extends NetworkBranch = NetworkBranch> implements T
 
   setTraining(on: boolean): void {
     this.#chance.training = on
+  }
+
+  setMultiplier(multiplier: number): void {
+    for (const { branch } of this.modules) branch.strength = multiplier
   }
 
   toKohya(): Promise<KohyaLoraModule[]> {

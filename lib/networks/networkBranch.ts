@@ -8,6 +8,7 @@ import { matmul } from '../ops/matmul.ts'
 import { mul } from '../ops/mul.ts'
 import { permute } from '../ops/permute.ts'
 import { reshape } from '../ops/reshape.ts'
+import { scale } from '../ops/scale.ts'
 import { sum } from '../ops/sum.ts'
 import { full, type RandomOptions, randomUniform, tensor } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
@@ -71,6 +72,9 @@ export abstract class NetworkBranch implements Branch {
   abstract readonly stored: readonly StoredTensor[]
   abstract readonly trained: readonly TrainedTensor[]
 
+  /** Of the passes that come, beside `scale`; the change of the weight is without it. */
+  strength = 1
+
   /** @param scale factor of the change of the weight: multiplier * alpha / rank */
   constructor(public scale: number) {}
 
@@ -122,8 +126,9 @@ export function writeStored({ tensor: t, order }: StoredTensor, values: Float32A
   })
 }
 
-/** Leaves out rows of a weight's change; the others stay as they are, so that the change is smaller on the whole, as in LyCORIS. */
-export function withRowDropout(delta: Tensor, key: DropoutKey | null): Tensor {
+/** A weight's change for one pass, times `strength`. Rows left out by chance leave the others as they are, as in LyCORIS. */
+export function changeOf(whole: Tensor, strength: number, key: DropoutKey | null): Tensor {
+  const delta = strength === 1 ? whole : scale(whole, { factor: strength })
   if (key === null) return delta
   const ones = full([delta.dim(0), ...delta.shape.slice(1).map(() => 1)], 1 - key.p)
   return mul(delta, dropout(ones, key))

@@ -1,5 +1,6 @@
 /** What a training reports. The trainer is an async iterator of these; the command line and the event files only consume them. */
 
+import type { LoggedOptions } from '../config/loggedOptions.ts'
 import type { LossScalerState } from './lossScaler.ts'
 
 /** The data has been read and the model loaded; training is about to begin. */
@@ -18,6 +19,8 @@ export interface StartEvent {
   readonly report: readonly string[]
   /** What is to be done besides steps, for an estimate of the time left. Default: nothing that is known. */
   readonly planned?: PlannedWork | undefined
+  /** Options in force, by name. Default: they are not to be logged. */
+  readonly options?: LoggedOptions | undefined
 }
 
 /** When a kind of work is due. */

@@ -1,4 +1,6 @@
 /** Training runs as async iterators of events, and the parts they are made of. */
+
+export { BadPictures } from './badPictures.ts'
 export { CaptionEncoder, type CaptionEncoderOptions, captionOptions } from './conditioning.ts'
 export { TrainingControls } from './controls.ts'
 export type * from './events.ts'
@@ -44,6 +46,7 @@ export type { TrainingOptions } from './openTraining.ts'
 export { type OptimizerConfig, type OptimizerPlan, planOptimizer } from './optimizerPlan.ts'
 export { type GroupRates, type LoraPlusRatios, loraParameterGroups } from './parameterGroups.ts'
 export { type DebugDatasetOptions, type ParsedTraining, parseTraining } from './parseTraining.ts'
+export type { RunStart } from './runStart.ts'
 export type { StepPlan } from './schedule.ts'
 export { type ScheduleCurves, scheduleCurves } from './scheduleCurves.ts'
 export { type NetworkStart, type StartedNetwork, startNetwork } from './startNetwork.ts'

@@ -8,6 +8,7 @@ import { tensor } from '../tensor/create.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError, DataError } from '../util/errors.ts'
 import { mapAhead } from '../util/mapAhead.ts'
+import { BadPictures } from './badPictures.ts'
 import type { CacheEvent, WarningEvent } from './events.ts'
 import {
   compareTargets,
@@ -28,6 +29,8 @@ export interface LatentCacheOptions {
   readonly ignoreExif?: boolean
   /** Where latents are kept between runs; they are read again for each batch. Default null: all stay in memory. */
   readonly store?: LatentStore | null
+  /** What becomes of pictures that cannot be read. Default: they end the filling. */
+  readonly badPictures?: BadPictures
   /** Pictures encoded at once. Default 1. */
   readonly batchSize?: number
   /** Pictures read and decoded while others are encoded. Default 8, at most the number of processors. */
@@ -48,6 +51,12 @@ export interface FillOptions {
 interface CachedPicture extends PictureRequest {
   readonly dataset: number
   readonly image: DatasetImage
+}
+
+/** A picture as far as it was read, and what is wrong with what was kept of it. */
+interface Found {
+  readonly picture: ReadPicture<CachedPicture>
+  readonly warnings: readonly string[]
 }
 
 /** One use of a cached picture. */
@@ -88,6 +97,7 @@ export class LatentCache {
       batchSize: 1,
       workers: Math.min(8, availableParallelism()),
       ignoreExif: false,
+      badPictures: new BadPictures(),
       ...options,
     }
   }
@@ -100,7 +110,7 @@ export class LatentCache {
    */
   async *fill(group: DatasetGroup, options: FillOptions = {}): AsyncGenerator<CacheEvent | WarningEvent, void, void> {
     const { signal, shard } = options
-    const { batchSize, workers, store } = this.#options
+    const { batchSize, workers, store, badPictures } = this.#options
     if (shard !== undefined && store === null)
       throw new ArgumentError('LatentCache', 'shard', 'given with a store, which other processes fill too', 'no store')
     const pictures = shard === undefined ? picturesOf(group) : shardOf(picturesOf(group), shard)
@@ -115,11 +125,18 @@ export class LatentCache {
       return progress.add(encoded.length, 0)
     }
     try {
-      for await (const { picture, warnings } of mapAhead(pictures, workers - 1, (each) => this.#find(each))) {
+      for await (const found of mapAhead(pictures, workers - 1, (each) => this.#findReadable(each))) {
         if (signal?.aborted) return
+        if ('bad' in found) {
+          badPictures.leaveOut(found.bad)
+          for (const message of badPictures.takeMessages()) yield { type: 'warning', message }
+          yield progress.add(flipsOf(found.bad).length, 0)
+          continue
+        }
+        const { picture, warnings } = found
         for (const message of warnings) yield { type: 'warning', message }
-        const found = flipsOf(picture.request.image).length - picture.missing.length
-        if (found > 0) yield progress.add(found, found)
+        const reused = flipsOf(picture.request.image).length - picture.missing.length
+        if (reused > 0) yield progress.add(reused, reused)
         if (picture.missing.length === 0) continue
         const encoded = await queue.add(picture)
         if (encoded.length > 0) yield await keep(encoded)
@@ -147,8 +164,17 @@ export class LatentCache {
     this.#keys.clear()
   }
 
+  async #findReadable(request: CachedPicture): Promise<Found | { readonly bad: DatasetImage }> {
+    try {
+      return await this.#find(request)
+    } catch (error) {
+      this.#options.badPictures.add(request.image, error)
+      return { bad: request.image }
+    }
+  }
+
   /** Looks for a picture's latents, and decodes the picture when one is missing. */
-  async #find(request: CachedPicture): Promise<{ picture: ReadPicture<CachedPicture>; warnings: readonly string[] }> {
+  async #find(request: CachedPicture): Promise<Found> {
     const { image } = request
     const warnings: string[] = []
     if (image.latents !== undefined) {

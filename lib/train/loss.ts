@@ -34,6 +34,8 @@ export interface LossInputs {
   readonly lossWeights: readonly number[]
   /** float32 [n, h, w], each 0 to 1; null: everything counts. */
   readonly mask: Tensor | null
+  /** `custom_attributes` of the samples, each as its subset has them. Default: not known. */
+  readonly attributes?: readonly Readonly<Record<string, unknown>>[] | undefined
   readonly schedule: NoiseSchedule
   readonly predictionType: PredictionType
 }

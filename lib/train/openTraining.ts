@@ -10,7 +10,8 @@ import { type ClipTokenizer, loadClipTokenizer } from '../models/clip/tokenizer.
 import type { ModelPart, StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
 import { type PromptSpec, readPromptFile } from '../preview/promptFile.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
-import { DataError } from '../util/errors.ts'
+import { ConfigError, DataError } from '../util/errors.ts'
+import { BadPictures } from './badPictures.ts'
 import { conditioningWarnings } from './conditioning.ts'
 import type { TrainingControls } from './controls.ts'
 import { LatentCache } from './latentCache.ts'
@@ -46,6 +47,7 @@ export interface OpenedTraining {
   readonly prompts: readonly PromptSpec[]
   readonly optimizerPlan: OptimizerPlan
   readonly latentCache: LatentCache | null
+  readonly badPictures: BadPictures
   /** What to go on from. */
   readonly resumed: SavedTraining | null
   /** About the model, the data, the prompts and the optimizer. */
@@ -64,6 +66,11 @@ export async function openTraining<Config extends TrainConfig>(
   const { model, training, preview, output } = config
   const optimizerPlan = planOptimizer(config.optimizer, kind.trainedGroups(config))
   expectNoProblems(optimizerPlan)
+  if (training.start && config.state?.resume) {
+    const message =
+      '--initial_step and --initial_epoch contradict --resume: a state goes on where it was saved. Leave them out'
+    throw new ConfigError(message, { option: 'resume' })
+  }
   const resume = await resumeFolder(config, options)
   const resumed = resume === null ? null : await openTrainState(resume, { kind: kind.name, config })
   try {
@@ -91,6 +98,7 @@ export async function openTraining<Config extends TrainConfig>(
       hub: { signal: options.signal, onProgress: options.onDownload },
     })
     try {
+      const badPictures = new BadPictures(config.data.onBadImage)
       return {
         seed,
         run: resumed?.manifest.run ?? { sessionId: drawUint32(), startedAt: Date.now() / 1000 },
@@ -99,7 +107,8 @@ export async function openTraining<Config extends TrainConfig>(
         tokenizer: await loadClipTokenizer({ variant: models.config.version === 2 ? 'sd2' : 'sd1' }),
         prompts,
         optimizerPlan,
-        latentCache: await openLatentCache(config, models, options),
+        latentCache: await openLatentCache(config, { models, badPictures }, options),
+        badPictures,
         resumed,
         warnings: [
           ...notes,
@@ -153,13 +162,13 @@ function partTypes(config: TrainConfig, trained: readonly ModelPart[]): Readonly
 
 async function openLatentCache(
   config: TrainConfig,
-  { vae }: StableDiffusion,
+  { models: { vae }, badPictures }: Pick<OpenedTraining, 'models' | 'badPictures'>,
   { fileSystem }: TrainingOptions,
 ): Promise<LatentCache | null> {
   const { cacheLatents, cacheLatentsToDisk = false, cacheFolder, vaeBatchSize, ignoreExif = false } = config.data
   if (!cacheLatents && !cacheLatentsToDisk) return null
   const store = cacheLatentsToDisk ? await LatentStore.open(cachesFolder(cacheFolder), vae, { fileSystem }) : null
-  return new LatentCache({ vae, store, batchSize: vaeBatchSize, ignoreExif, ...workersOf(config) })
+  return new LatentCache({ vae, store, badPictures, batchSize: vaeBatchSize, ignoreExif, ...workersOf(config) })
 }
 
 /** Pictures decoded at a time. */

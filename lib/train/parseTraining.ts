@@ -8,6 +8,7 @@ import {
   type TrainerName,
   type TrainOptionReading,
 } from '../config/trainOptions.ts'
+import type { DescribeDataset } from '../data/datasetGroup.ts'
 import type { NetworkClass } from '../networks/network.ts'
 import { ConfigError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
@@ -33,6 +34,16 @@ export interface ParsedTraining<Config extends TrainConfig = TrainConfig> {
   readonly debugDataset: DebugDatasetOptions | null
   /** Port of the page that shows the training; 0: any free one. Undefined: no page. */
   readonly dashboardPort: number | undefined
+  /** How the command line tells how it goes. */
+  readonly messages: ConsoleLogOptions
+}
+
+/** What `--console_log_level` and `--console_log_file` ask for. */
+export interface ConsoleLogOptions {
+  /** The least that is told; `error`: nothing but errors. */
+  readonly level: 'info' | 'warning' | 'error'
+  /** File for it in place of the console. */
+  readonly file: string | null
 }
 
 /** What `--debug_dataset` shows, and where. */
@@ -81,24 +92,39 @@ export async function parseTraining<Name extends TrainerName>(
   problems.push(...checkTrainOptions(trainer, given, { unreadable, dataOnly }))
   const optimizer = await readOptimizerOptions(given)
   const network = await networkOptions(given)
-  problems.push(...optimizer.problems, ...network.problems)
+  const data = await datasetFunction(given)
+  problems.push(...optimizer.problems, ...network.problems, ...data.problems)
   const values = withDefaults(trainer, given)
   const { trackerName } = trainings[trainer]
   const config = {
-    ...trainingBlocks(trainer, values, given, { optimizer: optimizer.config, trackerName }),
+    ...trainingBlocks(trainer, values, given, {
+      optimizer: optimizer.config,
+      trackerName,
+      describe: data.describe,
+    }),
     ...methodBlocks[trainer](values, network),
   } as TrainingConfigs[Name]
   if (optimizer.problems.length === 0)
     problems.push(...planOptimizer(config.optimizer, trainings[trainer].trainedGroups(config)).problems)
   if (problems.length > 0) throw new ConfigError(problems.join('\n'))
-  const { dashboard, dashboard_port } = values
+  const { dashboard, dashboard_port, console_log_level } = values
   return {
     config,
     notes: notesOnTrainOptions(trainer, given),
     debugDataset: debugOf(given),
     dashboardPort: dashboard || given.dashboard_port !== undefined ? dashboard_port : undefined,
+    messages: { level: messageLevels[console_log_level], file: given.console_log_file ?? null },
   }
 }
+
+/** What the names of Python's levels leave. */
+const messageLevels = {
+  DEBUG: 'info',
+  INFO: 'info',
+  WARNING: 'warning',
+  ERROR: 'error',
+  CRITICAL: 'error',
+} as const satisfies Record<string, ConsoleLogOptions['level']>
 
 interface NetworkOptions {
   readonly facts: NetworkArguments
@@ -131,6 +157,20 @@ async function networkOptions(given: GivenTrainOptions): Promise<NetworkOptions>
   if (multipliers.length > (given.base_weights ?? []).length && given.base_weights !== undefined)
     problems.push('--base_weights_multiplier has more numbers than --base_weights has files')
   return { facts, own, multipliers, problems: [...problems, ...wrong] }
+}
+
+async function datasetFunction({ dataset_class: name }: GivenTrainOptions): Promise<{
+  readonly describe: DescribeDataset | null
+  readonly problems: readonly string[]
+}> {
+  if (name === undefined) return { describe: null, problems: [] }
+  try {
+    // What it gives is checked as a dataset file is.
+    return { describe: (await loadLocalExport('--dataset_class', name)) as DescribeDataset, problems: [] }
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return { describe: null, problems: [error.message] }
+  }
 }
 
 type MethodBlock<Config extends TrainConfig> = (

@@ -15,6 +15,7 @@ import type { LossFunction, LossOptions } from './loss.ts'
 import type { NoiseOptions } from './noise.ts'
 import type { OptimizerConfig } from './optimizerPlan.ts'
 import type { LoraPlusRatios } from './parameterGroups.ts'
+import type { RunStart } from './runStart.ts'
 
 /** `ckpt` and `pt` are PyTorch's container. */
 export type SaveForm = SaveModelAs | 'pt'
@@ -97,7 +98,7 @@ export interface TrainConfig {
     readonly priorLossWeight: number
     /** `(word:1.2)` and `[word]` in captions weigh their hidden states. Default false. */
     readonly weightedCaptions?: boolean
-    /** Whether an unreadable picture ends the run or is left out with a warning. Default error. */
+    /** Whether an unreadable picture ends the run or is left out with a warning, at the start or when it is met. Default error. */
     readonly onBadImage?: 'error' | 'skip'
     /** Take pictures as their pixels lie in the file, whatever orientation EXIF tells. Default false. */
     readonly ignoreExif?: boolean
@@ -122,6 +123,8 @@ export interface TrainConfig {
     readonly onNonFinite?: 'skip' | 'stop'
     /** Steps skipped in a row that end the run. Default 10. */
     readonly maxSkippedSteps?: number
+    /** Where a run begins that goes on from no state. Default: at its start. */
+    readonly start?: RunStart | null
     /** Null: drawn at start, and reported. */
     readonly seed: number | null
   }

@@ -11,6 +11,7 @@ import { describeOverflow, LossScaler } from './lossScaler.ts'
 import type { TrainingKind, TrainingMethod } from './method.ts'
 import { computeType, type OpenedTraining, openTraining, type TrainingOptions, workersOf } from './openTraining.ts'
 import { groupRateAdvice, makeOptimizer, makeSchedule } from './optimizerPlan.ts'
+import { planStart, type RunBeginning } from './runStart.ts'
 import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
 import { SkippedSteps } from './skippedSteps.ts'
 import { dataFacts, type RunPosition } from './state/manifest.ts'
@@ -42,6 +43,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
   readonly #config: Config
   readonly #opened: OpenedTraining
   readonly #options: TrainingOptions
+  readonly #beginning: RunBeginning
   readonly #step: TrainingStep
   readonly #optimizer: Optimizer
   readonly #learningRate: RateFunction
@@ -69,13 +71,16 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       const { loss } = config
       if (typeof loss !== 'function') checkLossOptions(loss ?? {}, models.config.predictionType)
       const plan = planSteps(group.batchesPerEpoch, config.training)
+      const { gradientAccumulationSteps } = config.training
+      const counts = { batchesPerEpoch: group.batchesPerEpoch, gradientAccumulationSteps }
+      const beginning = planStart(config.training.start, plan, counts)
       const { fileSystem } = options
       const context = { config, seed, run, group, models, tokenizer, optimizerPlan, plan, fileSystem }
       const method = await kind.create(context)
       made.push(() => method.dispose())
       const optimizer = makeOptimizer(optimizerPlan, method.groups, seed)
       made.push(() => optimizer.dispose())
-      const trainer = new Trainer(kind, { config, opened, options, plan, method, optimizer })
+      const trainer = new Trainer(kind, { config, opened, options, plan, beginning, method, optimizer })
       await resumed?.restore(method.groups, optimizer)
       return trainer
     } catch (error) {
@@ -95,16 +100,18 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       readonly opened: OpenedTraining
       readonly options: TrainingOptions
       readonly plan: StepPlan
+      readonly beginning: RunBeginning
       readonly method: TrainingMethod
       readonly optimizer: Optimizer
     },
   ) {
-    const { config, opened, options, plan, method, optimizer } = parts
-    const { group, models, optimizerPlan, latentCache } = opened
+    const { config, opened, options, plan, beginning, method, optimizer } = parts
+    const { group, models, optimizerPlan, latentCache, badPictures } = opened
     const { training, loss = {} } = config
     const { zeroTerminalSnr = false, ...noise } = config.noise ?? {}
     this.method = method
     this.plan = plan
+    this.#beginning = beginning
     this.#config = config
     this.#opened = opened
     this.#options = options
@@ -138,6 +145,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     const batchOptions = {
       vae: models.vae,
       cache: latentCache,
+      badPictures,
       ignoreExif: config.data.ignoreExif ?? false,
       ...workersOf(config),
     }
@@ -173,19 +181,21 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
 
   /** Trains to the end, or until the signal. It can be asked for once. */
   async *run({ signal = this.#options.signal }: RunOptions = {}): AsyncGenerator<TrainEvent> {
-    const { totalSteps, epochCount } = this.plan
+    const { epochCount } = this.plan
+    const { position, lastStep } = this.#beginning
     const { batchesPerEpoch } = this.#opened.group
     const output = this.#openOutput(signal)
     yield* this.#start(output, signal)
-    const at = this.#opened.resumed?.position(this.#counters) ?? firstPosition()
+    const at = this.#opened.resumed?.position(this.#counters) ?? { ...position }
     const pace = { started: performance.now(), from: at.step }
     this.#step.passes = at.passes
     yield* output.atFirst(at)
-    while (at.step < totalSteps && !signal?.aborted) {
+    while (at.step < lastStep && !signal?.aborted) {
       if (at.batch >= batchesPerEpoch || at.epoch === 0)
         Object.assign(at, { epoch: at.epoch + 1, batch: 0, position: 0 })
       yield { type: 'epoch', epoch: at.epoch, epochCount }
       for await (const batch of this.#batches.epoch(at.before.epochs + at.epoch, this.#progress(at), at.batch)) {
+        yield* this.#leftOut()
         if (this.#step.accumulated === 0)
           for (const message of this.method.beginStep?.(at.step) ?? []) yield { type: 'warning', message }
         await this.#step.accumulate(batch)
@@ -200,7 +210,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
         yield* this.#update(at, pace)
         yield* output.afterStep(at)
         yield* this.#validate('step', at)
-        if (at.step >= totalSteps || signal?.aborted) break
+        if (at.step >= lastStep || signal?.aborted) break
       }
       yield { type: 'epochEnd', epoch: at.epoch, averageLoss: this.#average.value }
       if (!signal?.aborted) {
@@ -231,7 +241,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     yield {
       type: 'step',
       step: at.step,
-      totalSteps: this.plan.totalSteps,
+      totalSteps: this.#beginning.lastStep,
       epoch: at.epoch,
       loss,
       gradientNorm,
@@ -249,7 +259,13 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
   async *#validate(by: 'step' | 'epoch', at: RunPosition): AsyncGenerator<TrainEvent> {
     if (this.#validation === null || !this.#validation.isDue(by, at[by])) return
     const loss = await inEvaluation(this.#optimizer, () => this.#validation!.measure())
+    yield* this.#leftOut()
     yield { type: 'validation', by, step: at.step, epoch: at.epoch, loss, trainingLoss: this.#average.value }
+  }
+
+  /** Pictures that turned out to be damaged. */
+  *#leftOut(): Generator<TrainEvent, void, void> {
+    for (const message of this.#opened.badPictures.takeMessages()) yield { type: 'warning', message }
   }
 
   get #counters(): RunCounters {
@@ -280,6 +296,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       type: 'start',
       seed,
       ...this.plan,
+      totalSteps: this.#beginning.lastStep,
       batchesPerEpoch: group.batchesPerEpoch,
       trainImageCount: group.trainImageCount,
       regImageCount: group.regImageCount,
@@ -287,6 +304,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       moduleCount: this.method.moduleCount,
       report: describeDatasetGroup(group),
       planned,
+      options: this.#config.logging.options,
     }
     if (latentCache !== null) yield* latentCache.fill(group, { signal })
     if (latentCache !== null && group.heldOut) yield* latentCache.fill(group.heldOut, { signal })
@@ -314,10 +332,6 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
 function memoryUse(): MemoryUse {
   const { liveBytes, peakBytes } = memory()
   return { processBytes: process.memoryUsage.rss(), liveBytes, peakBytes }
-}
-
-function firstPosition(): RunPosition {
-  return { step: 0, epoch: 0, batch: 0, position: 0, passes: 0, before: { steps: 0, epochs: 0 } }
 }
 
 /**

@@ -1,7 +1,8 @@
 /** From the options of a training to the blocks of its configuration that every kind has. */
 import type { DatasetFallbacks } from '../config/datasetConfig.ts'
+import { loggedOptions } from '../config/loggedOptions.ts'
 import { type GivenTrainOptions, type TrainerName, type trainOptions, trainOptionsOf } from '../config/trainOptions.ts'
-import type { DatasetSource } from '../data/datasetGroup.ts'
+import type { DatasetSource, DescribeDataset } from '../data/datasetGroup.ts'
 import type { LossOptions } from './loss.ts'
 import type { OptimizerConfig } from './optimizerPlan.ts'
 import type { NoiseConfig, SaveForm, TrainConfig } from './trainConfig.ts'
@@ -27,12 +28,20 @@ export function withDefaults(trainer: TrainerName, given: GivenTrainOptions): Tr
 /** What `max_token_length` asks for; 75 is what happens without it. */
 const tokenLengths: Readonly<Record<string, 150 | 225>> = { 150: 150, 225: 225 }
 
+/** What is made of options elsewhere. */
+export interface BlockParts {
+  readonly optimizer: OptimizerConfig
+  readonly trackerName: string
+  /** `dataset_class` */
+  readonly describe: DescribeDataset | null
+}
+
 /** Expects options that `checkTrainOptions` has no complaint about. */
 export function trainingBlocks(
   trainer: TrainerName,
   values: TrainOptionValues,
   given: GivenTrainOptions,
-  { optimizer, trackerName }: { readonly optimizer: OptimizerConfig; readonly trackerName: string },
+  { optimizer, trackerName, describe }: BlockParts,
 ): TrainConfig {
   return {
     model: {
@@ -43,18 +52,19 @@ export function trainingBlocks(
       clipSkip: values.clip_skip ?? null,
       maxTokenLength: tokenLengths[values.max_token_length ?? '75'] ?? null,
     },
-    data: dataBlock(values, given),
+    data: dataBlock(values, given, describe),
     optimizer,
     training: {
       maxSteps: values.max_train_steps,
       maxEpochs: values.max_train_epochs ?? null,
       gradientAccumulationSteps: values.gradient_accumulation_steps,
-      gradientCheckpointing: values.gradient_checkpointing,
+      gradientCheckpointing: values.gradient_checkpointing || values.cpu_offload_checkpointing === true,
       mixedPrecision: values.mixed_precision,
       ...((values.full_bf16 || values.full_fp16) && { fullPrecision: true }),
       ...(values.no_half_vae && { noHalfVae: true }),
       onNonFinite: values.on_non_finite,
       maxSkippedSteps: values.max_skipped_steps,
+      ...startBlock(values),
       seed: values.seed ?? null,
     },
     noise: noiseBlock(values),
@@ -114,6 +124,7 @@ export function trainingBlocks(
       kinds: values.log_with === 'all' ? ['tensorboard', 'jsonl'] : [values.log_with ?? 'tensorboard'],
       tags: trainer === 'train-network' ? 'network' : 'model',
       webhook: values.log_webhook ?? null,
+      ...(values.log_config && { options: loggedOptions(trainer, values) }),
     },
   }
 }
@@ -133,6 +144,12 @@ function hubBlock(values: TrainOptionValues): Pick<TrainConfig, 'hub'> {
       resume,
     },
   }
+}
+
+function startBlock(values: TrainOptionValues): Pick<TrainConfig['training'], 'start'> {
+  const { initial_step: step, initial_epoch: epoch, skip_until_initial_step: skip = false } = values
+  if (step !== undefined) return { start: { at: { step }, skip } }
+  return epoch === undefined ? {} : { start: { at: { epoch }, skip } }
 }
 
 function noiseBlock(values: TrainOptionValues): NoiseConfig {
@@ -163,10 +180,14 @@ function lossBlock(values: TrainOptionValues): LossOptions {
   }
 }
 
-function dataBlock(values: TrainOptionValues, given: GivenTrainOptions): TrainConfig['data'] {
+function dataBlock(
+  values: TrainOptionValues,
+  given: GivenTrainOptions,
+  describe: DescribeDataset | null,
+): TrainConfig['data'] {
   const { max_data_loader_n_workers: workers } = given
   return {
-    source: sourceOf(values),
+    source: describe === null ? sourceOf(values) : { describe },
     fallbacks: fallbacksOf(given),
     maskedLoss: values.masked_loss,
     cacheLatents: values.cache_latents || values.cache_latents_to_disk,

@@ -130,8 +130,8 @@ export class TrainingOutput {
   async *atEnd(at: RunPosition, interrupted: boolean): AsyncGenerator<OutputEvent | EndEvent> {
     const { state } = this.#parts.config
     const reason = interrupted ? 'interrupted' : 'finished'
-    if (at.step === 0) {
-      yield { type: 'end', reason, step: 0, path: null }
+    if (at.step === 0 || at.step === -at.before.steps) {
+      yield { type: 'end', reason, step: at.step, path: null }
       return
     }
     if (this.#final === null) yield await this.#saveFinal(at)

@@ -27,6 +27,10 @@ export interface TrainBatch {
   readonly lossWeights: readonly number[]
   /** Weights of the loss over the latents' area, [n, h, w], each 0 to 1. Default: 1. */
   readonly mask?: Float32Array | undefined
+  /** Strength of a network in this batch. Default 1. */
+  readonly networkMultiplier?: number | undefined
+  /** `custom_attributes` of the pictures, for a loss of one's own. Default: none. */
+  readonly attributes?: readonly Readonly<Record<string, unknown>>[] | undefined
   /** Paths of the pictures, for messages. Default: not known. */
   readonly pictures?: readonly string[] | undefined
 }
@@ -40,6 +44,8 @@ export interface StepMethod {
   condition(captions: readonly string[], key: BatchKey): UNetContext
   /** Called before every forward pass, with its number in the run: random choices are a function of it. */
   beginPass?(pass: number): void
+  /** Called before every forward pass, of evaluation too, with the strength that the network is to have in it. */
+  setMultiplier?(multiplier: number): void
 }
 
 export interface TrainingStepOptions {
@@ -99,7 +105,7 @@ export class TrainingStep {
     const { method } = this.#options
     const pass = this.passes++
     method.beginPass?.(pass)
-    const context = method.condition(batch.captions, batch.key)
+    const context = this.#condition(batch)
     await turn()
     const { loss, share } = await this.#forward(batch, context)
     const value = readNumber(loss, 0)
@@ -120,9 +126,9 @@ export class TrainingStep {
   async evaluate(batch: TrainBatch, timesteps: readonly number[]): Promise<number> {
     const loss = noGrad(() =>
       scope(() => {
-        const { unet, method } = this.#options
+        const { unet } = this.#options
         const inputs = this.#prepare(batch, timesteps)
-        const prediction = unet.forward(inputs.noisy, inputs.times, method.condition(batch.captions, batch.key))
+        const prediction = unet.forward(inputs.noisy, inputs.times, this.#condition(batch))
         return this.#loss(prediction, inputs, batch)
       }),
     )
@@ -147,6 +153,12 @@ export class TrainingStep {
     }
   }
 
+  #condition({ captions, key, networkMultiplier = 1 }: TrainBatch): UNetContext {
+    const { method } = this.#options
+    method.setMultiplier?.(networkMultiplier)
+    return method.condition(captions, key)
+  }
+
   /** What the U-Net is given, in its dtype, and what it shall find. */
   #prepare({ latents, key }: TrainBatch, timesteps?: readonly number[]): NoisyBatch {
     const { unet, noise } = this.#options
@@ -156,9 +168,10 @@ export class TrainingStep {
     })
   }
 
-  #loss(prediction: Tensor, { target, timesteps }: NoisyBatch, { lossWeights, mask }: TrainBatch): Tensor {
+  #loss(prediction: Tensor, { target, timesteps }: NoisyBatch, batch: TrainBatch): Tensor {
     const { noise, loss, weighsPictures = true } = this.#options
     const { schedule, predictionType } = noise
+    const { lossWeights, mask, attributes } = batch
     const pictureWeights = weighsPictures ? lossWeights : lossWeights.map(() => 1)
     return scope(() => {
       const area = mask === undefined ? null : tensor(mask, prediction.shape.slice(0, 3))
@@ -168,6 +181,7 @@ export class TrainingStep {
         timesteps,
         lossWeights: pictureWeights,
         mask: area,
+        attributes,
         schedule,
         predictionType,
       }
@@ -251,7 +265,7 @@ export class TrainingStep {
       const inputs = this.#prepare(batch)
       let encoded: UNetContext = []
       const condition = (): Tensor => {
-        encoded = method.condition(batch.captions, batch.key)
+        encoded = this.#condition(batch)
         return encoded instanceof Tensor ? encoded : concatBatch(encoded)
       }
       const stages = [

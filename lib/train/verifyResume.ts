@@ -50,7 +50,7 @@ export async function verifyResume<Config extends TrainConfig>(
       const into = join(folder, name)
       const short: Config = {
         ...config,
-        training: { ...config.training, maxSteps: steps, maxEpochs: null, seed },
+        training: { ...config.training, maxSteps: steps, maxEpochs: null, start: null, seed },
         output: { ...config.output, folder: into, name, saveEveryEpochs: null, saveRatio: null, saveEverySteps: from },
         state: { save: true, resume },
         hub: { repository: null },

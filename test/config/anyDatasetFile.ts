@@ -45,6 +45,7 @@ function rightValue({ type, minimum = 0, maximum = 64, choices }: DatasetOption)
   if (type === 'integer') return whole
   if (type === 'number') return number
   if (type === 'boolean') return fc.boolean()
+  if (type === 'table') return fc.dictionary(fc.string(), leaf)
   if (type === 'text') return choices === undefined ? fc.string() : fc.constantFrom(...choices)
   if (type === 'range') return fc.tuple(number, number)
   return fc.oneof(whole, fc.tuple(whole, whole))

@@ -184,7 +184,7 @@ flip_aug = 1
     expect(error.details).toMatchObject({ line: 3, option: 'general.resolution' })
   })
 
-  it.each(['cache_info = true', 'network_multiplier = 0.5', 'validation_split = 0.1', 'validation_seed = 1'])(
+  it.each(['validation_split = 0.1', 'validation_seed = 1'])(
     'refuses %s by name as not available yet',
     async (line) => {
       const error = await tomlFailure(withLines({ subset: line }))
@@ -192,6 +192,16 @@ flip_aug = 1
       expect(error.details.line).toBe(8)
     },
   )
+
+  it('hands custom attributes on as plain values, the innermost table whole', async () => {
+    const attributes = 'custom_attributes = { weight = 1.0, tags = ["a", { deep = 0.5 }] }'
+    const config = await toml(withLines({ general: 'custom_attributes = { outer = 1 }', subset: attributes }))
+    expect(config.datasets[0]!.subsets[0]!.customAttributes).toEqual({ weight: 1, tags: ['a', { deep: 0.5 }] })
+    const plain = await toml(withLines({}))
+    expect(plain.datasets[0]!.subsets[0]!.customAttributes).toBeUndefined()
+    const wrong = await tomlFailure(withLines({ subset: 'custom_attributes = 1' }))
+    expect(wrong.message).toContain('option "custom_attributes" must be a table ({ name = value }), found 1')
+  })
 
   it('says where a misplaced option belongs', async () => {
     const inSubset = await tomlFailure(withLines({ subset: 'batch_size = 2' }))

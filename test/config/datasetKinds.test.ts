@@ -106,4 +106,12 @@ describe('a trainer', () => {
     ])
     expect((await toml(fineTuning, { accepts })).datasets).toHaveLength(1)
   })
+
+  it('without a network refuses its strength', async () => {
+    const source = `${fineTuning}[general]\nnetwork_multiplier = 0.5\n`
+    expect((await toml(source)).datasets[0]!.networkMultiplier).toBe(0.5)
+    expect(await tomlProblems(source, { accepts: { network: false } })).toEqual([
+      'data.toml:6:1: option "network_multiplier" is not accepted: this training is not of a network. Remove it',
+    ])
+  })
 })

@@ -42,6 +42,8 @@ describe('an explanation', () => {
     expect(explainOption('cache_latents', wide)).toContain('  - random_crop contradicts --cache_latents')
     expect(explainOption('log_prefix', wide)).toContain('  - --log_prefix has no effect without --logging_dir.')
     expect(explainOption('xformers', wide)).toContain('Accepted, without effect.')
+    expect(explainOption('cache_info', wide).match(/Accepted, without effect/g)).toHaveLength(2)
+    expect(explainOption('network_multiplier', wide)).toContain('Only for train-network.')
     expect(explainOption('--resize_interpolation', wide)).toContain('Of a later version: nearest, bilinear,')
   })
 
@@ -49,7 +51,6 @@ describe('an explanation', () => {
     expect(explainOption('--fp8_base')).toContain('--fp8_base comes with a later version')
     expect(explainOption('skip_cache_check')).toContain('is not needed: caches are found by')
     expect(explainOption('token_string')).toContain('Of train-textual-inversion, train-textual-inversion-xti.')
-    expect(explainOption('network_multiplier')).toContain('comes with a later version')
   })
 
   it('of no option is an error with the nearest name', () => {

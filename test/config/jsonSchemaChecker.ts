@@ -8,7 +8,8 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function hasType(type: unknown, value: unknown): boolean {
-  if (type === 'integer') return Number.isInteger(value)
+  // Beyond these a number is not told from its neighbours: the loader refuses it.
+  if (type === 'integer') return Number.isSafeInteger(value)
   if (type === 'array') return Array.isArray(value)
   if (type === 'object') return isObject(value)
   return typeof value === type

@@ -1,7 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { describeTrainOptions } from '../../lib/config/describeTrainOptions.ts'
 import {
   laterTrainOptions,
@@ -13,30 +10,7 @@ import {
   trainOptionsOf,
 } from '../../lib/config/trainOptions.ts'
 import { parseTraining } from '../../lib/train/parseTraining.ts'
-import { ConfigError } from '../../lib/util/errors.ts'
-
-const needed = ['--pretrained_model_name_or_path', 'model', '--dataset_config', 'data.toml', '--output_dir', 'out']
-
-let folder: string
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'noisewright-options-'))
-})
-afterAll(() => rm(folder, { recursive: true }))
-
-async function problemsOf(...args: readonly string[]): Promise<readonly string[]> {
-  const error = await parseTraining('train-network', args).then(
-    () => expect.fail('expected a ConfigError'),
-    (thrown: unknown) => thrown,
-  )
-  expect(error).toBeInstanceOf(ConfigError)
-  return (error as ConfigError).message.split('\n')
-}
-
-async function fileWith(text: string): Promise<string> {
-  const file = join(folder, `${Math.random().toString(36).slice(2)}.toml`)
-  await writeFile(file, text)
-  return file
-}
+import { needed, problemsOf } from './trainProblems.ts'
 
 describe('the tables', () => {
   it('name every option once', () => {
@@ -113,7 +87,10 @@ describe('arguments', () => {
     [['--network_dimm', '8'], 'unknown option "--network_dimm". Did you mean "--network_dim"?'],
     [['--caption_ext', 'txt'], 'unknown option "--caption_ext".'],
     [['--network_al', '1'], 'unknown option "--network_al". Did you mean "--network_alpha"?'],
-    [['--fp8_base'], '--fp8_base comes with a later version of noisewright; leave it out to use this one'],
+    [
+      ['--fp8_base'],
+      '--fp8_base comes with a later version of noisewright; leave it out: --mixed_precision bf16 keeps',
+    ],
     [['--skip_cache_check'], '--skip_cache_check is not needed: caches are found by the content of their pictures'],
     [['--constructor', '1'], 'unknown option "--constructor"'],
     [['--__proto__', '1'], 'unknown option "--__proto__"'],
@@ -124,7 +101,7 @@ describe('arguments', () => {
     [['--caption_dropout_rate', '1.1'], '--caption_dropout_rate must be a number from 0 to 1, found "1.1"'],
     [['--on_bad_image', 'skp'], 'found "skp". Did you mean "skip"?'],
     [['--debug_dataset_port', '70000'], 'must be a whole number from 0 to 65535'],
-    [['--console-log-file', 'a'], '--console-log-file comes with a later version of noisewright'],
+    [['--console-log-level', 'a'], '--console_log_level must be one of DEBUG, INFO'],
     [
       ['--token_string', 'x'],
       '--token_string is an option of train-textual-inversion and train-textual-inversion-xti, not of train-network',
@@ -176,6 +153,8 @@ describe('rules between options', () => {
     [['--full_bf16', '--mixed_precision', 'fp16'], '--full_bf16 needs --mixed_precision bf16'],
     [['--mixed_precision', 'fp8'], '--mixed_precision must be one of no, fp16, bf16, found "fp8"'],
     [['--log_with', 'tensorboard'], '--log_with needs --logging_dir, the folder of the log'],
+    [['--initial_step', '3', '--resume', 'state'], '--initial_step contradicts --resume'],
+    [['--initial_epoch', '0'], '--initial_epoch must be a whole number of at least 1, found "0"'],
     [['--network_train_unet_only', '--network_train_text_encoder_only'], 'leave nothing to train'],
     [['--use_8bit_adam', '--optimizer_type', 'AdamW'], '--use_8bit_adam contradicts --optimizer_type AdamW'],
     [['--lr_warmup_steps', '10'], 'use constant_with_warmup'],
@@ -225,6 +204,30 @@ describe('rules between options', () => {
       '--log_prefix has no effect without --logging_dir',
       '--sample_every_n_epochs has no effect without --sample_prompts',
     ])
+  })
+
+  it('take offloaded activations for those that are made again', async () => {
+    const { config, notes } = await parseTraining('train-network', [...needed, '--cpu_offload_checkpointing'])
+    expect(config.training.gradientCheckpointing).toBe(true)
+    expect(notes).toEqual([
+      '--cpu_offload_checkpointing is --gradient_checkpointing here: activations are in the memory of the host already',
+    ])
+  })
+
+  it('begin a run later, by a step or by an epoch', async () => {
+    const startOf = async (...args: readonly string[]) => {
+      const { config, notes } = await parseTraining('train-network', [...needed, ...args])
+      return { start: config.training.start, notes }
+    }
+    expect(await startOf('--initial_epoch', '2')).toEqual({ start: { at: { epoch: 2 }, skip: false }, notes: [] })
+    expect(await startOf('--initial_epoch', '2', '--initial_step', '0', '--skip_until_initial_step')).toEqual({
+      start: { at: { step: 0 }, skip: true },
+      notes: ['--initial_epoch is not used, since --initial_step is given'],
+    })
+    expect(await startOf('--skip_until_initial_step')).toEqual({
+      start: undefined,
+      notes: ['--skip_until_initial_step has no effect without --initial_step or --initial_epoch'],
+    })
   })
 
   it('train models in float16, networks beside them in float32', async () => {
@@ -333,68 +336,5 @@ describe('the configuration', () => {
       preview: { promptFile: 'p.txt', everySteps: 7 },
       logging: { folder: 'l', prefix: 'x-', trackerName: 'network_train' },
     })
-  })
-})
-
-describe('the configuration file', () => {
-  it('gives values in any table, and the command line wins over it', async () => {
-    const file = await fileWith(`
-      output_dir = "from file"
-      [anything]
-      pretrained_model_name_or_path = "m"
-      train_data_dir = "t"
-      resolution = 512
-      learning_rate = 1.0
-      lr_scheduler = "cosine"
-      lr_warmup_steps = 0.1
-      max_token_length = 150
-      optimizer_args = ["eps=1e-7"]
-      cache_latents = true
-      flip_aug = false
-      masked_loss = false
-      skip_cache_check = false
-      v2 = true
-      v_parameterization = true
-      vae = "v.pt"
-      [more]
-      seed = 3
-    `)
-    const { config } = await parseTraining('train-network', ['--config_file', file.replace('.toml', ''), '--seed', '4'])
-    expect(config.output.folder).toBe('from file')
-    expect(config.data).toMatchObject({ fallbacks: { resolution: [512, 512], flip_aug: false }, cacheLatents: true })
-    expect(config.optimizer).toMatchObject({ learningRate: 1, arguments: { eps: 1e-7 }, warmupSteps: { share: 0.1 } })
-    expect(config.training.seed).toBe(4)
-    expect(config.model).toMatchObject({ maxTokenLength: 150, v2: true, vParameterization: true, vae: 'v.pt' })
-  })
-
-  it('is read strictly, and its problems join those of the command line', async () => {
-    const file = await fileWith(
-      '[a]\nnetwork_dimm = 4\nseed = "1"\nfp8_base = true\nresolution = 1.5\n[b]\nflip_aug = 1\nseed = 2\nconfig_file = "x"\n',
-    )
-    expect(await problemsOf(...needed, '--config_file', file, '--clip_skip', '0')).toEqual([
-      '--clip_skip must be a whole number of at least 1, found "0"',
-      `${file}:2:1: unknown option "network_dimm". Did you mean "network_dim"?`,
-      `${file}:3:1: "seed" must be a whole number from 0 to 4294967296, found "1"`,
-      `${file}:4:1: fp8_base comes with a later version of noisewright; leave it out to use this one`,
-      `${file}:5:1: "resolution" must be one or two whole numbers ("512" or "512,768"), found "1.5"`,
-      `${file}:7:1: "flip_aug" must be true or false, found 1`,
-      `${file}:8:1: "seed" is given twice; remove one`,
-      `${file}:9:1: "config_file" belongs on the command line`,
-    ])
-  })
-
-  it('takes names of the language itself for unknown options', async () => {
-    const file = await fileWith('"__proto__" = { seed = 1 }\n[constructor]\ntoString = 1\n')
-    const problems = await problemsOf(...needed, '--config_file', file)
-    expect(problems).toEqual([`${file}:3:1: unknown option "toString".`])
-    expect(({} as Record<string, unknown>).seed).toBeUndefined()
-  })
-
-  it('that is missing or not TOML is an error that names it', async () => {
-    expect(await problemsOf('--config_file', join(folder, 'none'))).toEqual([
-      `${join(folder, 'none')}.toml: cannot read the configuration file: no such file: check --config_file`,
-    ])
-    const file = await fileWith('a = \n')
-    expect((await problemsOf(...needed, '--config_file', file))[0]).toContain(`${file}:1:`)
   })
 })

@@ -126,6 +126,30 @@ describe('a module beside one layer', () => {
     for (const t of [beside, merged, x, branch, registry]) t.dispose()
   })
 
+  it.each(fixture.cases)(
+    'has the strength of the pass, which its change of the weight has not: $kind, $layer',
+    async (entry) => {
+      const { layer, registry } = makeLayer(entry.layer)
+      const branch = branchOf(entry, layer)
+      layer.branch = branch
+      const x = input(entry.layer)
+      const of = async (result: () => Tensor): Promise<Float32Array> => {
+        const made = noGrad(() => scope(result))
+        const values = await read(made)
+        made.dispose()
+        return values
+      }
+      const change = await of(() => branch.delta())
+      branch.strength = 0.5
+      const half = await of(() => layer.forward(x))
+      expect(await of(() => branch.delta())).toEqual(change)
+      branch.strength = 1
+      branch.scale *= 0.5
+      expect(await of(() => layer.forward(x))).toEqual(half)
+      for (const t of [x, branch, registry]) t.dispose()
+    },
+  )
+
   it.each(fixture.cases)('changes nothing before it is trained: $kind, $layer', async (entry) => {
     const { layer, registry } = makeLayer(entry.layer)
     const x = input(entry.layer)

@@ -48,6 +48,15 @@ export interface LoggedEvent {
   readonly version: string | undefined
   readonly scalars: readonly (readonly [string, number])[]
   readonly images: readonly LoggedPicture[]
+  /** Undefined where there are none. */
+  readonly texts?: readonly LoggedText[] | undefined
+}
+
+interface LoggedText {
+  readonly tag: string
+  readonly plugin: string
+  readonly dtype: number
+  readonly text: string
 }
 
 interface LoggedPicture {
@@ -72,9 +81,19 @@ function parseEvent(message: Buffer): LoggedEvent {
   const values = (summary === undefined ? [] : parseFields(summary)).map(({ number, value }) => {
     expect(number).toBe(1)
     const parts = parseFields(value as Buffer)
-    return { tag: bytesOf(parts, 1)!.toString('utf8'), scalar: bytesOf(parts, 2), image: bytesOf(parts, 4) }
+    const [scalar, image, tensor, metadata] = [2, 4, 8, 9].map((field) => bytesOf(parts, field))
+    return { tag: bytesOf(parts, 1)!.toString('utf8'), scalar, image, tensor, metadata }
+  })
+  const texts = values.flatMap(({ tag, tensor, metadata }): LoggedText[] => {
+    if (tensor === undefined || metadata === undefined) return []
+    const [parts, plugin] = [parseFields(tensor), parseFields(bytesOf(parseFields(metadata), 1)!)]
+    const size = bytesOf(parseFields(bytesOf(parts, 2)!), 2)!
+    expect(numberOf(parseFields(size), 1)).toBe(1)
+    const text = bytesOf(parts, 8)!.toString('utf8')
+    return [{ tag, plugin: bytesOf(plugin, 1)!.toString('utf8'), dtype: numberOf(parts, 1), text }]
   })
   return {
+    ...(texts.length > 0 && { texts }),
     wallTime: bytesOf(fields, 1)!.readDoubleLE(0),
     step: fields.find(({ number }) => number === 2)?.value as bigint | undefined,
     version: bytesOf(fields, 3)?.toString('utf8'),

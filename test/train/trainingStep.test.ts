@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { noiseSchedule } from '../../lib/diffusion/noiseSchedule.ts'
 import { loadClipTokenizer } from '../../lib/models/clip/tokenizer.ts'
 import { StableDiffusion } from '../../lib/models/stableDiffusion/stableDiffusion.ts'
+import { writeStored } from '../../lib/networks/networkBranch.ts'
 import { elementLoss } from '../../lib/ops/elementLoss.ts'
 import { mseLoss } from '../../lib/ops/mseLoss.ts'
 import { AdamW } from '../../lib/optim/adamW.ts'
@@ -86,6 +87,29 @@ describe('the loss of a step', () => {
       { timesteps: drawTimesteps(2, noise, key), lossWeights, predictionType: 'epsilon', schedule: noise.schedule },
     ])
     expect(await step({ type: 'l1' })).toBeCloseTo(4 * own, 5)
+  })
+
+  it('may look at the attributes of the pictures', async () => {
+    const attributes = [{ mood: 'calm' }, {}]
+    const seen: unknown[] = []
+    const own: TrainingStepOptions['loss'] = (inputs) => {
+      seen.push(inputs.attributes)
+      return mseLoss(inputs.prediction, inputs.target, null)
+    }
+    await step(own, { attributes })
+    expect(seen).toEqual([attributes])
+  })
+
+  it('is that of a network of the strength of the batch', async () => {
+    const plain = await step({})
+    const ups = method.network.modules.map(({ branch }) => branch.stored.find(({ suffix }) => suffix.includes('up'))!)
+    for (const up of ups) writeStored(up, new Float32Array(up.tensor.size).fill(0.05))
+    const without = await step({}, { networkMultiplier: 0 })
+    const half = await step({}, { networkMultiplier: 0.5 })
+    const whole = await step({})
+    for (const up of ups) writeStored(up, new Float32Array(up.tensor.size))
+    expect(without).toBe(plain)
+    expect(new Set([without, half, whole]).size).toBe(3)
   })
 
   it('must be one number', async () => {

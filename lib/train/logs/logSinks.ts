@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { LoggedOptions } from '../../config/loggedOptions.ts'
 import { jsonLinesSink } from './jsonLinesSink.ts'
 import type { LogSink } from './logSink.ts'
 import { type ScalarTags, tensorboardSink } from './tensorboardSink.ts'
@@ -20,6 +21,8 @@ export interface LoggingConfig {
   readonly tags?: ScalarTags | undefined
   /** An http or https address that the main events are posted to. Default: none. */
   readonly webhook?: string | null | undefined
+  /** Options in force, told with the start event. Default: none. */
+  readonly options?: LoggedOptions | undefined
 }
 
 /**

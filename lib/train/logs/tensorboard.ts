@@ -19,6 +19,8 @@ export interface EventWriter {
   readonly path: string
   /** One record with a value per tag. `step` is the x-axis: a whole number, negative ones allowed. */
   scalars(step: number, values: Readonly<Record<string, number>>): Promise<void>
+  /** One record with a text in Markdown, at step 0. */
+  text(tag: string, markdown: string): Promise<void>
   /** One record with a picture. */
   image(step: number, tag: string, image: LoggedImage): Promise<void>
   /** Waits for pending records, flushes them to the disk and closes the file. A second call does nothing. */
@@ -50,6 +52,7 @@ export async function openEventWriter(folder: string, options: EventWriterOption
   return {
     path: file.path,
     scalars: (step, values) => file.append(encode.scalars(now(), step, values)),
+    text: (tag, markdown) => file.append(encode.text(now(), tag, markdown)),
     image: (step, tag, image) => file.append(encode.image(now(), step, tag, image)),
     close: () => file.close(),
   }
@@ -58,8 +61,12 @@ export async function openEventWriter(folder: string, options: EventWriterOption
 interface Encoder {
   version(wallTime: number): Uint8Array
   scalars(wallTime: number, step: number, values: Readonly<Record<string, number>>): Uint8Array
+  text(wallTime: number, tag: string, markdown: string): Uint8Array
   image(wallTime: number, step: number, tag: string, image: LoggedImage): Uint8Array
 }
+
+/** `DataType` of tensors of texts. */
+const DT_STRING = 7
 
 /** `Summary.Image.colorspace` of red, green and blue. */
 const RGB = 3
@@ -112,6 +119,18 @@ async function loadEncoder(): Promise<Encoder> {
           // A loss that overflows float32 is shown as infinite; the writer would refuse it.
           event.tag(2, WireType.Bit32).float(Math.fround(value)).join()
         }
+      }),
+    text: (wallTime, tag, markdown) =>
+      summary(wallTime, 0, (event) => {
+        event.tag(1, WireType.LengthDelimited).fork()
+        event.tag(1, WireType.LengthDelimited).string(tag)
+        // The metadata that make the text plugin show it, and a tensor of the shape [1].
+        event.tag(9, WireType.LengthDelimited).fork().tag(1, WireType.LengthDelimited).fork()
+        event.tag(1, WireType.LengthDelimited).string('text').join().join()
+        event.tag(8, WireType.LengthDelimited).fork().tag(1, WireType.Varint).int32(DT_STRING)
+        event.tag(2, WireType.LengthDelimited).fork().tag(2, WireType.LengthDelimited).fork()
+        event.tag(1, WireType.Varint).int64(1).join().join()
+        event.tag(8, WireType.LengthDelimited).string(markdown).join().join()
       }),
     image: (wallTime, step, tag, { width, height, png }) =>
       summary(wallTime, step, (event) => {

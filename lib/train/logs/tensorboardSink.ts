@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import type { LoggedOptions } from '../../config/loggedOptions.ts'
 import { readImageHeader } from '../../data/imageHeader.ts'
 import { toIoError } from '../../io/systemError.ts'
 import type { PreviewEvent, StepEvent, TrainEvent, ValidationEvent } from '../events.ts'
@@ -19,7 +20,7 @@ export interface TensorboardSinkOptions {
 /**
  * Writes a TensorBoard event file in a folder. Per optimizer step: losses, rates, `norm/grad_norm`, `max_norm/...` where norms
  * are limited, and `loss_scale/scale` and `loss_scale/overflows` in float16. Per epoch, with the epoch as step: `loss/epoch`. Validation losses as they come, and previews under
- * `preview/<index of the prompt>`.
+ * `preview/<index of the prompt>`. Options that are to be logged are the text `config`.
  */
 export function tensorboardSink(folder: string, { tags = 'network' }: TensorboardSinkOptions = {}): LogSink {
   let writer: EventWriter | undefined
@@ -36,10 +37,18 @@ export function tensorboardSink(folder: string, { tags = 'network' }: Tensorboar
 }
 
 async function write(writer: EventWriter, event: TrainEvent, tags: ScalarTags): Promise<void> {
-  if (event.type === 'step') await writer.scalars(event.step, stepScalars(event, tags))
+  if (event.type === 'start' && event.options) await writer.text('config', optionTable(event.options))
+  else if (event.type === 'step') await writer.scalars(event.step, stepScalars(event, tags))
   else if (event.type === 'epochEnd') await writer.scalars(event.epoch, { 'loss/epoch': event.averageLoss })
   else if (event.type === 'validation') await writer.scalars(event[event.by], validationScalars(event))
   else if (event.type === 'preview') await writePreview(writer, event)
+}
+
+/** As Markdown, which TensorBoard shows. */
+function optionTable(options: LoggedOptions): string {
+  const cell = (value: LoggedOptions[string]): string => String(value ?? '').replaceAll('|', '\\|')
+  const rows = Object.entries(options).map(([name, value]) => `| ${name} | ${cell(value)} |`)
+  return ['| option | value |', '| --- | --- |', ...rows].join('\n')
 }
 
 function stepScalars(event: StepEvent, tags: ScalarTags): Readonly<Record<string, number>> {

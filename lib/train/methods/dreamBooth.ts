@@ -9,7 +9,7 @@ import { trainedGroupsOf, trainedPartsOf, WholeModelMethod } from './wholeModel.
 export const dreamBooth: TrainingKind<DreamBoothConfig> = {
   name: 'train-db',
   trackerName: 'dreambooth',
-  accepts: { kinds: ['dreambooth'] },
+  accepts: { kinds: ['dreambooth'], network: false },
   trainedParts: (config) => trainedPartsOf(trainsTextEncoder(config)),
   trainedGroups: (config) => trainedGroupsOf(trainsTextEncoder(config), config.dreamBooth.textEncoderLearningRate),
   create(context) {

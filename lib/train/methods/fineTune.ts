@@ -6,7 +6,7 @@ import { trainedGroupsOf, trainedPartsOf, WholeModelMethod } from './wholeModel.
 export const fineTuning: TrainingKind<FineTuneConfig> = {
   name: 'fine-tune',
   trackerName: 'finetuning',
-  accepts: { kinds: ['fineTuning'] },
+  accepts: { kinds: ['fineTuning'], network: false },
   weighsPictures: false,
   trainedParts: ({ fineTune }) => trainedPartsOf(fineTune.trainTextEncoder),
   trainedGroups: ({ fineTune }) => trainedGroupsOf(fineTune.trainTextEncoder, fineTune.textEncoderLearningRate),

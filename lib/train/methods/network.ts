@@ -54,6 +54,11 @@ export class NetworkMethod<N extends TrainableNetwork = TrainableNetwork> implem
     this.network.setStep(pass)
   }
 
+  /** A network that knows no other strength was refused with data that ask for one. */
+  setMultiplier(multiplier: number): void {
+    this.network.setMultiplier?.(multiplier)
+  }
+
   dispose(): void {
     this.textCache?.dispose()
     this.network.dispose()

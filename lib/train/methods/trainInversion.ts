@@ -27,7 +27,7 @@ function inversionKind(name: string, Method: MakeMethod): TrainingKind<TextualIn
   return {
     name,
     trackerName: 'textual_inversion',
-    accepts: { captionDropout: false },
+    accepts: { captionDropout: false, network: false },
     trainedParts: () => [],
     trainedGroups: () => ['textencoder'],
     async create(context) {

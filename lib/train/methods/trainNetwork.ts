@@ -3,6 +3,7 @@ import type { UNet } from '../../models/stableDiffusion/unet.ts'
 import { readKohyaLora, writeKohyaLora } from '../../networks/kohyaLora.ts'
 import { loraMetadata, minimalLoraMetadata, type SaveFacts, type TrainingFacts } from '../../networks/metadata.ts'
 import type { OptimizerGroup } from '../../optim/customOptimizer.ts'
+import { ConfigError } from '../../util/errors.ts'
 import { captionOptions } from '../conditioning.ts'
 import type { CacheEvent } from '../events.ts'
 import type { PreviewSource, TrainingContext, TrainingKind, TrainingMethod } from '../method.ts'
@@ -29,6 +30,7 @@ export const networkTraining: TrainingKind<TrainNetworkConfig> = {
     const described = config.output.noMetadata ? null : await describeModels(config)
     const started = await startNetwork(models, { ...config.network, seed })
     try {
+      expectStrength(context, started)
       const facts = described && trainingFacts(context, networkFacts(config, started), described)
       return new NetworkTraining(context, started, facts)
     } catch (error) {
@@ -36,6 +38,16 @@ export const networkTraining: TrainingKind<TrainNetworkConfig> = {
       throw error
     }
   },
+}
+
+/** @throws ConfigError when data ask for a strength that the network cannot have */
+function expectStrength({ group }: TrainingContext, { network }: StartedNetwork): void {
+  const datasets = [...group.datasets, ...(group.heldOut?.datasets ?? [])]
+  const asked = datasets.find((dataset) => dataset.config.networkMultiplier !== 1)
+  if (asked === undefined) return
+  const place = `network_multiplier = ${asked.config.networkMultiplier} of datasets[${asked.index}]`
+  if (network.setMultiplier === undefined)
+    throw new ConfigError(`${place} needs a network with setMultiplier; leave it out`, { option: 'network_multiplier' })
 }
 
 function networkFacts({ network }: TrainNetworkConfig, { network: { facts } }: StartedNetwork) {

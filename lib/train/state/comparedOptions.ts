@@ -10,8 +10,8 @@ const withoutInfluence: readonly string[] = [
   ...['data.source', 'model.path', 'model.vae'],
   // Names of the data set's own options; what came of them is compared.
   'data.fallbacks',
-  // The length of a run may change; the seed is compared on its own.
-  ...['training.maxSteps', 'training.maxEpochs', 'training.seed'],
+  // The length of a run may change, and a state knows where it stands; the seed is compared on its own.
+  ...['training.maxSteps', 'training.maxEpochs', 'training.start', 'training.seed'],
   ...['training.onNonFinite', 'training.maxSkippedSteps', 'network.trainingComment', 'network.noMetadata'],
   'optimizer.argumentTexts',
 ]

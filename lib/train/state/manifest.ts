@@ -21,7 +21,10 @@ export interface RunPosition {
   position: number
   /** Batches of the whole run done. */
   passes: number
-  /** Steps and epochs of a run before, whose counting was begun anew: its schedule and its random numbers go on. */
+  /**
+   * Steps and epochs of a run before, whose counting was begun anew: its schedule and its random numbers go on. Less than 0: steps
+   * that are counted and were passed over.
+   */
   before: { readonly steps: number; readonly epochs: number }
 }
 

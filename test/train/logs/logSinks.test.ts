@@ -85,6 +85,19 @@ describe('logSinks', () => {
 })
 
 describe('tensorboardSink', () => {
+  it('writes the options in force as a table', async () => {
+    const start = { type: 'start', seed: 7, totalSteps: 1, epochCount: 1, batchesPerEpoch: 1 } as const
+    const counts = { trainImageCount: 1, regImageCount: 0, trainableParameters: 1, moduleCount: 1, report: [] }
+    const options = { seed: null, v2: false, caption_separator: '|' }
+    await log([tensorboardSink(folder)], those({ ...start, ...counts, options }))
+    const [event] = await eventsIn(folder)
+    expect(event!.texts![0]!.text.split('\n').slice(2)).toEqual([
+      '| seed |  |',
+      '| v2 | false |',
+      '| caption_separator | \\| |',
+    ])
+  })
+
   it('writes losses, rates and norms of networks', async () => {
     await log([tensorboardSink(folder)])
     const rates = { 'lr/textencoder': Math.fround(5e-5), 'lr/unet': Math.fround(1e-4), 'norm/grad_norm': 1 }

@@ -93,6 +93,15 @@ describe('openEventWriter', () => {
     expect(event!.images).toEqual([{ tag: 'preview/0', width: 640, height: 512, colorspace: 3, png: Buffer.from(png) }])
   })
 
+  it('writes texts for the plugin that shows them', async () => {
+    const writer = await openEventWriter(folder)
+    await writer.text('config', '| seed | 7 |')
+    await writer.close()
+    const [, event] = await readEvents(writer.path)
+    expect(event).toMatchObject({ step: 0n, scalars: [], images: [] })
+    expect(event!.texts).toEqual([{ tag: 'config', plugin: 'text', dtype: 7, text: '| seed | 7 |' }])
+  })
+
   it('refuses use after close and a folder that cannot be made', async () => {
     const writer = await openEventWriter(folder)
     await writer.close()
