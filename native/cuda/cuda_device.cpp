@@ -3,12 +3,14 @@
 // run: its next user comes later in the stream.
 #include <cstdlib>
 #include <map>
+#include <optional>
 #include <unordered_map>
 
 #include "cuda/driver.h"
 #include "cuda/failure.h"
 #include "cuda/launch.h"
 #include "cuda/memory.h"
+#include "cuda/staging.h"
 
 namespace noisewright {
 
@@ -28,12 +30,14 @@ class CudaDevice final : public Device {
 
   void upload(void* to, const void* from, size_t bytes) override {
     if (bytes == 0) return;
+    if (staging_->ready()) return staging_->upload(to, from, bytes);
     // The driver takes pageable memory into its own before it returns, and may wait for the stream first ("API
     // synchronization behavior" in NVIDIA's driver manual).
     check(api_, "upload", api_.cuMemcpyHtoDAsync_v2(as_number(to), from, bytes, compute_));
   }
   void download(void* to, const void* from, size_t bytes) override {
     if (bytes == 0) return;
+    if (staging_->ready()) return staging_->download(to, from, bytes);
     check(api_, "download", api_.cuMemcpyDtoHAsync_v2(to, as_number(from), bytes, compute_));
     wait("download, or a kernel before it (NOISEWRIGHT_CUDA_WAIT=1 tells which)");
   }
@@ -59,14 +63,17 @@ class CudaDevice final : public Device {
  protected:
   void start_thread() override {
     Context context = nullptr;
+    Stream copy = nullptr;
     Result r = api_.cuDevicePrimaryCtxRetain(&context, gpu_.number);
     if (!r) r = api_.cuCtxSetCurrent(context);
     if (!r) r = api_.cuStreamCreate(&compute_, kStreamNonBlocking);
+    if (!r) r = api_.cuStreamCreate(&copy, kStreamNonBlocking);
     if (r)
       memory_->set_context(context, compute_, "starting the GPU: the CUDA driver says " + describe(api_, r),
                            code_of(api_, r));
     else
       memory_->set_context(context, compute_, "", "");
+    staging_.emplace(api_, compute_, copy);
   }
 
  private:
@@ -101,6 +108,7 @@ class CudaDevice final : public Device {
   const Gpu& gpu_;
   CudaMemory* memory_;
   Stream compute_ = nullptr;
+  std::optional<Staging> staging_;  // made on the device thread
   bool wait_for_each_ = false;
   std::vector<Module> modules_;
   std::unordered_map<std::string, Function> functions_;

@@ -88,8 +88,8 @@ describe.runIf(canEmulate)('a CUDA driver that answers', () => {
       'add: kernel add_flat_f32_f32_kernel: the CUDA driver says CUDA_ERROR_INVALID_VALUE (emulated)',
     ],
     [
-      'cuStreamSynchronize=700',
-      'read: download, or a kernel before it (NOISEWRIGHT_CUDA_WAIT=1 tells which): ' +
+      'cuEventSynchronize=700',
+      'fromBytes: upload, or a kernel before it (NOISEWRIGHT_CUDA_WAIT=1 tells which): ' +
         'the CUDA driver says CUDA_ERROR_ILLEGAL_ADDRESS (emulated); ' +
         'the GPU cannot be used again in this process: save what is on the CPU and restart',
     ],
