@@ -96,6 +96,7 @@ void Device::execute(Job& job) {
   for (const auto& update : job.updates)
     if (update->failure) failure = update->failure;
   if (!failure) {
+    job_begins(job.op);
     try {
       job.run();
     } catch (const Error& error) {
@@ -106,6 +107,7 @@ void Device::execute(Job& job) {
     } catch (const std::exception& error) {
       failure = std::make_shared<Failure>(Failure{ErrorKind::kInternal, job.op, error.what(), job.sequence});
     }
+    job_ends();
   }
   if (failure) {
     for (const auto& output : job.outputs) output->failure = failure;

@@ -64,6 +64,8 @@ class Device {
 
  protected:
   virtual void start_thread() {}  // on the device thread, once, before the first job
+  virtual void job_begins(const char* /*op*/) {}
+  virtual void job_ends() {}
 
  private:
   void serve();

@@ -10,6 +10,7 @@
 #include "cuda/failure.h"
 #include "cuda/launch.h"
 #include "cuda/memory.h"
+#include "cuda/profiler.h"
 #include "cuda/staging.h"
 
 namespace noisewright {
@@ -75,6 +76,8 @@ class CudaDevice final : public Device {
       memory_->set_context(context, compute_, "", "");
     staging_.emplace(api_, compute_, copy);
   }
+  void job_begins(const char* op) override { begin_range(op); }
+  void job_ends() override { end_range(); }
 
  private:
   void wait(const char* what) { check(api_, what, api_.cuStreamSynchronize(compute_)); }
