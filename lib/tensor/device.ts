@@ -46,7 +46,10 @@ export interface GpuList {
   readonly gpus: readonly GpuReport[]
 }
 
-/** The GPUs of this machine. Starts the driver, on another thread, which can take a second; never rejects for want of one. */
+/**
+ * The GPUs of this machine. Never rejects for want of a driver. Starting one can take a second and is done on another thread: a program
+ * that must not stop for it calls this before it makes its first tensor on a GPU, which would start it there and then.
+ */
 export async function listGpus(): Promise<GpuList> {
   const [version, unavailable, gpus] = await addon.listGpus()
   return {

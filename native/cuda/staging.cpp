@@ -71,6 +71,7 @@ void Staging::download(void* to, const void* from, size_t bytes) {
 }
 
 void Staging::fetch(Block& b, const char* from, size_t bytes) {
+  // Over already, unless a download before this one failed halfway.
   check(driver_, "download", driver_.cuStreamWaitEvent(compute_, b.copied, 0));
   check(driver_, "download", driver_.cuMemcpyDtoDAsync_v2(b.twin, as_number(from), bytes, compute_));
   check(driver_, "download", driver_.cuEventRecord(b.taken, compute_));
