@@ -1,4 +1,5 @@
 import { markCall } from '../tensor/callSite.ts'
+import { expectSameDevice } from '../tensor/device.ts'
 import { counters } from '../tensor/runtime.ts'
 import { elementCount, formatShape } from '../tensor/shape.ts'
 import { retain, Tensor } from '../tensor/tensor.ts'
@@ -111,7 +112,8 @@ export function defineOp<Inputs extends OpInputs, Saved extends OpInputs, Option
 }
 
 function checkInputs(op: string, names: readonly string[], inputs: OpInputs, strided: boolean): void {
-  let device: string | undefined
+  let first: Tensor | undefined
+  let firstName = ''
   names.forEach((name, i) => {
     const input = inputs[i]
     if (input === null) return
@@ -119,9 +121,10 @@ function checkInputs(op: string, names: readonly string[], inputs: OpInputs, str
       throw new ArgumentError(op, name, 'a Tensor', input === undefined ? 'nothing' : typeof input)
     const { handle } = input // throws for a disposed tensor
     if (elementCount(handle.shape) === 0) throw new ArgumentError(op, name, 'not empty', formatShape(handle.shape))
-    if (device === undefined) device = input.device
-    else if (input.device !== device)
-      throw new ArgumentError(op, name, `on device ${device} like ${names[0]}`, `a tensor on ${input.device}`)
+    if (first === undefined) {
+      first = input
+      firstName = name
+    } else expectSameDevice(op, firstName, first, name, input)
     if (!strided && !input.contiguous)
       throw new ArgumentError(
         op,

@@ -12,7 +12,7 @@ export interface Handle {
   /** Present when the elements are not packed. */
   readonly strided?: true
   /** Present when it is not the CPU. */
-  readonly device?: 'cuda'
+  readonly device?: 'cuda' | `cuda:${number}`
 }
 
 export type MaybeHandle = Handle | null
@@ -30,8 +30,13 @@ export interface Addon {
   view(tensor: Handle, shape: readonly number[], strides: readonly number[], offset: number): Handle
   /** Strides followed by the offset, in elements. */
   layout(tensor: Handle): number[]
-  /** Why there is no CUDA device; empty when there is one. */
-  cudaStatus(): string
+  /** Why a GPU cannot be used, by default the first; empty when it can. */
+  cudaStatus(device?: string): string
+  /**
+   * Newest CUDA of the driver (major * 1000 + minor * 10; 0 without one), why there is no GPU to use or an empty string, and of each GPU
+   * its name, compute capability, bytes in all and free (-1: unknown), and why it cannot be used or an empty string.
+   */
+  listGpus(): Promise<[number, string, [string, string, number, number, string][]]>
   /** Live buffers, live, peak and cached bytes, guard violations, jobs run, jobs waiting, bytes in files. */
   memory(device: string): [number, number, number, number, number, number, number, number]
   resetPeak(device: string): void

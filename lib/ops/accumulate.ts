@@ -1,6 +1,7 @@
 /** Changes in place: for gradients and parameters, outside the tape. Each returns nothing and never waits. */
 import { addon } from '../native/load.ts'
 import { markCall } from '../tensor/callSite.ts'
+import { expectSameDevice } from '../tensor/device.ts'
 import { isFloat } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
@@ -21,11 +22,15 @@ export function accumulate(y: Tensor, x: Tensor): void {
   expectFloat('accumulate', 'y', y)
   expectFloat('accumulate', 'x', x)
   expectPair('accumulate', y, x)
+  expectSameDevice('accumulate', 'y', y, 'x', x)
   markCall()
   addon.accumulate(y.handle, x.handle)
 }
 
-/** `y = x` for tensors of one shape; float types are converted, others must agree. */
+/**
+ * `y = x` for tensors of one shape; float types are converted, others must agree. The two may be on different devices: this is how
+ * tensors get from one to another.
+ */
 export function copyInto(y: Tensor, x: Tensor): void {
   if (x.dtype !== y.dtype && !(isFloat(x.dtype) && isFloat(y.dtype)))
     throw new ArgumentError('copyInto', 'x', `${y.dtype} like y, or both float types`, x.dtype)

@@ -3,7 +3,7 @@ import { markCall } from '../tensor/callSite.ts'
 import { tensor } from '../tensor/create.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectDType, expectFloat, expectShape } from './check.ts'
+import { expectDType, expectFloat, expectShape, expectStepOnOneDevice } from './check.ts'
 
 /**
  * Number of states of each rule, in the order of a slot's list. The formulas stand in
@@ -149,6 +149,7 @@ export function adaptiveStep(
   const { learningRate, beta1, beta2, beta3, growthRate, d0, dCoef, momentum, sliceP } = settings
   const { decouple, useBiasCorrection, safeguardWarmup, noProx } = settings
   const switches = [decouple, useBiasCorrection, safeguardWarmup, noProx]
+  expectStepOnOneDevice(op, slots, { scalars, clip })
   markCall()
   addon.adaptiveStep(
     rule,

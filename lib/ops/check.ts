@@ -1,4 +1,5 @@
 /** Argument checks shared by the ops. Each throws an ArgumentError naming op, argument, expected and received. */
+import { expectSameDevice } from '../tensor/device.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { isFloat } from '../tensor/dtype.ts'
 import { formatShape, type Shape, sameShape } from '../tensor/shape.ts'
@@ -25,6 +26,39 @@ export function expectDType(op: string, name: string, x: Tensor, ...allowed: rea
 /** float32, bfloat16 or float16: the types ops compute with. */
 export function expectFloat(op: string, name: string, x: Tensor): void {
   if (!isFloat(x.dtype)) throw new ArgumentError(op, name, 'a float tensor', x.dtype)
+}
+
+/** Tensors of one list argument. */
+export function expectListOnOneDevice(op: string, name: string, list: readonly Tensor[]): void {
+  for (const [i, x] of list.entries()) expectSameDevice(op, `${name}[0]`, list[0]!, `${name}[${i}]`, x)
+}
+
+/** What an optimizer changes and reads for its parameters. */
+interface OptimizedTensors {
+  readonly param: Tensor
+  readonly gradient: Tensor
+  readonly states: readonly (Tensor | null)[]
+  readonly copy: Tensor | null
+}
+
+/** All tensors of an optimizer's step: those of every slot, and what the slots share. */
+export function expectStepOnOneDevice(
+  op: string,
+  slots: readonly OptimizedTensors[],
+  shared: Readonly<Record<string, Tensor | null>>,
+): void {
+  const first = slots[0]?.param
+  if (first === undefined) return
+  const expect = (name: string, x: Tensor | null): void => {
+    if (x !== null) expectSameDevice(op, 'param', first, name, x)
+  }
+  for (const { param, gradient, states, copy } of slots) {
+    expect('param', param)
+    expect('gradient', gradient)
+    for (const state of states) expect('states', state)
+    expect('copy', copy)
+  }
+  for (const [name, x] of Object.entries(shared)) expect(name, x)
 }
 
 export function expectDivisible(op: string, what: string, value: number, by: string, divisor: number): void {

@@ -3,6 +3,7 @@ import { markCall } from '../tensor/callSite.ts'
 import { formatShape, sameShape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
+import { expectListOnOneDevice } from './check.ts'
 
 /**
  * Joins tensors along their first axis. They must agree in dtype and all other axes. Not differentiable: batches are data.
@@ -27,6 +28,7 @@ export function concatBatch(parts: readonly Tensor[]): Tensor {
         `strides ${formatShape(part.strides)}`,
       )
   })
+  expectListOnOneDevice('concatBatch', 'parts', parts)
   markCall()
   return wrap(addon.concatBatchForward(parts.map((part) => part.handle)))
 }

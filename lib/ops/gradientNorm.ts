@@ -2,7 +2,7 @@ import { addon } from '../native/load.ts'
 import { markCall } from '../tensor/callSite.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectDType } from './check.ts'
+import { expectDType, expectListOnOneDevice } from './check.ts'
 
 /**
  * The Euclidean norm of all gradients together and the factor that limits it, `min(1, maxNorm / (norm + 1e-6))`. Both stay on the
@@ -22,6 +22,7 @@ export function gradientNorm(gradients: readonly Tensor[], maxNorm = Number.POSI
     expectDType('gradientNorm', 'gradients', gradient, 'float32')
     if (!gradient.contiguous) throw new ArgumentError('gradientNorm', 'gradients', 'contiguous', 'a strided view')
   }
+  expectListOnOneDevice('gradientNorm', 'gradients', gradients)
   markCall()
   return wrap(
     addon.gradientNorm(

@@ -2,7 +2,7 @@ import { addon } from '../native/load.ts'
 import { markCall } from '../tensor/callSite.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectDType, expectOption } from './check.ts'
+import { expectDType, expectListOnOneDevice, expectOption } from './check.ts'
 
 /** Tensors whose product has a norm that is limited. */
 export interface NormedProduct {
@@ -30,6 +30,11 @@ export function limitNorms(products: readonly NormedProduct[], maxNorm: number):
       if (!factor.contiguous) throw new ArgumentError('limitNorms', 'factors', 'contiguous', 'a strided view')
     }
   }
+  expectListOnOneDevice(
+    'limitNorms',
+    'tensors',
+    products.flatMap(({ factors, square }) => [...factors, square]),
+  )
   markCall()
   return wrap(
     addon.limitNorms(

@@ -2,7 +2,7 @@ import { addon } from '../native/load.ts'
 import { markCall } from '../tensor/callSite.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectDType, expectFloat, expectShape } from './check.ts'
+import { expectDType, expectFloat, expectShape, expectStepOnOneDevice } from './check.ts'
 
 /** One matrix, its gradient and its momentum. */
 export interface MuonSlot {
@@ -53,6 +53,11 @@ export function muonStep(
       expectShape(op, name, x, param.shape)
     }
   }
+  expectStepOnOneDevice(
+    op,
+    slots.map((slot) => ({ ...slot, states: [slot.momentum] })),
+    { clip },
+  )
   markCall()
   addon.muonStep(
     slots.map((slot) => slot.param.handle),

@@ -2,7 +2,7 @@ import { addon } from '../native/load.ts'
 import { markCall } from '../tensor/callSite.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectDType, expectFloat, expectShape } from './check.ts'
+import { expectDType, expectFloat, expectShape, expectStepOnOneDevice } from './check.ts'
 
 /** The states of each rule, in the order of a slot's lists: whether each has a sign, which decides how its 8-bit codes are read. */
 export const ruleStates = {
@@ -86,6 +86,7 @@ export function optimizerStep(
         throw new ArgumentError(op, 'states', `${ruleStates[rule].length} for ${rule}`, String(list.length))
     if (rows[row] === undefined) throw new ArgumentError(op, 'row', `less than ${rows.length}`, String(row))
   }
+  expectStepOnOneDevice(op, slots, { clip })
   markCall()
   addon.optimizerStep(
     rule,

@@ -4,6 +4,7 @@
  */
 import { addon } from '../native/load.ts'
 import { markCall } from '../tensor/callSite.ts'
+import { expectSameDevice } from '../tensor/device.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { expectDType, expectFloat, expectShape } from './check.ts'
@@ -47,6 +48,7 @@ export function dequantizeBlockwise({ codes, absmax }: Quantized, { signed = tru
   expectDType('dequantizeBlockwise', 'absmax', absmax, 'float32')
   expectShape('dequantizeBlockwise', 'absmax', absmax, [blockCount(codes.size)])
   expectPacked('dequantizeBlockwise', 'codes', codes)
+  expectSameDevice('dequantizeBlockwise', 'codes', codes, 'absmax', absmax)
   markCall()
   return wrap(addon.dequantizeBlockwise(codes.handle, absmax.handle, signed))
 }

@@ -2,7 +2,7 @@ import { addon } from '../native/load.ts'
 import { markCall } from '../tensor/callSite.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import { expectDType, expectFloat, expectShape } from './check.ts'
+import { expectDType, expectFloat, expectShape, expectStepOnOneDevice } from './check.ts'
 
 /** Optimizers that need statistics of whole tensors; states and numbers are listed in native/ops/tensor_step/tensor_step.h. */
 export type TensorRule = 'adaFactor' | 'came' | 'stableAdamW'
@@ -65,6 +65,7 @@ export function tensorStep(
       throw new ArgumentError(op, 'states', `${tensorRuleStates[rule]} for ${rule}`, String(states.length))
     if (rows[row] === undefined) throw new ArgumentError(op, 'row', `less than ${rows.length}`, String(row))
   }
+  expectStepOnOneDevice(op, slots, { clip, rates })
   markCall()
   addon.tensorStep(
     rule,

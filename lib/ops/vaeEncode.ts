@@ -1,5 +1,6 @@
 import { addon } from '../native/load.ts'
 import { markCall } from '../tensor/callSite.ts'
+import { expectSameDevice } from '../tensor/device.ts'
 import { formatShape, type Shape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
@@ -103,13 +104,7 @@ export function vaeEncode(pixels: Tensor, parameters: readonly Tensor[], options
     expectFloat('vaeEncode', name, parameter)
     expectShape('vaeEncode', name, parameter, shape)
     expectContiguous(name, parameter)
-    if (parameter.device !== pixels.device)
-      throw new ArgumentError(
-        'vaeEncode',
-        name,
-        `on device ${pixels.device} like pixels`,
-        `a tensor on ${parameter.device}`,
-      )
+    expectSameDevice('vaeEncode', 'pixels', pixels, name, parameter)
   })
   markCall()
   const handles = parameters.map((parameter) => parameter.handle)

@@ -75,6 +75,8 @@ function callerOf(number: number): string | undefined {
 interface NativeFailure extends Error {
   code?: string
   sequence?: number
+  op?: string
+  driverCode?: string
 }
 
 /** What the addon threw or rejected with, as this library's error class, with the line that enqueued the failed op. */
@@ -82,6 +84,6 @@ export function nativeFailure(error: unknown): Error {
   const failure = error as NativeFailure
   const site = failure.sequence === undefined ? undefined : callerOf(failure.sequence)
   const text = site === undefined ? failure.message : `${failure.message}\n    enqueued ${site}`
-  if (failure.code === 'ERR_OUT_OF_MEMORY') return new OutOfMemoryError(text, { cause: error })
-  return new NativeError(text, { cause: error })
+  const options = { cause: error, op: failure.op, driverCode: failure.driverCode }
+  return failure.code === 'ERR_OUT_OF_MEMORY' ? new OutOfMemoryError(text, options) : new NativeError(text, options)
 }

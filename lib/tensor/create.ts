@@ -1,6 +1,7 @@
 import { addon } from '../native/load.ts'
-import { ArgumentError, NativeError } from '../util/errors.ts'
+import { ArgumentError } from '../util/errors.ts'
 import { markCall } from './callSite.ts'
+import { checkDevice } from './device.ts'
 import { type DType, dtypes, itemSize } from './dtype.ts'
 import { elementCount, formatShape, type Shape } from './shape.ts'
 import { type DeviceName, type Tensor, wrap } from './tensor.ts'
@@ -40,13 +41,6 @@ export function tensor(data: readonly number[] | ArrayBufferView, shape: Shape, 
     )
   markCall()
   return wrap(addon.fromBytes(device, bytes, shape, dtype))
-}
-
-function checkDevice(op: string, device: DeviceName): void {
-  if (device === 'cpu') return
-  if (device !== 'cuda') throw new ArgumentError(op, 'device', 'cpu or cuda', String(device))
-  const missing = addon.cudaStatus()
-  if (missing) throw new NativeError(`${op}: device cuda cannot be used: ${missing}`)
 }
 
 function inferDtype(data: readonly number[] | ArrayBufferView): DType {

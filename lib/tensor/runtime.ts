@@ -2,6 +2,7 @@
 import { addon } from '../native/load.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
+import { checkDevice } from './device.ts'
 import type { DeviceName } from './tensor.ts'
 
 export interface MemoryReport {
@@ -27,6 +28,7 @@ export const counters = { fallbacks: 0 }
 
 /** What the device holds now. Call after an awaited read for numbers that include everything enqueued before. */
 export function memory(device: DeviceName = 'cpu'): MemoryReport {
+  checkDevice('memory', device)
   const [liveBuffers, liveBytes, peakBytes, cachedBytes, guardViolations, opsRun, opsWaiting, pagedBytes] =
     addon.memory(device)
   return {
@@ -43,17 +45,20 @@ export function memory(device: DeviceName = 'cpu'): MemoryReport {
 }
 
 export function resetPeak(device: DeviceName = 'cpu'): void {
+  checkDevice('resetPeak', device)
   addon.resetPeak(device)
 }
 
 /** Gives memory kept for reuse back to the system. */
 export function releaseCached(device: DeviceName = 'cpu'): void {
+  checkDevice('releaseCached', device)
   addon.releaseCached(device)
 }
 
 /** Bytes the device may hold, live and cached; ops beyond it fail with OutOfMemoryError. 0 = no limit. */
 export function setMemoryLimit(bytes: number, device: DeviceName = 'cpu'): void {
   if (!(bytes >= 0)) throw new ArgumentError('setMemoryLimit', 'bytes', 'zero or more', String(bytes))
+  checkDevice('setMemoryLimit', device)
   addon.setMemoryLimit(device, bytes)
 }
 
@@ -88,7 +93,7 @@ export function setCpuTarget(name: string): void {
     )
 }
 
-/** Why there is no CUDA device, or null when there is one. */
-export function cudaUnavailable(): string | null {
-  return addon.cudaStatus() || null
+/** Why a GPU cannot be used, by default the first, or null when it can. */
+export function cudaUnavailable(device: DeviceName = 'cuda'): string | null {
+  return addon.cudaStatus(device) || null
 }

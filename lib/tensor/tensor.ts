@@ -6,7 +6,8 @@ import { type DType, isFloat, type TypedArray, typedArray } from './dtype.ts'
 import { currentScope, type Disposable } from './scope.ts'
 import { elementCount, formatShape, type Shape } from './shape.ts'
 
-export type DeviceName = 'cpu' | 'cuda'
+/** `cuda` is the first GPU, `cuda:1` and so on are the others; `cuda:0` is `cuda`, and a tensor's `device` says `cuda`. */
+export type DeviceName = 'cpu' | 'cuda' | `cuda:${number}`
 
 /** Where a tensor's gradient goes: the tape node that made it, or nothing for a leaf. Owned by lib/autograd. */
 export interface Origin {

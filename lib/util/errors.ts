@@ -175,11 +175,25 @@ export class HubError extends NoisewrightError {
   }
 }
 
+export interface NativeErrorDetails {
+  /** The operation that failed, if it was one. */
+  readonly op?: string | undefined
+  /** The CUDA driver's name for what went wrong, where it was the driver that refused: CUDA_ERROR_ILLEGAL_ADDRESS. */
+  readonly driverCode?: string | undefined
+}
+
 /** The addon could not be loaded, or an operation failed on the device after it was enqueued. */
 export class NativeError extends NoisewrightError {
   override readonly name: string = 'NativeError'
   readonly code: ErrorCode = 'ERR_NATIVE'
   readonly exitCode = exitCodes.native
+  readonly op: string | undefined
+  readonly driverCode: string | undefined
+  constructor(message: string, options?: ErrorOptions & NativeErrorDetails) {
+    super(message, options)
+    this.op = options?.op
+    this.driverCode = options?.driverCode
+  }
 }
 
 /** A training's losses, gradients or weights are no longer finite. Files written before are as they were. */

@@ -111,6 +111,8 @@ napi_value make_error(napi_env env, const Failure& failure) {
   napi_value error = make_error(env, failure.kind, failure.message);
   napi_set_named_property(env, error, "op", Convert<std::string>::to(env, failure.op));
   napi_set_named_property(env, error, "sequence", Convert<int64_t>::to(env, static_cast<int64_t>(failure.sequence)));
+  if (!failure.driver_code.empty())
+    napi_set_named_property(env, error, "driverCode", Convert<std::string>::to(env, failure.driver_code));
   return error;
 }
 

@@ -12,10 +12,13 @@ namespace noisewright::binding {
 
 namespace {
 
-std::string cuda_status() {  // empty when there is a GPU
-  std::string why_not;
-  cuda_device(&why_not);
-  return why_not;
+std::string cuda_status(const std::optional<std::string>& device) {  // empty when it can be used
+  try {
+    device_named(device.value_or("cuda"));
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
 }
 
 std::vector<int64_t> memory(const std::string& device) {

@@ -58,7 +58,8 @@ napi_value wrap_tensor(napi_env env, Tensor tensor) {
   if (!tensor.contiguous())
     ok(env, napi_set_named_property(env, v, "strided", Convert<bool>::to(env, true)), "strided");
   if (tensor.device()->kind() != DeviceKind::kCpu)
-    ok(env, napi_set_named_property(env, v, "device", Convert<std::string>::to(env, "cuda")), "device");
+    ok(env, napi_set_named_property(env, v, "device", Convert<std::string>::to(env, tensor.device()->name())),
+       "device");
   auto* object = new TensorObject{std::move(tensor)};
   if (napi_wrap(env, v, object, finalize, nullptr, nullptr) != napi_ok) {
     delete object;

@@ -11,8 +11,10 @@ namespace noisewright {
 enum class ErrorKind { kInternal, kOutOfMemory, kDevice, kDisposed };
 
 struct Error : std::runtime_error {
-  Error(ErrorKind kind, const std::string& message) : std::runtime_error(message), kind(kind) {}
+  Error(ErrorKind kind, const std::string& message, std::string driver_code = "")
+      : std::runtime_error(message), kind(kind), driver_code(std::move(driver_code)) {}
   ErrorKind kind;
+  std::string driver_code;  // the CUDA driver's name for what went wrong, where it was the driver that said so
 };
 
 // What went wrong in an operation that had already been enqueued. Travels with the buffers it spoilt.
@@ -21,6 +23,7 @@ struct Failure {
   std::string op;
   std::string message;
   uint64_t sequence;  // number of the operation, counted by the caller; finds the line that enqueued it
+  std::string driver_code = "";
 };
 
 template <class... Parts>

@@ -25,7 +25,7 @@ int usable_cores() {
 
 class CpuDevice final : public Device {
  public:
-  CpuDevice() : Device(DeviceKind::kCpu, heap_source()) {}
+  CpuDevice() : Device(DeviceKind::kCpu, "cpu", heap_source()) {}
   void upload(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
   void download(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
 };
@@ -44,15 +44,21 @@ Device* cpu_device() {
 
 Device* device_named(const std::string& name) {
   if (name == "cpu") return cpu_device();
-  std::string why_not;
-  Device* device = name == "cuda" ? cuda_device(&why_not) : nullptr;
-  if (!device) throw Error(ErrorKind::kDevice, why_not.empty() ? "there is no device named " + name : why_not);
+  const std::string prefix = "cuda:", digits = name.rfind(prefix, 0) == 0 ? name.substr(prefix.size()) : "";
+  const bool is_number = !digits.empty() && digits.size() <= 4 &&
+                         digits.find_first_not_of("0123456789") == std::string::npos &&
+                         (digits == "0" || digits[0] != '0');
+  std::string why_not = "there is no device named " + name;
+  Device* device = nullptr;
+  if (name == "cuda" || is_number) device = cuda_device(is_number ? std::stoi(digits) : 0, &why_not);
+  if (!device) throw Error(ErrorKind::kDevice, why_not);
   return device;
 }
 
 Device* Device::running() { return running_device; }
 
-Device::Device(DeviceKind kind, MemorySource* source) : kind_(kind), pool_(source) {}
+Device::Device(DeviceKind kind, std::string name, MemorySource* source)
+    : kind_(kind), name_(std::move(name)), pool_(source) {}
 
 void Device::enqueue(Job job) {
   std::lock_guard lock(mutex_);
@@ -102,13 +108,18 @@ void Device::execute(Job& job) {
   for (const auto& update : job.updates)
     if (update->failure) failure = update->failure;
   if (!failure) {
+    job_begins(job.op);
     try {
       job.run();
     } catch (const Error& error) {
-      failure = std::make_shared<Failure>(Failure{error.kind, job.op, error.what(), job.sequence});
+      failure = std::make_shared<Failure>(Failure{error.kind, job.op, error.what(), job.sequence, error.driver_code});
+    } catch (const std::bad_alloc&) {
+      failure = std::make_shared<Failure>(
+          Failure{ErrorKind::kOutOfMemory, job.op, std::string(job.op) + ": out of memory", job.sequence});
     } catch (const std::exception& error) {
       failure = std::make_shared<Failure>(Failure{ErrorKind::kInternal, job.op, error.what(), job.sequence});
     }
+    job_ends();
   }
   if (failure) {
     for (const auto& output : job.outputs) output->failure = failure;

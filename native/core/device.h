@@ -42,10 +42,11 @@ struct Job {
 
 class Device {
  public:
-  Device(DeviceKind kind, MemorySource* source);
+  Device(DeviceKind kind, std::string name, MemorySource* source);
   virtual ~Device() = default;
 
   DeviceKind kind() const { return kind_; }
+  const std::string& name() const { return name_; }  // cpu, cuda, cuda:1 ...
   Pool& pool() { return pool_; }
   Team& team() { return team_; }
   void enqueue(Job job);
@@ -63,12 +64,15 @@ class Device {
 
  protected:
   virtual void start_thread() {}  // on the device thread, once, before the first job
+  virtual void job_begins(const char* /*op*/) {}
+  virtual void job_ends() {}
 
  private:
   void serve();
   void execute(Job& job);
 
   DeviceKind kind_;
+  std::string name_;
   Pool pool_;
   Team team_;
   std::mutex mutex_;
@@ -81,9 +85,10 @@ class Device {
 };
 
 Device* cpu_device();
-// The GPU, or null. why_not, if given, receives one sentence that says what is missing.
-Device* cuda_device(std::string* why_not);
-// cpu or cuda; throws Error(kDevice), saying what is missing, where there is none of that name.
+// A GPU by its number among those the driver shows, or null; why_not receives one sentence that says what is missing.
+Device* cuda_device(int number, std::string* why_not);
+// cpu, cuda (the first GPU) or cuda:<number>; cuda:0 is cuda. Throws Error(kDevice), saying what is missing, where
+// there is none of that name.
 Device* device_named(const std::string& name);
 
 }  // namespace noisewright

@@ -36,7 +36,9 @@ void launch(const char* op, Tensors inputs, Tensors outputs, Run run, Tensors up
   const Tensor& any = !outputs.empty() ? outputs[0] : !updates.empty() ? updates[0] : inputs[0];
   Device* device = any.device();
   for (const auto* list : {&inputs, &outputs, &updates})
-    for (const auto& t : *list) CHECK(op, t.device() == device, "its tensors must be on one device");
+    for (const auto& t : *list)
+      CHECK(op, t.device() == device, "its tensors must be on one device, received ", device->name(), " and ",
+            t.device()->name());
   Job job;
   job.op = op;
   job.sequence = caller().sequence;

@@ -67,7 +67,7 @@ void* Pool::take_raw(size_t size, const char* op) {
   }
   if (!data)
     fail(ErrorKind::kOutOfMemory, op, "out of memory: needed ", size, " bytes with ", counters_.live_bytes, " in use",
-         limit_ > 0 ? " and a limit of " + std::to_string(limit_) : std::string());
+         limit_ > 0 ? " and a limit of " + std::to_string(limit_) : std::string(), source_->room());
   return data;
 }
 

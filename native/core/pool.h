@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace noisewright {
@@ -23,6 +24,7 @@ struct MemorySource {
   virtual ~MemorySource() = default;
   virtual void* take(size_t bytes) = 0;  // null when there is none
   virtual void give(void* data, size_t bytes) = 0;
+  virtual std::string room() { return ""; }  // what is left, as the end of a sentence about memory that ran out
 };
 
 MemorySource* heap_source();

@@ -1,13 +1,17 @@
-// The GPU as a device: one stream in the primary context, fed by the queue's thread. Everything the addon does on the
-// GPU goes through that stream, so memory may return to the pool while a kernel that uses it has yet to run: its next
-// user comes later in the stream.
+// A GPU as a device: a stream in its primary context, fed by the queue's thread. Everything the kernels use is made,
+// changed and read in the order of that stream, so memory may return to the pool while a kernel that uses it has yet to
+// run: its next user comes later in the stream.
 #include <cstdlib>
+#include <map>
+#include <optional>
 #include <unordered_map>
 
-#include "core/check.h"
-#include "core/device.h"
 #include "cuda/driver.h"
+#include "cuda/failure.h"
 #include "cuda/launch.h"
+#include "cuda/memory.h"
+#include "cuda/profiler.h"
+#include "cuda/staging.h"
 
 namespace noisewright {
 
@@ -15,81 +19,31 @@ namespace {
 
 using namespace cuda;
 
-// After these the driver refuses everything else in this process.
-bool context_is_lost(Result result) {
-  return result == 214 || (result >= 700 && result <= 719 && result != 701 && result != 708);
-}
-
-[[noreturn]] void fail_here(ErrorKind kind, const std::string& text) {
-  fail(kind, Device::running()->running_op(), text);
-}
-
-[[noreturn]] void fail_driver(const Driver& api, const std::string& doing, Result result) {
-  std::string text = doing + ": the CUDA driver says " + describe(api, result);
-  if (context_is_lost(result))
-    text += "; the GPU cannot be used again in this process: save what is on the CPU and restart";
-  fail_here(ErrorKind::kDevice, text);
-}
-
 DevicePointer as_number(const void* data) { return reinterpret_cast<DevicePointer>(data); }
-
-class CudaMemory final : public MemorySource {
- public:
-  explicit CudaMemory(const Driver& api) : api_(api) {}
-  // Called once, by the device thread, before any allocation.
-  void set_context(Context context, Stream stream, std::string failure) {
-    context_ = context;
-    stream_ = stream;
-    failure_ = std::move(failure);
-  }
-
-  void* take(size_t bytes) override {
-    if (!failure_.empty()) fail_here(ErrorKind::kDevice, failure_);
-    enter();
-    DevicePointer data = 0;
-    const Result r = api_.cuMemAlloc_v2(&data, bytes);
-    if (r == kErrorOutOfMemory) return nullptr;
-    if (r) fail_driver(api_, "allocating " + std::to_string(bytes) + " bytes", r);
-    return reinterpret_cast<void*>(data);
-  }
-  // Errors are left for the next call that can report them.
-  void give(void* data, size_t) override {
-    enter();
-    api_.cuStreamSynchronize(stream_);
-    api_.cuMemFree_v2(as_number(data));
-  }
-
- private:
-  // Memory may be given back by any thread, and the current context is a property of the thread.
-  void enter() { api_.cuCtxSetCurrent(context_); }
-
-  const Driver& api_;
-  Context context_ = nullptr;
-  Stream stream_ = nullptr;
-  std::string failure_;
-};
 
 class CudaDevice final : public Device {
  public:
-  CudaDevice(const Driver& api, CudaMemory* memory) : Device(DeviceKind::kCuda, memory), api_(api), memory_(memory) {
+  CudaDevice(const Driver& api, const Gpu& gpu, const std::string& name, CudaMemory* memory)
+      : Device(DeviceKind::kCuda, name, memory), api_(api), gpu_(gpu), memory_(memory) {
     const char* wait = std::getenv("NOISEWRIGHT_CUDA_WAIT");
     wait_for_each_ = wait && *wait && *wait != '0';
   }
 
-  // Does not wait for the GPU: the driver takes pageable memory into its own before it returns ("API synchronization
-  // behavior" in NVIDIA's driver manual), so `from` may go away.
   void upload(void* to, const void* from, size_t bytes) override {
     if (bytes == 0) return;
-    if (Result r = api_.cuMemcpyHtoDAsync_v2(as_number(to), from, bytes, stream_)) fail_driver(api_, "upload", r);
+    if (staging_->ready()) return staging_->upload(to, from, bytes);
+    // The driver takes pageable memory into its own before it returns, and may wait for the stream first ("API
+    // synchronization behavior" in NVIDIA's driver manual).
+    check(api_, "upload", api_.cuMemcpyHtoDAsync_v2(as_number(to), from, bytes, compute_));
   }
   void download(void* to, const void* from, size_t bytes) override {
     if (bytes == 0) return;
-    if (Result r = api_.cuMemcpyDtoHAsync_v2(to, as_number(from), bytes, stream_)) fail_driver(api_, "download", r);
+    if (staging_->ready()) return staging_->download(to, from, bytes);
+    check(api_, "download", api_.cuMemcpyDtoHAsync_v2(to, as_number(from), bytes, compute_));
     wait("download, or a kernel before it (NOISEWRIGHT_CUDA_WAIT=1 tells which)");
   }
 
   void launch(const char* kernel, Size3 grid, Size3 block, size_t shared_bytes, void** arguments) {
-    if (!failure_.empty()) fail_here(ErrorKind::kDevice, failure_);
     if (grid.x * grid.y * grid.z == 0) return;
     const std::string doing = std::string("kernel ") + kernel;
     if (grid.x > INT32_MAX || grid.y > 65535 || grid.z > 65535)
@@ -98,29 +52,35 @@ class CudaDevice final : public Device {
     const Function function = find(kernel);
     constexpr size_t kWithoutAsking = 48 << 10;
     if (shared_bytes > kWithoutAsking)
-      if (Result r = api_.cuFuncSetAttribute(function, kFunctionMaxDynamicSharedBytes, static_cast<int>(shared_bytes)))
-        fail_driver(api_, doing + " with " + std::to_string(shared_bytes) + " bytes of shared memory", r);
+      check(api_, doing + " with " + std::to_string(shared_bytes) + " bytes of shared memory",
+            api_.cuFuncSetAttribute(function, kFunctionMaxDynamicSharedBytes, static_cast<int>(shared_bytes)));
     const auto n = [](int64_t size) { return static_cast<unsigned>(size); };
-    if (Result r = api_.cuLaunchKernel(function, n(grid.x), n(grid.y), n(grid.z), n(block.x), n(block.y), n(block.z),
-                                       n(shared_bytes), stream_, arguments, nullptr))
-      fail_driver(api_, doing, r);
+    check(api_, doing,
+          api_.cuLaunchKernel(function, n(grid.x), n(grid.y), n(grid.z), n(block.x), n(block.y), n(block.z),
+                              n(shared_bytes), compute_, arguments, nullptr));
     if (wait_for_each_) wait(kernel);
   }
 
  protected:
   void start_thread() override {
     Context context = nullptr;
-    Result r = api_.cuDevicePrimaryCtxRetain(&context, api_.device);
+    Stream copy = nullptr;
+    Result r = api_.cuDevicePrimaryCtxRetain(&context, gpu_.number);
     if (!r) r = api_.cuCtxSetCurrent(context);
-    if (!r) r = api_.cuStreamCreate(&stream_, kStreamNonBlocking);
-    if (r) failure_ = "starting the GPU: the CUDA driver says " + describe(api_, r);
-    memory_->set_context(context, stream_, failure_);
+    if (!r) r = api_.cuStreamCreate(&compute_, kStreamNonBlocking);
+    if (!r) r = api_.cuStreamCreate(&copy, kStreamNonBlocking);
+    if (r)
+      memory_->set_context(context, compute_, "starting the GPU: the CUDA driver says " + describe(api_, r),
+                           code_of(api_, r));
+    else
+      memory_->set_context(context, compute_, "", "");
+    staging_.emplace(api_, compute_, copy);
   }
+  void job_begins(const char* op) override { begin_range(op); }
+  void job_ends() override { end_range(); }
 
  private:
-  void wait(const char* what) {
-    if (Result r = api_.cuStreamSynchronize(stream_)) fail_driver(api_, what, r);
-  }
+  void wait(const char* what) { check(api_, what, api_.cuStreamSynchronize(compute_)); }
 
   Function find(const char* kernel) {
     const auto known = functions_.find(kernel);
@@ -143,28 +103,49 @@ class CudaDevice final : public Device {
   }
   void load(const void* data, const char* name) {
     Module module = nullptr;
-    if (Result r = api_.cuModuleLoadData(&module, data))
-      fail_driver(api_, std::string("loading the kernels of ") + name, r);
+    check(api_, std::string("loading the kernels of ") + name, api_.cuModuleLoadData(&module, data));
     modules_.push_back(module);
   }
 
   const Driver& api_;
+  const Gpu& gpu_;
   CudaMemory* memory_;
-  Stream stream_ = nullptr;
-  std::string failure_;  // why the context could not be made; device thread only
+  Stream compute_ = nullptr;
+  std::optional<Staging> staging_;  // made on the device thread
   bool wait_for_each_ = false;
   std::vector<Module> modules_;
   std::unordered_map<std::string, Function> functions_;
 };
 
+// One for each GPU, when it is first asked for.
+std::mutex devices_mutex;
+std::map<int, Device*>& devices() {
+  static auto* map = new std::map<int, Device*>();
+  return *map;
+}
+
 }  // namespace
 
-Device* cuda_device(std::string* why_not) {
-  const Driver* api = driver(why_not);
-  if (!api) return nullptr;
+Device* cuda_device(int number, std::string* why_not) {
+  const std::string which = number == 0 ? "" : " " + std::to_string(number);
+  const auto no = [&](const std::string& reason) {
+    *why_not = "no CUDA device" + which + ": " + reason;
+    return nullptr;
+  };
+  std::string reason;
+  const Driver& api = driver(&reason);
+  if (!reason.empty()) return no(reason);
+  if (number >= static_cast<int>(api.gpus.size()))
+    return no("the NVIDIA driver reports " + std::to_string(api.gpus.size()) + " (is CUDA_VISIBLE_DEVICES set?)");
+  const Gpu& gpu = api.gpus[static_cast<size_t>(number)];
+  if (!gpu.why_not.empty()) return no(gpu.why_not);
+  std::lock_guard lock(devices_mutex);
+  Device*& device = devices()[number];
   // Lives as long as the process, like the CPU device: its thread may still run while the process ends.
-  static auto* memory = new CudaMemory(*api);
-  static auto* device = new CudaDevice(*api, memory);
+  if (!device) {
+    const std::string name = number == 0 ? "cuda" : "cuda:" + std::to_string(number);
+    device = new CudaDevice(api, gpu, name, new CudaMemory(api));
+  }
   return device;
 }
 

@@ -29,28 +29,36 @@ std::string find_symbols(void* library, Driver& driver) {
   return "";
 }
 
-std::string choose_device(Driver& driver) {
+// What keeps this build's kernels from one GPU, or nothing.
+std::string ask(const Driver& driver, Gpu& gpu, int ordinal) {
+  if (Result r = driver.cuDeviceGet(&gpu.number, ordinal)) return "cuDeviceGet says " + describe(driver, r);
+  char name[256] = "";
+  size_t total = 0;
+  Result r = driver.cuDeviceGetName(name, sizeof name, gpu.number);
+  if (!r) r = driver.cuDeviceTotalMem_v2(&total, gpu.number);
+  if (!r) r = driver.cuDeviceGetAttribute(&gpu.major, kAttributeComputeCapabilityMajor, gpu.number);
+  if (!r) r = driver.cuDeviceGetAttribute(&gpu.minor, kAttributeComputeCapabilityMinor, gpu.number);
+  gpu.name = name;
+  gpu.total_bytes = static_cast<int64_t>(total);
+  if (r) return "asked about its GPU, the driver says " + describe(driver, r);
+  if (gpu.major >= kOldestMajor) return "";
+  return gpu.name + " has compute capability " + std::to_string(gpu.major) + "." + std::to_string(gpu.minor) +
+         ", kernels need 8.0 or newer (Ampere)";
+}
+
+std::string ask(Driver& driver) {
   if (Result r = driver.cuInit(0)) return "cuInit says " + describe(driver, r);
   int count = 0;
   if (Result r = driver.cuDeviceGetCount(&count)) return "cuDeviceGetCount says " + describe(driver, r);
   if (count == 0) return "the NVIDIA driver reports none (is CUDA_VISIBLE_DEVICES set?)";
+  driver.gpus.resize(static_cast<size_t>(count));
+  for (int i = 0; i < count; i++) driver.gpus[i].why_not = ask(driver, driver.gpus[i], i);
+  if (Result r = driver.cuDriverGetVersion(&driver.version)) return "cuDriverGetVersion says " + describe(driver, r);
   if (!driver.emulated && !kImages[0].data)
     return "this build has no GPU kernels; install nvcc (CUDA toolkit 12.8 or newer) and run npm run build:native";
-  int version = 0;
-  if (Result r = driver.cuDriverGetVersion(&version)) return "cuDriverGetVersion says " + describe(driver, r);
-  if (version / 1000 < kToolkitVersion / 1000)
-    return "the installed NVIDIA driver is for CUDA " + version_text(version) +
+  if (driver.version / 1000 < kToolkitVersion / 1000)
+    return "the installed NVIDIA driver is for CUDA " + version_text(driver.version) +
            ", this build's kernels need a driver for CUDA " + version_text(kToolkitVersion / 1000 * 1000) + " or newer";
-  if (Result r = driver.cuDeviceGet(&driver.device, 0)) return "cuDeviceGet says " + describe(driver, r);
-  int major = 0, minor = 0;
-  driver.cuDeviceGetAttribute(&major, kAttributeComputeCapabilityMajor, driver.device);
-  driver.cuDeviceGetAttribute(&minor, kAttributeComputeCapabilityMinor, driver.device);
-  if (major < kOldestMajor) {
-    char name[256] = "the GPU";
-    driver.cuDeviceGetName(name, sizeof name, driver.device);
-    return std::string(name) + " has compute capability " + std::to_string(major) + "." + std::to_string(minor) +
-           ", kernels need 8.0 or newer (Ampere)";
-  }
   return "";
 }
 
@@ -66,26 +74,39 @@ Opened open_driver() {
     opened.why_not =
         "the NVIDIA driver library (" + name + (absent ? ") is not installed" : ") cannot be opened: " + reason);
   } else if (opened.why_not = find_symbols(library, opened.driver); opened.why_not.empty()) {
-    opened.why_not = choose_device(opened.driver);
+    opened.why_not = ask(opened.driver);
   }
-  if (!opened.why_not.empty()) opened.why_not = "no CUDA device: " + opened.why_not;
   return opened;
 }
 
 }  // namespace
 
-const Driver* driver(std::string* why_not) {
+const Driver& driver(std::string* why_not) {
   static const Opened opened = open_driver();
-  if (why_not) *why_not = opened.why_not;
-  return opened.why_not.empty() ? &opened.driver : nullptr;
+  *why_not = opened.why_not;
+  return opened.driver;
+}
+
+std::string code_of(const Driver& driver, Result result) {
+  const char* name = nullptr;
+  driver.cuGetErrorName(result, &name);
+  return name ? name : "error " + std::to_string(result);
 }
 
 std::string describe(const Driver& driver, Result result) {
-  const char *name = nullptr, *words = nullptr;
-  driver.cuGetErrorName(result, &name);
+  const char* words = nullptr;
   driver.cuGetErrorString(result, &words);
-  if (!name) return "error " + std::to_string(result);
-  return words ? std::string(name) + " (" + words + ")" : std::string(name);
+  return words ? code_of(driver, result) + " (" + words + ")" : code_of(driver, result);
+}
+
+int64_t free_bytes(const Driver& driver, const Gpu& gpu) {
+  Context context = nullptr;
+  if (driver.cuDevicePrimaryCtxRetain(&context, gpu.number)) return -1;
+  size_t free = 0, total = 0;
+  const bool known = !driver.cuCtxSetCurrent(context) && !driver.cuMemGetInfo_v2(&free, &total);
+  driver.cuCtxSetCurrent(nullptr);
+  driver.cuDevicePrimaryCtxRelease_v2(gpu.number);
+  return known ? static_cast<int64_t>(free) : -1;
 }
 
 }  // namespace noisewright::cuda

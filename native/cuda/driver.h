@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace noisewright::cuda {
 
@@ -14,6 +15,7 @@ using Context = struct OpaqueContext*;
 using Module = struct OpaqueModule*;
 using Function = struct OpaqueFunction*;
 using Stream = struct OpaqueStream*;
+using Event = struct OpaqueEvent*;
 
 constexpr Result kErrorOutOfMemory = 2;
 constexpr Result kErrorNotFound = 500;
@@ -21,6 +23,7 @@ constexpr int kAttributeComputeCapabilityMajor = 75;
 constexpr int kAttributeComputeCapabilityMinor = 76;
 constexpr int kFunctionMaxDynamicSharedBytes = 8;
 constexpr unsigned kStreamNonBlocking = 1;
+constexpr unsigned kEventDisableTiming = 2;
 
 // Every function the addon asks the driver for, by the name of its symbol (cuda.h renames some calls: the _v2 is part
 // of the name).
@@ -33,14 +36,24 @@ constexpr unsigned kStreamNonBlocking = 1;
   F(cuDeviceGet, (DeviceNumber * device, int ordinal))                                                         \
   F(cuDeviceGetName, (char* name, int length, DeviceNumber device))                                            \
   F(cuDeviceGetAttribute, (int* value, int attribute, DeviceNumber device))                                    \
+  F(cuDeviceTotalMem_v2, (size_t* bytes, DeviceNumber device))                                                 \
   F(cuDevicePrimaryCtxRetain, (Context * context, DeviceNumber device))                                        \
+  F(cuDevicePrimaryCtxRelease_v2, (DeviceNumber device))                                                       \
   F(cuCtxSetCurrent, (Context context))                                                                        \
   F(cuStreamCreate, (Stream * stream, unsigned flags))                                                         \
   F(cuStreamSynchronize, (Stream stream))                                                                      \
+  F(cuStreamWaitEvent, (Stream stream, Event event, unsigned flags))                                           \
+  F(cuEventCreate, (Event * event, unsigned flags))                                                            \
+  F(cuEventRecord, (Event event, Stream stream))                                                               \
+  F(cuEventSynchronize, (Event event))                                                                         \
+  F(cuMemGetInfo_v2, (size_t* free, size_t* total))                                                            \
   F(cuMemAlloc_v2, (DevicePointer * data, size_t bytes))                                                       \
   F(cuMemFree_v2, (DevicePointer data))                                                                        \
+  F(cuMemHostAlloc, (void** data, size_t bytes, unsigned flags))                                               \
+  F(cuMemFreeHost, (void* data))                                                                               \
   F(cuMemcpyHtoDAsync_v2, (DevicePointer to, const void* from, size_t bytes, Stream stream))                   \
   F(cuMemcpyDtoHAsync_v2, (void* to, DevicePointer from, size_t bytes, Stream stream))                         \
+  F(cuMemcpyDtoDAsync_v2, (DevicePointer to, DevicePointer from, size_t bytes, Stream stream))                 \
   F(cuModuleLoadData, (Module * module, const void* image))                                                    \
   F(cuModuleGetFunction, (Function * function, Module module, const char* name))                               \
   F(cuFuncSetAttribute, (Function function, int attribute, int value))                                         \
@@ -48,21 +61,36 @@ constexpr unsigned kStreamNonBlocking = 1;
     (Function function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y, \
      unsigned block_z, unsigned shared_bytes, Stream stream, void** arguments, void** extra))
 
+// A GPU that the driver shows; CUDA_VISIBLE_DEVICES, which is the driver's own, chooses which these are.
+struct Gpu {
+  DeviceNumber number = 0;
+  std::string name;
+  int major = 0, minor = 0;  // compute capability
+  int64_t total_bytes = 0;
+  std::string why_not;  // this build's kernels do not run there; empty when they do
+};
+
 struct Driver {
 #define F(name, arguments) Result(*name) arguments = nullptr;
   CUDA_DRIVER_FUNCTIONS(F)
 #undef F
-  DeviceNumber device = 0;  // the first one; CUDA_VISIBLE_DEVICES chooses which that is
-  bool emulated = false;    // the look-alike of native/emulation: kernels run on the CPU
+  bool emulated = false;  // the look-alike of native/emulation: kernels run on the CPU
+  int version = 0;        // newest CUDA it can serve: major * 1000 + minor * 10
+  std::vector<Gpu> gpus;
 };
 
-// The driver with a GPU that can run this build's kernels, or null; why_not receives one sentence that says what is
-// missing. The library is libcuda.so.1, or, for tests, the one that NOISEWRIGHT_LIBCUDA names when this is first
-// called.
-const Driver* driver(std::string* why_not);
+// The driver, as far as it could be asked. why_not receives one sentence that says why no kernel of this build can run
+// on any of its GPUs; empty when GPUs may be used. The library is libcuda.so.1, or, for tests, the one that
+// NOISEWRIGHT_LIBCUDA names when this is first called. Starting a driver can take a second.
+const Driver& driver(std::string* why_not);
 
 // "CUDA_ERROR_X (the driver's own words)".
 std::string describe(const Driver& driver, Result result);
+// "CUDA_ERROR_X".
+std::string code_of(const Driver& driver, Result result);
+
+// Bytes free on a GPU, or -1 where the driver does not say. Starts the GPU if nothing has; not for JavaScript's thread.
+int64_t free_bytes(const Driver& driver, const Gpu& gpu);
 
 // The compiled kernels inside this binary, one for each *_cuda.cu; ends with a null. Made by cmake/CudaFatbin.cmake.
 struct Image {

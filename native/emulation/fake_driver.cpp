@@ -1,26 +1,40 @@
 // libfakecuda.so: a look-alike of the CUDA driver that runs the kernels of this build on the CPU. For tests; never
 // shipped. The addon opens it when NOISEWRIGHT_LIBCUDA names it. What it does beside that is chosen by the environment:
 //   NOISEWRIGHT_EMULATION_ORDER    forward (default), reverse or random:<seed>: the order in which the threads of a
-//   kernel run NOISEWRIGHT_EMULATION_REPLACE  <kernel>=<other kernel>: runs another one, with the same arguments (see
-//   tests/mistakes.cu) NOISEWRIGHT_EMULATION_FAIL     <driver function>=<error number>: that function fails
-//   NOISEWRIGHT_EMULATION_DEVICE   <count>,<compute capability, e.g. 75>,<CUDA version, e.g. 12040>: what it claims to
-//   be
+//                                  kernel run
+//   NOISEWRIGHT_EMULATION_REPLACE  <kernel>=<other kernel>: runs another one, with the same arguments
+//   (tests/mistakes.cu) NOISEWRIGHT_EMULATION_FAIL     <driver function>=<error number>: that function fails; with 0 it
+//   does nothing and says
+//                                  that all is well
+//   NOISEWRIGHT_EMULATION_STREAMS  late (default) or early: when copies are made (streams.h)
+//   NOISEWRIGHT_EMULATION_DEVICE   <count>,<compute capability, e.g. 75; or of each, 80/75>,<CUDA version, e.g. 12040>,
+//                                  <bytes of each>: what it claims to be
 // All but the last are read at each call.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "cuda/driver.h"
 #include "emulation/cuda_on_cpu.h"
 #include "emulation/memory.h"
+#include "emulation/streams.h"
 
 namespace noisewright::cuda {
 
 namespace {
 
 constexpr Result kInvalidValue = 1;
+constexpr Result kInvalidContext = 201;
+constexpr Result kInvalidHandle = 400;
 constexpr Result kErrorInKernel = 9999;  // beyond the real driver's numbers
 thread_local std::string error_in_kernel;
+thread_local int current_device = -1;
 
 std::string setting(const char* name) {
   const char* value = std::getenv(name);
@@ -33,18 +47,65 @@ std::string setting_for(const char* name, const std::string& key) {
   return text.rfind(key + "=", 0) == 0 ? text.substr(key.size() + 1) : "";
 }
 
-Result wanted_failure(const char* function) {
-  const std::string error = setting_for("NOISEWRIGHT_EMULATION_FAIL", function);
-  return error.empty() ? 0 : std::atoi(error.c_str());
+std::optional<Result> wanted_result(const char* function) {
+  const std::string result = setting_for("NOISEWRIGHT_EMULATION_FAIL", function);
+  return result.empty() ? std::nullopt : std::optional<Result>(std::atoi(result.c_str()));
 }
 
 struct Claims {
-  int count = 1, capability = 80, version = 99000;
+  int count = 1;
+  std::vector<int> capabilities;
+  int version = 99000;
+  size_t bytes = size_t{16} << 30;
+
+  int capability(int device) const {
+    if (capabilities.empty()) return 80;
+    return capabilities[std::min(static_cast<size_t>(device), capabilities.size() - 1)];
+  }
 };
 Claims claims() {
   Claims c;
-  std::sscanf(setting("NOISEWRIGHT_EMULATION_DEVICE").c_str(), "%d,%d,%d", &c.count, &c.capability, &c.version);
+  char list[256] = "";
+  std::sscanf(setting("NOISEWRIGHT_EMULATION_DEVICE").c_str(), "%d,%255[0-9/],%d,%zu", &c.count, list, &c.version,
+              &c.bytes);
+  for (const char* at = list; *at; at += *at == '/')
+    c.capabilities.push_back(static_cast<int>(std::strtol(at, const_cast<char**>(&at), 10)));
   return c;
+}
+
+// Contexts and modules are a device's number, plus one.
+template <class Handle>
+Handle handle_of(int device) {
+  return reinterpret_cast<Handle>(static_cast<uintptr_t>(device) + 1);
+}
+template <class Handle>
+int device_of(Handle handle) {
+  return static_cast<int>(reinterpret_cast<uintptr_t>(handle)) - 1;
+}
+
+// A kernel as a module of one device holds it.
+struct LoadedKernel {
+  const emulation::RegisteredKernel* kernel;
+  int device;
+};
+
+std::mutex mutex;
+auto& loaded_kernels() {
+  static auto* set = new std::map<std::pair<std::string, int>, LoadedKernel>();
+  return *set;
+}
+auto& pinned_blocks() {
+  static auto* set = new std::map<char*, size_t>();
+  return *set;
+}
+
+bool is_pinned(const void* data) {
+  std::lock_guard lock(mutex);
+  auto* at = static_cast<char*>(const_cast<void*>(data));
+  const auto after = pinned_blocks().upper_bound(at);
+  if (after == pinned_blocks().begin()) return false;
+  const auto& [start, bytes] = *std::prev(after);
+  return at < start + bytes;
 }
 
 void* as_pointer(DevicePointer data) { return reinterpret_cast<void*>(data); }
@@ -58,7 +119,7 @@ extern "C" {
 int noisewright_emulated_driver = 1;
 
 #define FAIL_IF_WANTED \
-  if (const Result wanted = wanted_failure(__func__)) return wanted
+  if (const auto wanted = wanted_result(__func__)) return *wanted
 
 Result cuInit(unsigned) {
   FAIL_IF_WANTED;
@@ -74,6 +135,8 @@ Result cuGetErrorName(Result error, const char** text) {
           : error == kErrorOutOfMemory ? "CUDA_ERROR_OUT_OF_MEMORY"
           : error == kErrorNotFound    ? "CUDA_ERROR_NOT_FOUND"
           : error == 100               ? "CUDA_ERROR_NO_DEVICE"
+          : error == kInvalidContext   ? "CUDA_ERROR_INVALID_CONTEXT"
+          : error == kInvalidHandle    ? "CUDA_ERROR_INVALID_HANDLE"
           : error == 700               ? "CUDA_ERROR_ILLEGAL_ADDRESS"
           : error == 999               ? "CUDA_ERROR_UNKNOWN"
           : error == kErrorInKernel    ? "ERROR_IN_EMULATED_KERNEL"
@@ -97,40 +160,111 @@ Result cuDeviceGetName(char* name, int length, DeviceNumber) {
   std::snprintf(name, static_cast<size_t>(length), "CUDA emulated on the CPU");
   return 0;
 }
-Result cuDeviceGetAttribute(int* value, int attribute, DeviceNumber) {
-  const int capability = claims().capability;
+Result cuDeviceGetAttribute(int* value, int attribute, DeviceNumber device) {
+  FAIL_IF_WANTED;
+  const int capability = claims().capability(device);
   if (attribute == kAttributeComputeCapabilityMajor) return *value = capability / 10, 0;
   if (attribute == kAttributeComputeCapabilityMinor) return *value = capability % 10, 0;
   return kInvalidValue;
 }
-Result cuDevicePrimaryCtxRetain(Context* context, DeviceNumber) {
-  FAIL_IF_WANTED;
-  *context = reinterpret_cast<Context>(&noisewright_emulated_driver);
+Result cuDeviceTotalMem_v2(size_t* bytes, DeviceNumber) {
+  *bytes = claims().bytes;
   return 0;
 }
-Result cuCtxSetCurrent(Context) { return 0; }
+Result cuDevicePrimaryCtxRetain(Context* context, DeviceNumber device) {
+  FAIL_IF_WANTED;
+  *context = handle_of<Context>(device);
+  return 0;
+}
+Result cuDevicePrimaryCtxRelease_v2(DeviceNumber) { return 0; }
+Result cuCtxSetCurrent(Context context) {
+  FAIL_IF_WANTED;
+  current_device = device_of(context);
+  return 0;
+}
+
 Result cuStreamCreate(Stream* stream, unsigned) {
   FAIL_IF_WANTED;
-  *stream = reinterpret_cast<Stream>(&noisewright_emulated_driver);
+  if (current_device < 0) return kInvalidContext;
+  *stream = emulation::new_stream(current_device);
   return 0;
 }
-Result cuStreamSynchronize(Stream) {
+Result cuStreamSynchronize(Stream stream) {
   FAIL_IF_WANTED;
+  return emulation::finish(stream);
+}
+Result cuStreamWaitEvent(Stream stream, Event event, unsigned) {
+  FAIL_IF_WANTED;
+  return emulation::let_wait(stream, event);
+}
+Result cuEventCreate(Event* event, unsigned) {
+  FAIL_IF_WANTED;
+  *event = emulation::new_event();
+  return 0;
+}
+Result cuEventRecord(Event event, Stream stream) {
+  FAIL_IF_WANTED;
+  return emulation::record(event, stream);
+}
+Result cuEventSynchronize(Event event) {
+  FAIL_IF_WANTED;
+  return emulation::finish(event);
+}
+
+Result cuMemGetInfo_v2(size_t* free, size_t* total) {
+  FAIL_IF_WANTED;
+  if (current_device < 0) return kInvalidContext;
+  *total = claims().bytes;
+  *free = *total - std::min(*total, emulation::bytes_taken(current_device));
   return 0;
 }
 Result cuMemAlloc_v2(DevicePointer* data, size_t bytes) {
   FAIL_IF_WANTED;
-  *data = reinterpret_cast<DevicePointer>(emulation::allocate(bytes));
+  if (current_device < 0) return kInvalidContext;
+  if (emulation::bytes_taken(current_device) + bytes > claims().bytes) return kErrorOutOfMemory;
+  *data = reinterpret_cast<DevicePointer>(emulation::allocate(bytes, current_device));
   return *data ? 0 : kErrorOutOfMemory;
 }
 Result cuMemFree_v2(DevicePointer data) { return emulation::release(as_pointer(data)) ? 0 : kInvalidValue; }
-Result cuMemcpyHtoDAsync_v2(DevicePointer to, const void* from, size_t bytes, Stream) {
+Result cuMemHostAlloc(void** data, size_t bytes, unsigned) {
   FAIL_IF_WANTED;
-  return emulation::copy_in(as_pointer(to), from, bytes) ? 0 : kInvalidValue;
+  std::lock_guard lock(mutex);
+  *data = std::malloc(bytes);
+  pinned_blocks()[static_cast<char*>(*data)] = bytes;
+  return *data ? 0 : kErrorOutOfMemory;
 }
-Result cuMemcpyDtoHAsync_v2(void* to, DevicePointer from, size_t bytes, Stream) {
+Result cuMemFreeHost(void* data) {
+  std::lock_guard lock(mutex);
+  if (pinned_blocks().erase(static_cast<char*>(data)) == 0) return kInvalidValue;
+  std::free(data);
+  return 0;
+}
+
+// Pageable memory is taken into the driver's before the call returns, and filled before it returns; pinned memory is
+// read and written when the copy is made.
+Result cuMemcpyHtoDAsync_v2(DevicePointer to, const void* from, size_t bytes, Stream stream) {
   FAIL_IF_WANTED;
-  return emulation::copy_out(to, as_pointer(from), bytes) ? 0 : kInvalidValue;
+  std::vector<char> taken;
+  const bool pinned = is_pinned(from);
+  if (!pinned) taken.assign(static_cast<const char*>(from), static_cast<const char*>(from) + bytes);
+  return emulation::postpone(
+      stream,
+      [=, taken = std::move(taken)] {
+        return emulation::copy_in(as_pointer(to), pinned ? from : taken.data(), bytes) ? 0 : kInvalidValue;
+      },
+      true);
+}
+Result cuMemcpyDtoHAsync_v2(void* to, DevicePointer from, size_t bytes, Stream stream) {
+  FAIL_IF_WANTED;
+  const Result postponed = emulation::postpone(
+      stream, [=] { return emulation::copy_out(to, as_pointer(from), bytes) ? 0 : kInvalidValue; }, true);
+  return postponed || is_pinned(to) ? postponed : emulation::finish(stream);
+}
+Result cuMemcpyDtoDAsync_v2(DevicePointer to, DevicePointer from, size_t bytes, Stream stream) {
+  FAIL_IF_WANTED;
+  return emulation::postpone(
+      stream, [=] { return emulation::copy_within(as_pointer(to), as_pointer(from), bytes) ? 0 : kInvalidValue; },
+      false);
 }
 // The kernels come from the list that KERNEL fills, not from the image; an image that is there must look like one.
 Result cuModuleLoadData(Module* module, const void* image) {
@@ -138,26 +272,36 @@ Result cuModuleLoadData(Module* module, const void* image) {
   constexpr uint32_t kFatbinMagic = 0xBA55ED50;
   uint32_t magic = kFatbinMagic;
   if (image) std::memcpy(&magic, image, sizeof magic);
-  *module = reinterpret_cast<Module>(&noisewright_emulated_driver);
+  if (current_device < 0) return kInvalidContext;
+  *module = handle_of<Module>(current_device);
   return magic == kFatbinMagic ? 0 : kInvalidValue;
 }
-Result cuModuleGetFunction(Function* function, Module, const char* name) {
+Result cuModuleGetFunction(Function* function, Module module, const char* name) {
   const auto* kernel = emulation::RegisteredKernel::find(name);
-  *function = reinterpret_cast<Function>(const_cast<emulation::RegisteredKernel*>(kernel));
-  return kernel ? 0 : kErrorNotFound;
+  if (!kernel) return kErrorNotFound;
+  std::lock_guard lock(mutex);
+  const int device = device_of(module);
+  LoadedKernel& loaded = loaded_kernels()[{name, device}];
+  loaded = {kernel, device};
+  *function = reinterpret_cast<Function>(&loaded);
+  return 0;
 }
 Result cuFuncSetAttribute(Function, int, int value) { return value <= 227 << 10 ? 0 : kInvalidValue; }
 
 Result cuLaunchKernel(Function function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
-                      unsigned block_y, unsigned block_z, unsigned shared_bytes, Stream, void** arguments, void**) {
+                      unsigned block_y, unsigned block_z, unsigned shared_bytes, Stream stream, void** arguments,
+                      void**) {
   FAIL_IF_WANTED;
   try {
-    auto* kernel = reinterpret_cast<const emulation::RegisteredKernel*>(function);
+    const auto& loaded = *reinterpret_cast<const LoadedKernel*>(function);
+    const auto* kernel = loaded.kernel;
+    if (loaded.device != current_device || emulation::device_of(stream) != current_device) return kInvalidHandle;
+    if (const Result before = emulation::finish(stream)) return before;
     if (const std::string other = setting_for("NOISEWRIGHT_EMULATION_REPLACE", kernel->name); !other.empty())
       kernel = emulation::RegisteredKernel::find(other);
     if (!kernel) return kErrorNotFound;
     const auto schedule = emulation::Schedule::parse(setting("NOISEWRIGHT_EMULATION_ORDER"));
-    const emulation::KernelAccess access;
+    const emulation::KernelAccess access(current_device);
     emulation::launch(kernel->call, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes, arguments,
                       schedule);
     return 0;

@@ -22,6 +22,7 @@ struct Buffer {
   size_t bytes;
   unsigned char* pages;  // the mapping: one page, the buffer's pages, one page
   size_t page_bytes;     // without the two
+  int device;
   Buffer* next_open = nullptr;
   bool open = false;  // to the kernel that runs
 
@@ -46,6 +47,7 @@ Buffer* buffer_with(const void* data, size_t bytes) {
 
 struct sigaction previous_action;
 const void* fault_address;
+int running_device;
 Buffer* first_open;  // a list of the buffers that the running kernel has touched
 
 std::string explain(const void* address) {
@@ -54,6 +56,7 @@ std::string explain(const void* address) {
   std::string where = "an address that belongs to no buffer";
   if (at < kPage) where = "a null pointer";
   for (const auto& [start, buffer] : buffers()) {
+    if (at >= start && at < start + buffer.bytes) where = "a buffer of another GPU";
     if (at >= start + buffer.bytes && at < start + buffer.bytes + kPage)
       where = std::to_string(at - start - buffer.bytes) + " bytes past the end of a buffer of " +
               std::to_string(buffer.bytes);
@@ -74,7 +77,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
     return;  // the instruction faults again and meets the previous handler
   }
   Buffer* buffer = buffer_with(info->si_addr, 1);
-  if (buffer && !buffer->open) {
+  if (buffer && !buffer->open && buffer->device == running_device) {
     buffer->open = true;
     buffer->next_open = first_open;
     first_open = buffer;
@@ -88,9 +91,9 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 
 }  // namespace
 
-void* allocate(size_t bytes) {
+void* allocate(size_t bytes, int device) {
   std::lock_guard lock(mutex);
-  Buffer b{bytes, nullptr, (bytes + kPage - 1) / kPage * kPage, nullptr, false};
+  Buffer b{bytes, nullptr, (bytes + kPage - 1) / kPage * kPage, device, nullptr, false};
   void* pages = mmap(nullptr, b.page_bytes + 2 * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (pages == MAP_FAILED) return nullptr;
   b.pages = static_cast<unsigned char*>(pages);
@@ -132,8 +135,29 @@ bool copy_out(void* to, const void* from, size_t bytes) {
   return true;
 }
 
-KernelAccess::KernelAccess() {
+bool copy_within(void* to, const void* from, size_t bytes) {
+  std::lock_guard lock(mutex);
+  const Buffer *target = buffer_with(to, bytes), *source = buffer_with(from, bytes);
+  if (!target || !source) return false;
+  target->allow(PROT_READ | PROT_WRITE);
+  source->allow(PROT_READ | PROT_WRITE);
+  std::memmove(to, from, bytes);
+  target->allow(PROT_NONE);
+  source->allow(PROT_NONE);
+  return true;
+}
+
+size_t bytes_taken(int device) {
+  std::lock_guard lock(mutex);
+  size_t bytes = 0;
+  for (const auto& [start, buffer] : buffers())
+    if (buffer.device == device) bytes += buffer.bytes;
+  return bytes;
+}
+
+KernelAccess::KernelAccess(int device) {
   mutex.lock();
+  running_device = device;
   use_signal_stack();
   struct sigaction action{};
   action.sa_sigaction = &on_fault;

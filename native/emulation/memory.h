@@ -6,15 +6,18 @@
 
 namespace noisewright::emulation {
 
-void* allocate(size_t bytes);                            // filled with 0xFF (NaN); null when there is none
+void* allocate(size_t bytes, int device);                // filled with 0xFF (NaN); null when there is none
 bool release(void* data);                                // false for what is not the start of a buffer
 bool copy_in(void* to, const void* from, size_t bytes);  // false when [to, to + bytes) is not inside one buffer
 bool copy_out(void* to, const void* from, size_t bytes);
+bool copy_within(void* to, const void* from, size_t bytes);
+size_t bytes_taken(int device);
 
-// While it lives, this thread's kernels may touch all buffers, and a touch outside them ends the launch with an error.
+// While it lives, this thread's kernels may touch all buffers of the device, and a touch outside them ends the launch
+// with an error.
 class KernelAccess {
  public:
-  KernelAccess();
+  explicit KernelAccess(int device);
   ~KernelAccess();
   KernelAccess(const KernelAccess&) = delete;
 };

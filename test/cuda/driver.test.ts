@@ -1,20 +1,10 @@
-import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { binary, canEmulate, fakeDriver } from '../support/emulatedGpu.ts'
-
-/** What a fresh process prints that loads the addon as `addon` and runs `script`. */
-function run(script: string, environment: Readonly<Record<string, string>>): string {
-  const source = `const addon = require(${JSON.stringify(binary)}); (async () => { ${script} })()`
-  const { NOISEWRIGHT_LIBCUDA: _, ...inherited } = process.env
-  return execFileSync(process.execPath, ['-e', source], {
-    env: { ...inherited, ...environment },
-    encoding: 'utf8',
-  }).trim()
-}
+import { runAddon } from '../support/addonProcess.ts'
+import { canEmulate, fakeDriver } from '../support/emulatedGpu.ts'
 
 const status = (environment: Readonly<Record<string, string>>): string =>
-  run('console.log(addon.cudaStatus())', { NOISEWRIGHT_LIBCUDA: fakeDriver ?? '', ...environment })
+  runAddon('console.log(addon.cudaStatus())', { NOISEWRIGHT_LIBCUDA: fakeDriver ?? '', ...environment })
 
 const addOnGpu = `
   const bytes = new Uint8Array(new Float32Array([1, 2, 3, 4]).buffer)
@@ -33,7 +23,15 @@ describe('the CUDA driver', () => {
   it('gives its reason to whoever asks for a tensor there', () => {
     const script = `
       try { addon.fromBytes('cuda', new Uint8Array(4), [1], 'float32') } catch (error) { console.log(error.message) }`
-    expect(run(script, { NOISEWRIGHT_LIBCUDA: '/nowhere/libcuda.so.1' })).toMatch(/^no CUDA device: .*not installed$/)
+    expect(runAddon(script, { NOISEWRIGHT_LIBCUDA: '/nowhere/libcuda.so.1' })).toMatch(
+      /^no CUDA device: .*not installed$/,
+    )
+  })
+  it('leaves the CPU to whoever has none', () => {
+    const script = `
+      const x = addon.fromBytes('cpu', new Uint8Array(new Float32Array([1, 2]).buffer), [2], 'float32')
+      console.log(addon.cudaStatus() !== '', String(new Float32Array(await addon.read(addon.addForward(x, x, 0)))))`
+    expect(runAddon(script, { NOISEWRIGHT_LIBCUDA: '/nowhere/libcuda.so.1' })).toBe('true 2,4')
   })
   it('is reported too old when it lacks a function', () => {
     expect(status({ NOISEWRIGHT_LIBCUDA: 'libm.so.6' })).toBe(
@@ -44,14 +42,14 @@ describe('the CUDA driver', () => {
     const script = `
       const maps = require('node:fs').readFileSync('/proc/self/maps', 'utf8')
       console.log(maps.includes('libfakecuda'), addon.cudaStatus() === '')`
-    if (canEmulate) expect(run(script, { NOISEWRIGHT_LIBCUDA: fakeDriver ?? '' })).toBe('false true')
+    if (canEmulate) expect(runAddon(script, { NOISEWRIGHT_LIBCUDA: fakeDriver ?? '' })).toBe('false true')
   })
 })
 
 describe.runIf(canEmulate)('a CUDA driver that answers', () => {
   it('is used', () => {
     expect(status({})).toBe('')
-    expect(run(`${addOnGpu} console.log(await sum())`, { NOISEWRIGHT_LIBCUDA: fakeDriver! })).toBe('2,4,6,8')
+    expect(runAddon(`${addOnGpu} console.log(await sum())`, { NOISEWRIGHT_LIBCUDA: fakeDriver! })).toBe('2,4,6,8')
   })
   it('is reported with its own words when it does not start', () => {
     expect(status({ NOISEWRIGHT_EMULATION_FAIL: 'cuInit=999' })).toBe(
@@ -74,22 +72,30 @@ describe.runIf(canEmulate)('a CUDA driver that answers', () => {
       'fromBytes: starting the GPU: the CUDA driver says CUDA_ERROR_OUT_OF_MEMORY (emulated)',
     ],
     ['cuStreamCreate=999', 'fromBytes: starting the GPU: the CUDA driver says CUDA_ERROR_UNKNOWN (emulated)'],
-    ['cuMemAlloc_v2=2', 'fromBytes: out of memory: needed 64 bytes with 0 in use'],
+    [
+      'cuMemAlloc_v2=2',
+      'fromBytes: out of memory: needed 64 bytes with 0 in use; the GPU has 17179869184 of its 17179869184 bytes free',
+    ],
     ['cuMemAlloc_v2=999', 'fromBytes: allocating 64 bytes: the CUDA driver says CUDA_ERROR_UNKNOWN (emulated)'],
+    ['cuMemcpyDtoHAsync_v2=1', 'read: download: the CUDA driver says CUDA_ERROR_INVALID_VALUE (emulated)'],
+    [
+      'cuModuleLoadData=209',
+      'add: loading the kernels of the emulated kernels: the CUDA driver says error 209 (emulated)',
+    ],
     ['cuMemcpyHtoDAsync_v2=1', 'fromBytes: upload: the CUDA driver says CUDA_ERROR_INVALID_VALUE (emulated)'],
     [
       'cuLaunchKernel=1',
       'add: kernel add_flat_f32_f32_kernel: the CUDA driver says CUDA_ERROR_INVALID_VALUE (emulated)',
     ],
     [
-      'cuStreamSynchronize=700',
-      'read: download, or a kernel before it (NOISEWRIGHT_CUDA_WAIT=1 tells which): ' +
+      'cuEventSynchronize=700',
+      'fromBytes: upload, or a kernel before it (NOISEWRIGHT_CUDA_WAIT=1 tells which): ' +
         'the CUDA driver says CUDA_ERROR_ILLEGAL_ADDRESS (emulated); ' +
         'the GPU cannot be used again in this process: save what is on the CPU and restart',
     ],
   ])('spoils what depends on it when %s, and the process lives on', (failure, message) => {
     const environment = { NOISEWRIGHT_LIBCUDA: fakeDriver!, NOISEWRIGHT_EMULATION_FAIL: failure }
-    expect(run(`${addOnGpu} console.log(await sum())`, environment)).toBe(message)
+    expect(runAddon(`${addOnGpu} console.log(await sum())`, environment)).toBe(message)
   })
   it('goes on after a failure', () => {
     const script = `${addOnGpu}
@@ -97,7 +103,7 @@ describe.runIf(canEmulate)('a CUDA driver that answers', () => {
       process.env.NOISEWRIGHT_EMULATION_FAIL = ''
       console.log(first, '/', await sum())`
     const environment = { NOISEWRIGHT_LIBCUDA: fakeDriver!, NOISEWRIGHT_EMULATION_FAIL: 'cuLaunchKernel=999' }
-    expect(run(script, environment)).toBe(
+    expect(runAddon(script, environment)).toBe(
       'add: kernel add_flat_f32_f32_kernel: the CUDA driver says CUDA_ERROR_UNKNOWN (emulated) / 2,4,6,8',
     )
   })
@@ -113,6 +119,6 @@ describe.runIf(canEmulate)('a CUDA driver that answers', () => {
       addon.releaseCached('cuda')
       const [buffers, live, , rest] = addon.memory('cuda')
       console.log(used, cached, buffers, live, rest)`
-    expect(run(script, { NOISEWRIGHT_LIBCUDA: fakeDriver! })).toBe('1048576 1048576 1 64 0')
+    expect(runAddon(script, { NOISEWRIGHT_LIBCUDA: fakeDriver! })).toBe('1048576 1048576 1 64 0')
   })
 })

@@ -26,6 +26,6 @@ if (canEmulate) {
 export const orders = ['forward', 'reverse', 'random:1', 'random:2'] as const
 
 /** Sets what the look-alike driver does from its next call on. Nothing may be under way on the device. */
-export function setEmulation(setting: 'ORDER' | 'REPLACE' | 'FAIL', value: string): void {
+export function setEmulation(setting: 'ORDER' | 'REPLACE' | 'FAIL' | 'STREAMS' | 'DEVICE', value: string): void {
   process.env[`NOISEWRIGHT_EMULATION_${setting}`] = value
 }

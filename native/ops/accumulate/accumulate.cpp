@@ -1,6 +1,7 @@
 #include "ops/accumulate/accumulate.h"
 
 #include "core/launch.h"
+#include "core/transfer.h"
 #include "ops/ops.h"
 
 namespace noisewright {
@@ -30,7 +31,11 @@ void change(const char* op, InPlaceOp kind, const Tensor& y, const std::optional
 }  // namespace
 
 void accumulate(const Tensor& y, const Tensor& x) { change("accumulate", InPlaceOp::kAdd, y, x, 1); }
-void copy_into(const Tensor& y, const Tensor& x) { change("copyInto", InPlaceOp::kCopy, y, x, 1); }
+void copy_into(const Tensor& y, const Tensor& x) {
+  if (x.device() == y.device()) return change("copyInto", InPlaceOp::kCopy, y, x, 1);
+  CHECK("copyInto", y.contiguous() && x.contiguous() && x.shape == y.shape, "expected contiguous tensors of one shape");
+  copy_between_devices("copyInto", y, x.dtype == y.dtype ? x : cast_forward(x, y.dtype));
+}
 void scale_in_place(const Tensor& y, double factor) {
   change("scaleInPlace", InPlaceOp::kScale, y, std::nullopt, factor);
 }

@@ -1,0 +1,67 @@
+/** Names of devices, and what GPUs there are. */
+import { addon } from '../native/load.ts'
+import { ArgumentError, NativeError } from '../util/errors.ts'
+import type { DeviceName, Tensor } from './tensor.ts'
+
+/** @internal Throws for a name that is none (ArgumentError) and for a device that cannot be used (NativeError). */
+export function checkDevice(op: string, device: DeviceName): void {
+  if (device === 'cpu') return
+  if (!/^cuda(:(0|[1-9]\d{0,3}))?$/.test(device))
+    throw new ArgumentError(op, 'device', 'cpu, cuda or cuda:<number>', String(device))
+  const missing = addon.cudaStatus(device)
+  if (missing) throw new NativeError(`${op}: device ${device} cannot be used: ${missing}`)
+}
+
+/** @internal Throws an ArgumentError when `x` is not on the device of `first`. */
+export function expectSameDevice(op: string, firstName: string, first: Tensor, name: string, x: Tensor): void {
+  if (x.device === first.device) return
+  throw new ArgumentError(
+    op,
+    name,
+    `on device ${first.device} like ${firstName}`,
+    `a tensor on ${x.device}; copyInto(zeros(shape, { device: '${first.device}' }), ${name}) copies it there`,
+  )
+}
+
+/** A GPU that the NVIDIA driver shows. */
+export interface GpuReport {
+  /** What `device` options call it. */
+  readonly device: DeviceName
+  readonly name: string
+  /** Major and minor number, as in 8.6. Kernels need 8.0 or newer. */
+  readonly computeCapability: string
+  readonly totalBytes: number
+  /** Free now, for all programs together; null where the GPU cannot be used. */
+  readonly freeBytes: number | null
+  /** Why it cannot be used, or null. */
+  readonly unavailable: string | null
+}
+
+export interface GpuList {
+  /** The newest CUDA that the installed driver serves, as in 13.0; null without a driver. */
+  readonly driverCuda: string | null
+  /** Why no GPU can be used by this build, or null. */
+  readonly unavailable: string | null
+  /** In the order of their numbers: cuda, cuda:1 and so on. `CUDA_VISIBLE_DEVICES` chooses which the driver shows. */
+  readonly gpus: readonly GpuReport[]
+}
+
+/**
+ * The GPUs of this machine. Never rejects for want of a driver. Starting one can take a second and is done on another thread: a program
+ * that must not stop for it calls this before it makes its first tensor on a GPU, which would start it there and then.
+ */
+export async function listGpus(): Promise<GpuList> {
+  const [version, unavailable, gpus] = await addon.listGpus()
+  return {
+    driverCuda: version === 0 ? null : `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`,
+    unavailable: unavailable || null,
+    gpus: gpus.map(([name, computeCapability, totalBytes, freeBytes, reason], number) => ({
+      device: number === 0 ? 'cuda' : `cuda:${number}`,
+      name,
+      computeCapability,
+      totalBytes,
+      freeBytes: freeBytes < 0 ? null : freeBytes,
+      unavailable: reason || null,
+    })),
+  }
+}

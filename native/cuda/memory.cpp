@@ -1,0 +1,36 @@
+#include "cuda/memory.h"
+
+namespace noisewright::cuda {
+
+void CudaMemory::set_context(Context context, Stream stream, const std::string& failure,
+                             const std::string& driver_code) {
+  context_ = context;
+  stream_ = stream;
+  failure_ = failure;
+  failure_code_ = driver_code;
+}
+
+void* CudaMemory::take(size_t bytes) {
+  if (!failure_.empty()) fail_here(ErrorKind::kDevice, failure_, failure_code_);
+  enter();
+  DevicePointer data = 0;
+  const Result r = driver_.cuMemAlloc_v2(&data, bytes);
+  if (r == kErrorOutOfMemory) return nullptr;
+  check(driver_, "allocating " + std::to_string(bytes) + " bytes", r);
+  return reinterpret_cast<void*>(data);
+}
+
+void CudaMemory::give(void* data, size_t) {
+  enter();
+  driver_.cuStreamSynchronize(stream_);
+  driver_.cuMemFree_v2(reinterpret_cast<DevicePointer>(data));
+}
+
+std::string CudaMemory::room() {
+  enter();
+  size_t free = 0, total = 0;
+  if (driver_.cuMemGetInfo_v2(&free, &total)) return "";
+  return "; the GPU has " + std::to_string(free) + " of its " + std::to_string(total) + " bytes free";
+}
+
+}  // namespace noisewright::cuda
