@@ -6,7 +6,7 @@
 // the order in which blocks run.
 #include "ops/group_norm/group_norm_cuda.h"
 
-#include "cuda/gpu.h"
+#include "cuda/elementwise.cuh"
 #include "cuda/reduce.cuh"
 #include "ops/group_norm/group_norm.h"
 
@@ -93,27 +93,13 @@ __device__ inline void for_elements(unsigned first, unsigned count, unsigned cha
   }
 }
 
-// Up to four elements at p, of which `left` exist, with one access where that fits.
-template <class T>
-__device__ inline gpu::Four load_four(const T* p, bool four, unsigned left) {
-  if (four && left >= 4) return gpu::load4(p);
-  gpu::Four x{};
-  for (unsigned k = 0; k < 4 && k < left; k++) x.v[k] = gpu::load(p + k);
-  return x;
-}
-template <class T>
-__device__ inline void store_four(T* p, const gpu::Four& x, bool four, unsigned left) {
-  if (four && left >= 4) return gpu::store4(p, x);
-  for (unsigned k = 0; k < 4 && k < left; k++) gpu::store(p + k, x.v[k]);
-}
-
 template <class T>
 __device__ inline void apply(const GroupNormParams& p, const GroupNormScratch& s) {
   const unsigned count = static_cast<unsigned>(p.pixels * p.c), width = static_cast<unsigned>(p.c / p.groups);
   const unsigned first = (blockIdx.x * kNormThreads + threadIdx.x) * kNormPerThread;
   if (first >= count) return;
   const int64_t n = blockIdx.y, start = n * p.pixels * p.c + first;
-  gpu::Four x = load_four(static_cast<const T*>(p.x) + start, s.four, count - first);
+  gpu::Four x = gpu::load_four(static_cast<const T*>(p.x) + start, s.four, count - first);
   for_elements(first, count, static_cast<unsigned>(p.c), [&](unsigned k, unsigned channel) {
     const int64_t at = n * p.groups + channel / width;
     const float factor = p.rstd[at] * gpu::load_any(p.weight, p.weight_dtype, channel);
@@ -121,7 +107,7 @@ __device__ inline void apply(const GroupNormParams& p, const GroupNormScratch& s
     const float z = fmaf(x.v[k] - p.mean[at], factor, offset);
     x.v[k] = p.silu ? z * sigmoid(z) : z;
   });
-  store_four(static_cast<T*>(p.y) + start, x, s.four, count - first);
+  gpu::store_four(static_cast<T*>(p.y) + start, x, s.four, count - first);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------------
@@ -203,15 +189,15 @@ __device__ inline void backward_input(const GroupNormBackwardParams& p, const Gr
   const unsigned first = (blockIdx.x * kNormThreads + threadIdx.x) * kNormPerThread;
   if (first >= count) return;
   const int64_t n = blockIdx.y, start = n * p.pixels * p.c + first;
-  const gpu::Four x = load_four(static_cast<const T*>(p.x) + start, s.four, count - first);
-  gpu::Four dx = load_four(static_cast<const T*>(p.dy) + start, s.four, count - first);
+  const gpu::Four x = gpu::load_four(static_cast<const T*>(p.x) + start, s.four, count - first);
+  gpu::Four dx = gpu::load_four(static_cast<const T*>(p.dy) + start, s.four, count - first);
   for_elements(first, count, static_cast<unsigned>(p.c), [&](unsigned k, unsigned channel) {
     const int64_t at = n * p.groups + channel / width;
     const float factor = p.rstd[at] * gpu::load_any(p.weight, p.weight_dtype, channel), d = x.v[k] - p.mean[at];
     const float dz = before_silu(p.silu, dx.v[k], d, factor, gpu::load_any(p.bias, p.bias_dtype, channel));
     dx.v[k] = fmaf(-d, s.constants[2 * at + 1], fmaf(dz, factor, -s.constants[2 * at]));
   });
-  store_four(static_cast<T*>(p.dx) + start, dx, s.four, count - first);
+  gpu::store_four(static_cast<T*>(p.dx) + start, dx, s.four, count - first);
 }
 
 }  // namespace
