@@ -10,7 +10,7 @@ namespace noisewright::cuda {
 
 // Bytes moved: those that the CPU's two passes move (D-Adapt Adam 28 and 16 for each parameter, Prodigy 36 and 16),
 // which is what they have to, since the second pass needs the sums of the first over all parameters. The list of
-// parameters goes to the GPU with every step, 152 bytes for each.
+// parameters goes to the GPU with every step, 120 bytes for each.
 void adaptive_step(const AdaptiveStepParams& p) {
   const Scratch<AdaptiveEntry> entries(p.entry_count);
   const Scratch<AdaptiveProgress> progress(1);

@@ -103,7 +103,7 @@ void step_batch(const MuonStepParams& p, const MuonStepEntry& shape) {
 // Bytes moved for a parameter in float32: 4 of the gradient, 8 of the momentum, 8 of the parameter, as many as it has
 // to; beside them the matrices of the iteration, 12 (in bfloat16 6) and in each step 20 (10) besides the squares on the
 // shorter side, all of which caches hold for a batch of 4 million elements or less. Time goes to the products. The list
-// of matrices goes to the GPU with every step, 88 bytes for each.
+// of matrices goes to the GPU with every step, 80 bytes for each.
 void muon_step(const MuonStepParams& p) {
   const Scratch<MuonStepEntry> entries(p.entry_count);
   Device::running()->upload(entries.data, p.entries, static_cast<size_t>(p.entry_count) * sizeof(MuonStepEntry));
