@@ -9,10 +9,10 @@ namespace noisewright::cuda {
 // Bytes moved for a parameter in float32: AdaFactor 4 + 4 + 4 of the gradient and 12 of the parameter (with a moment 8
 // more), CAME 12 of the gradient, 12 of the moment and 8 of the parameter, StableAdamW 4 of the gradient, 16 and then 8
 // of the states and 8 of the parameter; means over rows and columns are few beside them, and partial sums of kernels
-// (3 x 3), which grow row by row, stay in caches. A single pass (the gradient once, states and parameter read and written
-// once) cannot be: each pass needs statistics of the whole tensor from the one before. Tensors are not batched as on the
-// CPU: hundreds of short kernels would cost what the second-level cache saves. The list of tensors goes to the GPU with
-// every step, 208 bytes for each.
+// (3 x 3), which grow row by row, stay in caches. A single pass (the gradient once, states and parameter read and
+// written once) cannot be: each pass needs statistics of the whole tensor from the one before. Tensors are not batched
+// as on the CPU: hundreds of short kernels would cost what the second-level cache saves. The list of tensors goes to
+// the GPU with every step, 208 bytes for each.
 void tensor_step(const TensorStepParams& p) {
   const TensorStepEntry& totals = p.entries[p.entry_count];
   const int64_t blocks = totals.first_block, partials = totals.first_partial, means = totals.first_mean;
