@@ -67,12 +67,11 @@ export function vaeEncodeParameters({
  * The encoder of the Stable Diffusion autoencoder (Rombach et al., 2022) and its quant_conv as one native call, for inference: not
  * differentiable. Picture by picture, and band by band of rows within a layer, without seams: normalisation uses the statistics of whole
  * tensors. Two activations of full size are alive at most. Activations are of the type of `parameters`, sums and statistics
- * float32;
- * 3x3 convolutions use the fast algorithm as `conv2d` does. Runs on the CPU device.
+ * float32; 3x3 convolutions use the fast algorithm where `conv2d` does.
  * @param pixels [n, h, w, 3], uint8 (0 to 255), or float32 in [-1, 1]; h and w divisible by 2^(levels - 1)
  * @param parameters those that `vaeEncodeParameters` lists
  * @returns [mean ; log variance] of the latents, float32 [n, h/8, w/8, 2 * latentChannels] for four levels
- * @throws ArgumentError for sizes that do not fit together; NativeError on another device
+ * @throws ArgumentError for sizes that do not fit together, or tensors of two devices
  */
 export function vaeEncode(pixels: Tensor, parameters: readonly Tensor[], options: VaeEncodeOptions): Tensor {
   const { channels, layers, groups, eps = 1e-6, bandRows = 0 } = options

@@ -12,6 +12,21 @@ __device__ inline int64_t first_element(int64_t block) {
 }
 __device__ inline int64_t first_element() { return first_element(blockIdx.x); }
 
+// Up to four elements at p, of which `left` exist; the others are zero and are not written. `wide`: with one access
+// where all exist.
+template <class T, class Count>
+__device__ inline Four load_four(const T* p, bool wide, Count left) {
+  if (wide && left >= 4) return load4(p);
+  Four x{};
+  for (int k = 0; k < 4 && static_cast<Count>(k) < left; k++) x.v[k] = load(p + k);
+  return x;
+}
+template <class T, class Count>
+__device__ inline void store_four(T* p, const Four& x, bool wide, Count left) {
+  if (wide && left >= 4) return store4(p, x);
+  for (int k = 0; k < 4 && static_cast<Count>(k) < left; k++) store(p + k, x.v[k]);
+}
+
 // Up to eight elements at p, of which `left` exist; the others are zero and are not written.
 template <class T>
 __device__ inline Eight load_eight(const T* p, bool wide, int64_t left) {

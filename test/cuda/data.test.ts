@@ -5,6 +5,7 @@ import { embedding } from '../../lib/ops/embedding.ts'
 import { imageToTensor } from '../../lib/ops/imageToTensor.ts'
 import { lookupTable } from '../../lib/ops/lookupTable.ts'
 import { resizeImage } from '../../lib/ops/resizeImage.ts'
+import { shiftHue } from '../../lib/ops/shiftHue.ts'
 import { tensor } from '../../lib/tensor/create.ts'
 import type { DeviceName, Tensor } from '../../lib/tensor/tensor.ts'
 import { canEmulate } from '../support/emulatedGpu.ts'
@@ -33,6 +34,17 @@ describe.runIf(canEmulate)('data on the GPU', () => {
           { device },
         )
         return [lookupTable(x, table)]
+      })
+  })
+  it('turns colours', async () => {
+    for (const [height, width] of [
+      [1, 1],
+      [7, 9],
+      [40, 41],
+    ] as const)
+      await expectSameBits((device) => {
+        const image = picture(height, width, 3, device)
+        return [0, 60, -17.5, 179].map((shift) => shiftHue(image, { shift }))
       })
   })
   it('makes pictures model input', async () => {

@@ -1,10 +1,10 @@
-// Every rule once: its type in adaptive_rules.h, its name in JavaScript and its number of states. Included where
-// ADAPTIVE_RULE is defined.
-ADAPTIVE_RULE(DAdaptAdam, dAdaptAdam, 3)
-ADAPTIVE_RULE(DAdaptAdamPreprint, dAdaptAdamPreprint, 3)
-ADAPTIVE_RULE(DAdaptAdaGrad, dAdaptAdaGrad, 3)
-ADAPTIVE_RULE(DAdaptAdan, dAdaptAdan, 5)
-ADAPTIVE_RULE(DAdaptAdanIP, dAdaptAdanIP, 5)
-ADAPTIVE_RULE(DAdaptLion, dAdaptLion, 2)
-ADAPTIVE_RULE(DAdaptSgd, dAdaptSgd, 2)
-ADAPTIVE_RULE(Prodigy, prodigy, 4)
+// Every rule once: its type in adaptive_rules.h, its name in JavaScript, its number of states, and whether it wants the
+// norm of the first gradients before its first pass. Included where ADAPTIVE_RULE is defined.
+ADAPTIVE_RULE(DAdaptAdam, dAdaptAdam, 3, false)
+ADAPTIVE_RULE(DAdaptAdamPreprint, dAdaptAdamPreprint, 3, false)
+ADAPTIVE_RULE(DAdaptAdaGrad, dAdaptAdaGrad, 3, false)
+ADAPTIVE_RULE(DAdaptAdan, dAdaptAdan, 5, false)
+ADAPTIVE_RULE(DAdaptAdanIP, dAdaptAdanIP, 5, false)
+ADAPTIVE_RULE(DAdaptLion, dAdaptLion, 2, false)
+ADAPTIVE_RULE(DAdaptSgd, dAdaptSgd, 2, true)
+ADAPTIVE_RULE(Prodigy, prodigy, 4, false)

@@ -8,8 +8,8 @@
 // `factor` times (Prodigy's numerator counts once, because p0 - p has grown with the updates already). That is what
 // layer_scale means in the authors' D-Adapt Adam.
 //
-// The text serves the CPU's kernels, where Vec is a vector, and is fit for a GPU's, where it is a float: whoever
-// includes this has named the namespace (NOISEWRIGHT_TARGET) and defined Vec, its functions and NW_INLINE in it.
+// The same text serves the CPU's kernels, where Vec is a vector, and the GPU's, where it is a float: whoever includes
+// this has named the namespace (NOISEWRIGHT_TARGET) and defined Vec, its functions and NW_INLINE in it.
 #pragma once
 #include <math.h>
 
@@ -39,7 +39,6 @@ NW_INLINE double bias_correction(const AdaptiveSettings& o, const AdaptiveScalar
 
 // What rules do unless they say otherwise.
 struct AdaptiveRule {
-  static constexpr bool kFirstNorm = false;   // the norm of the first gradients is wanted before the first pass
   static constexpr bool kStepsFirst = false;  // the parameter moves in the first pass, and there is no second
   static constexpr bool kReadsParam = false;  // in the first pass, even without coupled decay
   static constexpr bool kSliced = false;      // may keep some states for a part of the elements only
@@ -262,7 +261,6 @@ struct DAdaptLion : AdaptiveRule {
 struct DAdaptSgd : AdaptiveRule {
   static constexpr int kStates = 2, kSums = 2;
   static constexpr int kRead1 = 1, kWritten1 = 1, kRead2 = 3, kWritten2 = 0;
-  static constexpr bool kFirstNorm = true;
   static constexpr int kOrigin = 1;
   Vec rate_, factor, momentum, rest;
   NW_INLINE DAdaptSgd(const AdaptiveSettings& o, const AdaptiveGroup& group, const AdaptiveNow& now)

@@ -112,7 +112,7 @@ void adaptive_step(const std::string& rule, std::vector<Tensor> params, std::vec
         p.entries = entries.data();
         p.scalars = tensors->scalars.data_as<AdaptiveScalars>();
         p.clip = tensors->clip ? tensors->clip->data_as<float>() : nullptr;
-        run_kernel(kOp, {cpu::adaptive_step}, p);
+        run_kernel(kOp, {cpu::adaptive_step, cuda::adaptive_step}, p);
       },
       std::move(updates));
 }

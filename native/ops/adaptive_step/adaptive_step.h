@@ -73,9 +73,10 @@ struct AdaptiveStepParams {
 struct AdaptiveRuleInfo {
   const char* name;
   int states;
+  bool first_norm;
 };
 constexpr AdaptiveRuleInfo kAdaptiveRules[] = {
-#define ADAPTIVE_RULE(Type, name, states) {#name, states},
+#define ADAPTIVE_RULE(Type, name, states, first_norm) {#name, states, first_norm},
 #include "ops/adaptive_step/adaptive_rule_list.h"
 #undef ADAPTIVE_RULE
 };
@@ -84,5 +85,8 @@ constexpr int64_t kAdaptiveBlock = 256;  // elements whose sums are float32
 constexpr int64_t kAdaptiveTask = 64 * kAdaptiveBlock;
 
 CPU_KERNEL(adaptive_step, AdaptiveStepParams)
+namespace cuda {
+void adaptive_step(const AdaptiveStepParams&);
+}
 
 }  // namespace noisewright

@@ -179,13 +179,13 @@ double gradient_norm_of(const AdaptiveStepParams& p, double* partial) {
   return ::sqrt(sum_in_order(partial, p.task_count, 1));
 }
 
-template <class Rule>
+template <class Rule, bool kFirstNorm>
 void step_all(const AdaptiveStepParams& p) {
   keep_origins<Rule>(p);
   if (p.clip && !(p.clip[0] < __builtin_inff())) return;
   const Scratch<double> partial(p.task_count * Rule::kSums);
   AdaptiveScalars next = *p.scalars;
-  if (Rule::kFirstNorm && next.k == 0) {
+  if (kFirstNorm && next.k == 0) {
     next.first_norm = gradient_norm_of(p, partial.data);
     if (next.first_norm == 0) return;
   }
@@ -203,7 +203,7 @@ void step_all(const AdaptiveStepParams& p) {
 
 void adaptive_step(const AdaptiveStepParams& p) {
   constexpr void (*rules[])(const AdaptiveStepParams&) = {
-#define ADAPTIVE_RULE(Type, name, states) &step_all<Type>,
+#define ADAPTIVE_RULE(Type, name, states, first_norm) &step_all<Type, first_norm>,
 #include "ops/adaptive_step/adaptive_rule_list.h"
 #undef ADAPTIVE_RULE
   };

@@ -67,6 +67,8 @@ CPU_KERNEL(group_norm_apply, GroupNormApplyParams)
 CPU_KERNEL(group_norm_backward, GroupNormBackwardParams)
 namespace cuda {
 void group_norm_forward(const GroupNormParams&);
+void group_norm_statistics(const GroupNormStatisticsParams&);
+void group_norm_apply(const GroupNormApplyParams&);
 void group_norm_backward(const GroupNormBackwardParams&);
 }  // namespace cuda
 

@@ -14,26 +14,62 @@ void check_size(int64_t pixels, int64_t c) {
     fail(ErrorKind::kInternal, "groupNorm", "a sample on the GPU has at most 2^31 elements, not ", pixels * c);
 }
 
-}  // namespace
-
 // Scratch is given back while kernels that use it are still to run: its next user comes later in the same stream.
+
+// Finds mean, rstd and what mean lacks. Moves x once.
+class Statistics {
+ public:
+  explicit Statistics(const GroupNormParams& p)
+      : chunk_(blocks_for(1024, p.c / p.groups)),
+        chunks_(blocks_for(p.pixels, chunk_)),
+        partials_(p.n * chunks_ * p.groups * 3),
+        constants_(p.n * p.groups) {
+    const std::string type = suffix("groupNorm", p.dtype) + "_kernel";
+    launch_kernel(("group_norm_partial" + type).c_str(), {chunks_, blocks_for(p.groups, kNormWarps), p.n},
+                  {kNormThreads}, 0, p, scratch(false));
+    launch_kernel("group_norm_join_kernel", {blocks_for(p.n * p.groups, kNormWarps)}, {kNormThreads}, 0, p,
+                  scratch(false));
+  }
+  GroupNormScratch scratch(bool four) const {
+    return {
+        partials_.data, nullptr, constants_.data, static_cast<int32_t>(chunk_), static_cast<int32_t>(chunks_), four};
+  }
+
+ private:
+  const int64_t chunk_, chunks_;
+  const Scratch<float> partials_, constants_;
+};
+
+}  // namespace
 
 // Bytes moved: x twice, y once. The floor is x once.
 void group_norm_forward(const GroupNormParams& p) {
   check_size(p.pixels, p.c);
   if (p.n * p.pixels * p.c == 0) return;
-  const std::string type = suffix("groupNorm", p.dtype) + "_kernel";
-  const int64_t width = p.c / p.groups, chunk = blocks_for(1024, width), chunks = blocks_for(p.pixels, chunk);
-  const Scratch<float> partials(p.n * chunks * p.groups * 3), constants(p.n * p.groups);
   const bool four =
       aligned_for_four(p.x, p.dtype) && aligned_for_four(p.y, p.dtype) && p.pixels * p.c % kNormPerThread == 0;
-  const GroupNormScratch s{
-      partials.data, nullptr, constants.data, static_cast<int32_t>(chunk), static_cast<int32_t>(chunks), four};
-  launch_kernel(("group_norm_partial" + type).c_str(), {chunks, blocks_for(p.groups, kNormWarps), p.n}, {kNormThreads},
-                0, p, s);
-  launch_kernel("group_norm_join_kernel", {blocks_for(p.n * p.groups, kNormWarps)}, {kNormThreads}, 0, p, s);
-  launch_kernel(("group_norm_apply" + type).c_str(), {blocks_for(p.pixels * p.c, kNormThreads * kNormPerThread), p.n},
-                {kNormThreads}, 0, p, s);
+  const Statistics statistics(p);
+  launch_kernel(("group_norm_apply" + suffix("groupNorm", p.dtype) + "_kernel").c_str(),
+                {blocks_for(p.pixels * p.c, kNormThreads * kNormPerThread), p.n}, {kNormThreads}, 0, p,
+                statistics.scratch(four));
+}
+
+// Bytes moved: x once, as many as it has to.
+void group_norm_statistics(const GroupNormStatisticsParams& p) {
+  check_size(p.norm.pixels, p.norm.c);
+  const Statistics statistics(p.norm);
+  launch_kernel("group_norm_rows_kernel", {blocks_for(p.norm.c, kNormThreads)}, {kNormThreads}, 0, p.norm,
+                statistics.scratch(false), p.rows);
+}
+
+// Bytes moved: x once, y once, as many as it has to.
+void group_norm_apply(const GroupNormApplyParams& p) {
+  check_size(p.pixels, p.c);
+  const bool four = aligned_for_four(p.x, p.dtype) && aligned_for_four(p.y, p.y_dtype);
+  const std::string kernel =
+      "group_norm_apply_rows" + suffix("groupNorm", p.dtype) + suffix("groupNorm", p.y_dtype) + "_kernel";
+  launch_kernel(kernel.c_str(), {blocks_for(p.pixels * p.c, kNormThreads * kNormPerThread)}, {kNormThreads}, 0, p,
+                four);
 }
 
 // Bytes moved: dy and x twice, dx once. The floor is dy and x once.

@@ -6,7 +6,7 @@
 // the order in which blocks run.
 #include "ops/group_norm/group_norm_cuda.h"
 
-#include "cuda/gpu.h"
+#include "cuda/elementwise.cuh"
 #include "cuda/reduce.cuh"
 #include "ops/group_norm/group_norm.h"
 
@@ -93,27 +93,13 @@ __device__ inline void for_elements(unsigned first, unsigned count, unsigned cha
   }
 }
 
-// Up to four elements at p, of which `left` exist, with one access where that fits.
-template <class T>
-__device__ inline gpu::Four load_four(const T* p, bool four, unsigned left) {
-  if (four && left >= 4) return gpu::load4(p);
-  gpu::Four x{};
-  for (unsigned k = 0; k < 4 && k < left; k++) x.v[k] = gpu::load(p + k);
-  return x;
-}
-template <class T>
-__device__ inline void store_four(T* p, const gpu::Four& x, bool four, unsigned left) {
-  if (four && left >= 4) return gpu::store4(p, x);
-  for (unsigned k = 0; k < 4 && k < left; k++) gpu::store(p + k, x.v[k]);
-}
-
 template <class T>
 __device__ inline void apply(const GroupNormParams& p, const GroupNormScratch& s) {
   const unsigned count = static_cast<unsigned>(p.pixels * p.c), width = static_cast<unsigned>(p.c / p.groups);
   const unsigned first = (blockIdx.x * kNormThreads + threadIdx.x) * kNormPerThread;
   if (first >= count) return;
   const int64_t n = blockIdx.y, start = n * p.pixels * p.c + first;
-  gpu::Four x = load_four(static_cast<const T*>(p.x) + start, s.four, count - first);
+  gpu::Four x = gpu::load_four(static_cast<const T*>(p.x) + start, s.four, count - first);
   for_elements(first, count, static_cast<unsigned>(p.c), [&](unsigned k, unsigned channel) {
     const int64_t at = n * p.groups + channel / width;
     const float factor = p.rstd[at] * gpu::load_any(p.weight, p.weight_dtype, channel);
@@ -121,7 +107,32 @@ __device__ inline void apply(const GroupNormParams& p, const GroupNormScratch& s
     const float z = fmaf(x.v[k] - p.mean[at], factor, offset);
     x.v[k] = p.silu ? z * sigmoid(z) : z;
   });
-  store_four(static_cast<T*>(p.y) + start, x, s.four, count - first);
+  gpu::store_four(static_cast<T*>(p.y) + start, x, s.four, count - first);
+}
+
+// The rows of group_norm.h for the channels of one sample.
+__device__ inline void fill_rows(const GroupNormParams& p, const GroupNormScratch& s, float* rows) {
+  const unsigned channel = blockIdx.x * kNormThreads + threadIdx.x, width = static_cast<unsigned>(p.c / p.groups);
+  if (channel >= p.c) return;
+  const int64_t at = channel / width, length = group_norm_row_length(p.c);
+  const float factor = p.rstd[at] * gpu::load_any(p.weight, p.weight_dtype, channel);
+  rows[channel] = p.mean[at];
+  rows[length + channel] = factor;
+  rows[2 * length + channel] = gpu::load_any(p.bias, p.bias_dtype, channel) - s.constants[at] * factor;
+}
+
+template <class T, class U>
+__device__ inline void apply_rows(const GroupNormApplyParams& p, bool four) {
+  const unsigned count = static_cast<unsigned>(p.pixels * p.c);
+  const unsigned first = (blockIdx.x * kNormThreads + threadIdx.x) * kNormPerThread;
+  if (first >= count) return;
+  const int64_t length = group_norm_row_length(p.c);
+  gpu::Four x = gpu::load_four(static_cast<const T*>(p.x) + first, four, count - first);
+  for_elements(first, count, static_cast<unsigned>(p.c), [&](unsigned k, unsigned channel) {
+    const float z = fmaf(x.v[k] - p.rows[channel], p.rows[length + channel], p.rows[2 * length + channel]);
+    x.v[k] = p.silu ? z * sigmoid(z) : z;
+  });
+  gpu::store_four(static_cast<U*>(p.y) + first, x, four, count - first);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------------
@@ -203,15 +214,15 @@ __device__ inline void backward_input(const GroupNormBackwardParams& p, const Gr
   const unsigned first = (blockIdx.x * kNormThreads + threadIdx.x) * kNormPerThread;
   if (first >= count) return;
   const int64_t n = blockIdx.y, start = n * p.pixels * p.c + first;
-  const gpu::Four x = load_four(static_cast<const T*>(p.x) + start, s.four, count - first);
-  gpu::Four dx = load_four(static_cast<const T*>(p.dy) + start, s.four, count - first);
+  const gpu::Four x = gpu::load_four(static_cast<const T*>(p.x) + start, s.four, count - first);
+  gpu::Four dx = gpu::load_four(static_cast<const T*>(p.dy) + start, s.four, count - first);
   for_elements(first, count, static_cast<unsigned>(p.c), [&](unsigned k, unsigned channel) {
     const int64_t at = n * p.groups + channel / width;
     const float factor = p.rstd[at] * gpu::load_any(p.weight, p.weight_dtype, channel), d = x.v[k] - p.mean[at];
     const float dz = before_silu(p.silu, dx.v[k], d, factor, gpu::load_any(p.bias, p.bias_dtype, channel));
     dx.v[k] = fmaf(-d, s.constants[2 * at + 1], fmaf(dz, factor, -s.constants[2 * at]));
   });
-  store_four(static_cast<T*>(p.dx) + start, dx, s.four, count - first);
+  gpu::store_four(static_cast<T*>(p.dx) + start, dx, s.four, count - first);
 }
 
 }  // namespace
@@ -232,6 +243,24 @@ FORWARD_KERNEL(group_norm_join_kernel, join(p, s));
 FORWARD_KERNEL(group_norm_apply_f32_kernel, apply<float>(p, s));
 FORWARD_KERNEL(group_norm_apply_bf16_kernel, apply<bfloat16>(p, s));
 FORWARD_KERNEL(group_norm_apply_f16_kernel, apply<float16>(p, s));
+
+extern "C" __global__ void __launch_bounds__(kNormThreads)
+    group_norm_rows_kernel(GroupNormParams p, GroupNormScratch s, float* rows) {
+  fill_rows(p, s, rows);
+}
+KERNEL(group_norm_rows_kernel);
+#define APPLY_ROWS_KERNEL(types, T, U)                                            \
+  extern "C" __global__ void __launch_bounds__(kNormThreads)                      \
+      group_norm_apply_rows_##types##_kernel(GroupNormApplyParams p, bool four) { \
+    apply_rows<T, U>(p, four);                                                    \
+  }                                                                               \
+  KERNEL(group_norm_apply_rows_##types##_kernel)
+APPLY_ROWS_KERNEL(f32_f32, float, float);
+APPLY_ROWS_KERNEL(bf16_bf16, bfloat16, bfloat16);
+APPLY_ROWS_KERNEL(bf16_f32, bfloat16, float);
+APPLY_ROWS_KERNEL(f16_f16, float16, float16);
+APPLY_ROWS_KERNEL(f16_f32, float16, float);
+
 BACKWARD_KERNEL(group_norm_backward_partial_f32_kernel, backward_partial<float>(p, s));
 BACKWARD_KERNEL(group_norm_backward_partial_bf16_kernel, backward_partial<bfloat16>(p, s));
 BACKWARD_KERNEL(group_norm_backward_partial_f16_kernel, backward_partial<float16>(p, s));

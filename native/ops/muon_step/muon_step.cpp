@@ -87,7 +87,7 @@ void muon_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::v
         }
         p.entries = entries.data();
         p.clip = tensors->clip ? tensors->clip->data_as<float>() : nullptr;
-        run_kernel(kOp, {cpu::muon_step}, p);
+        run_kernel(kOp, {cpu::muon_step, cuda::muon_step}, p);
       },
       std::move(updates));
 }

@@ -18,7 +18,7 @@ struct MuonStepEntry {
   DType dtype, copy_dtype;
   float k[kMuonNumbers];  // momentum, 1 - momentum, 1 to look ahead, factor of the parameter, factor of the update
 
-  int64_t count() const { return rows * columns; }
+  constexpr int64_t count() const { return rows * columns; }
   bool same_shape(const MuonStepEntry& other) const { return rows == other.rows && columns == other.columns; }
 };
 
@@ -36,6 +36,12 @@ struct MuonStepParams {
 constexpr int64_t kMuonBlock = 16384;    // elements of a task
 constexpr int64_t kMuonBatch = 1 << 22;  // elements of matrices of one shape that are multiplied together
 
+// The iteration X <- a X + (b A + c A^2) X with A = X X^T, steepest at zero.
+constexpr float kMuonA = 3.4445f, kMuonB = -4.7750f, kMuonC = 2.0315f;
+
 CPU_KERNEL(muon_step, MuonStepParams)
+namespace cuda {
+void muon_step(const MuonStepParams&);
+}
 
 }  // namespace noisewright

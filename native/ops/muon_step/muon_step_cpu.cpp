@@ -13,9 +13,6 @@ namespace noisewright::NOISEWRIGHT_TARGET {
 
 namespace {
 
-// The iteration X <- a X + (b A + c A^2) X with A = X X^T, steepest at zero.
-constexpr float kA = 3.4445f, kB = -4.7750f, kC = 2.0315f;
-
 template <class T>
 constexpr DType kDTypeOf = DType::kFloat32;
 template <>
@@ -112,16 +109,16 @@ void step_batch(const MuonStepParams& p, const MuonStepEntry* entries, int64_t b
   for (int64_t k = 0; k < p.steps; k++) {
     const GemmFactor lines = products.factor(x, rows, columns, !wide);
     products.multiply(lines, lines, gram.data, side, side, length);
-    scale_and_add<T>(kC, gram.data, nullptr, scaled_gram.data, square);
+    scale_and_add<T>(kMuonC, gram.data, nullptr, scaled_gram.data, square);
     products.multiply(products.factor(scaled_gram.data, side, side, false),
                       products.factor(gram.data, side, side, true), polynomial.data, side, side, side);
-    scale_and_add<T>(kB, gram.data, polynomial.data, scaled_gram.data, square);
+    scale_and_add<T>(kMuonB, gram.data, polynomial.data, scaled_gram.data, square);
     const GemmFactor factor = products.factor(scaled_gram.data, side, side, !wide);
     if (wide)
       products.multiply(factor, products.factor(x, rows, columns, true), moved.data, rows, columns, side);
     else
       products.multiply(products.factor(x, rows, columns, false), factor, moved.data, rows, columns, side);
-    scale_and_add<T>(kA, x, moved.data, x, all);
+    scale_and_add<T>(kMuonA, x, moved.data, x, all);
   }
 
   for_blocks(entries, batch, [&](const MuonStepEntry& e, int64_t, int64_t begin, int64_t at, int64_t size) {

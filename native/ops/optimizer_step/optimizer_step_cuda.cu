@@ -7,64 +7,13 @@
 #include "cuda/quantization.cuh"
 #include "cuda/reduce.cuh"
 #include "cuda/scalar_vec.cuh"
+#include "cuda/stepped_param.cuh"
 #include "ops/optimizer_step/optimizer_rules.h"
 #include "ops/optimizer_step/optimizer_step.h"
 
 namespace noisewright::cuda {
 
 namespace {
-
-__device__ inline float infinity() { return __uint_as_float(0x7F800000u); }
-
-__device__ inline float load_param(const OptimizerEntry& e, int64_t i) { return gpu::load_any(e.param, e.dtype, i); }
-
-// Unbiased rounding, as in core/stepped_param.h: up with the probability of the part cut off. Infinities, NaN and the
-// last binade are cut.
-__device__ inline bfloat16 bfloat16_by_chance(float x, uint32_t random) {
-  uint32_t bits = __float_as_uint(x);
-  const uint32_t magnitude = bits & 0x7FFFFFFFu;
-  if (magnitude > 0x7F800000u) return {0x7FC0};
-  if (magnitude < 0x7F7F0000u) bits += random & 0xFFFFu;
-  return {static_cast<uint16_t>(bits >> 16)};
-}
-// The same; what is no smaller than the largest number goes to nearest. Below 2^-14 the numbers are multiples of 2^-24.
-__device__ inline float16 float16_by_chance(float x, uint32_t random) {
-  const float magnitude = fabsf(x);
-  float16 result;
-  if (!(magnitude < 65504.0f)) {
-    gpu::store(&result, x);
-  } else if (magnitude >= 0x1p-14f) {
-    gpu::store(&result, __uint_as_float((__float_as_uint(x) + (random & 0x1FFFu)) & ~0x1FFFu));
-  } else {
-    const float multiple = magnitude * 0x1p24f;
-    auto bits = static_cast<uint32_t>(multiple);
-    if (static_cast<float>(random & 0xFFFFu) < (multiple - static_cast<float>(bits)) * 0x1p16f) bits++;
-    result.bits = static_cast<uint16_t>(bits | (__float_as_uint(x) >> 16 & 0x8000u));
-  }
-  return result;
-}
-
-__device__ inline void store_rounded(void* to, DType dtype, int64_t i, float x) {
-  if (dtype == DType::kBFloat16)
-    gpu::store(static_cast<bfloat16*>(to) + i, x);
-  else
-    gpu::store(static_cast<float16*>(to) + i, x);
-}
-
-__device__ inline void store_param(const OptimizerParams& p, const OptimizerEntry& e, int64_t i, float param) {
-  if (e.copy) store_rounded(e.copy, e.copy_dtype, i, param);
-  if (e.dtype == DType::kFloat32) {
-    static_cast<float*>(e.param)[i] = param;
-  } else if (p.stochastic_rounding) {
-    const uint32_t random = philox_block({p.seed, e.stream}, static_cast<uint64_t>(i) / 4).v[i % 4];
-    if (e.dtype == DType::kBFloat16)
-      static_cast<bfloat16*>(e.param)[i] = bfloat16_by_chance(param, random);
-    else
-      static_cast<float16*>(e.param)[i] = float16_by_chance(param, random);
-  } else {
-    store_rounded(e.param, e.dtype, i, param);
-  }
-}
 
 // What surrounds the rule for one element: the states are replaced, the new parameter returned.
 template <class Rule, int kStates>
@@ -74,31 +23,18 @@ __device__ inline float update(const OptimizerParams& p, const OptimizerEntry& e
   if (e.l2 != 0.0f) g = fmaf(e.l2, param, g);
   const float stepped = Rule(e.k, e.mode)(Vec{p.decay_after ? param : param * e.decay}, Vec{g}, s).v;
   const float next = p.decay_after ? stepped * e.decay : stepped;
-  if (!p.skip_invalid || fabsf(raw) < infinity()) return next;
+  if (!p.skip_invalid || fabsf(raw) < gpu::infinity()) return next;
   for (int k = 0; k < kStates; k++) s[k] = zero();
   return param;
-}
-
-// The last entry whose tasks start at or before this one.
-__device__ inline const OptimizerEntry& entry_of(const OptimizerParams& p, int64_t task) {
-  int64_t low = 0, high = p.entry_count - 1;
-  while (low < high) {
-    const int64_t middle = (low + high + 1) / 2;
-    if (p.entries[middle].first_task <= task)
-      low = middle;
-    else
-      high = middle - 1;
-  }
-  return p.entries[low];
 }
 
 template <class Rule, int kStates>
 __device__ inline void step(const OptimizerParams& p, const OptimizerTables* tables) {
   SHARED(OptimizerTables, table, [1]);
   SHARED(float, part, [gpu::kWarpSize]);
-  if (p.clip && !(p.clip[0] < infinity())) return;
+  if (p.clip && !(p.clip[0] < gpu::infinity())) return;
   const int64_t task = blockIdx.x;
-  const OptimizerEntry& e = entry_of(p, task);
+  const OptimizerEntry& e = gpu::entry_of(p, task);
   const int thread = static_cast<int>(threadIdx.x);
   const int64_t blocks_of_task = kOptimizerTask / kQuantizationBlock / kOptimizerSlices;
   const int64_t begin = (task - e.first_task) * kOptimizerTask + blockIdx.y * blocks_of_task * kQuantizationBlock;
@@ -123,7 +59,7 @@ __device__ inline void step(const OptimizerParams& p, const OptimizerTables* tab
       s[k] = {codes ? values[static_cast<uint8_t*>(e.state[k])[i]] * e.absmax[k][block]
                     : static_cast<float*>(e.state[k])[i]};
     }
-    if (exists) store_param(p, e, i, update<Rule>(p, e, scale, load_param(e, i), e.gradient[i], s));
+    if (exists) gpu::store_param(p, e, i, update<Rule>(p, e, scale, gpu::load_param(e, i), e.gradient[i], s));
     for (int k = 0; k < kStates; k++) {
       if (!e.state[k]) continue;
       if (!codes) {
@@ -149,7 +85,7 @@ __device__ inline void step(const OptimizerParams& p, const OptimizerTables* tab
 }  // namespace
 
 #define OPTIMIZER_RULE(Type, name, states, ...)                                 \
-  extern "C" __global__ void __launch_bounds__(kOptimizerThreads)               \
+  extern "C" __global__ void __launch_bounds__(kOptimizerThreads, 4)            \
       optimizer_step_##name(OptimizerParams p, const OptimizerTables* tables) { \
     step<Type, states>(p, tables);                                              \
   }                                                                             \

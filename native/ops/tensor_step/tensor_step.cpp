@@ -96,7 +96,8 @@ void tensor_step(const std::string& rule, std::vector<Tensor> params, std::vecto
     for (int k = 0; k < kTensorConstants; k++)
       e.k[k] = static_cast<float>(constants[static_cast<size_t>(rows[i]) * kTensorConstants + static_cast<size_t>(k)]);
     // Enough rows that partial sums of columns are few, not so many that their rounding shows.
-    e.block_rows = e.outer == 0 ? 1 : std::clamp<int64_t>(kTensorBlock / std::max<int64_t>(e.width(), 1), 64, 512);
+    e.block_rows =
+        e.outer == 0 ? 1 : std::clamp<int64_t>(kTensorBlock / std::max<int64_t>(e.width(), 1), 64, kTensorMostRows);
     const int64_t blocks = e.outer == 0 ? (e.count + kTensorBlock - 1) / kTensorBlock : e.outer * e.blocks_of_sheet();
     next.first_block = e.first_block + blocks;
     next.first_partial = e.first_partial + (e.outer == 0 ? 0 : blocks * e.width());
@@ -120,7 +121,7 @@ void tensor_step(const std::string& rule, std::vector<Tensor> params, std::vecto
         }
         p.entries = entries.data();
         p.clip = floats_of(tensors->clip);
-        run_kernel(kOp, {cpu::tensor_step}, p);
+        run_kernel(kOp, {cpu::tensor_step, cuda::tensor_step}, p);
       },
       std::move(updates));
 }

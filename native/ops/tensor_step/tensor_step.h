@@ -44,8 +44,8 @@ struct TensorStepEntry {
   int64_t first_block, first_partial, first_mean;
   float k[kTensorConstants];
 
-  int64_t width() const { return columns * inner; }
-  int64_t blocks_of_sheet() const { return (rows + block_rows - 1) / block_rows; }
+  constexpr int64_t width() const { return columns * inner; }
+  constexpr int64_t blocks_of_sheet() const { return (rows + block_rows - 1) / block_rows; }
 };
 
 // Of 16-bit parameters.
@@ -64,8 +64,12 @@ struct TensorStepParams {
 };
 
 constexpr int64_t kTensorBlock = 16384;    // elements of a block of a tensor that is not factored
+constexpr int64_t kTensorMostRows = 512;   // of a block of a factored one
 constexpr int64_t kTensorBatch = 1 << 21;  // elements whose passes follow each other, while caches hold them
 
 CPU_KERNEL(tensor_step, TensorStepParams)
+namespace cuda {
+void tensor_step(const TensorStepParams&);
+}
 
 }  // namespace noisewright

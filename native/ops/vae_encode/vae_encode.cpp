@@ -2,12 +2,12 @@
 // tensor, so the work is cut by layer, not by picture: the statistics of a layer's input come first, then bands of its
 // rows, with one row more on each side, are normalised into a small buffer and convolved from there. Two activations of
 // full size are alive at most: a resnet adds its result to its input in place. Weights of fast convolutions are
-// transformed for one picture's layer at a time and not kept.
+// transformed for one picture's layer at a time and not kept. All kernels but that of the pixels are other ops', on the
+// CPU as on the GPU.
 #include "ops/vae_encode/vae_encode.h"
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "core/launch.h"
 #include "core/parallel.h"
@@ -29,8 +29,8 @@ constexpr int64_t kBandNumbers = int64_t{1} << 21;  // of a band's input, about
 constexpr int64_t kTileRows = 4;  // of the fast convolution: bands that end between tiles do not change its sums
 
 template <class Params>
-void run(void (*kernel)(const Params&), const Params& params) {
-  run_kernel<Params>(kOp, {kernel}, params);
+void run(const Kernels<Params>& kernels, const Params& params) {
+  run_kernel(kOp, kernels, params);
 }
 
 int64_t padded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
@@ -101,8 +101,8 @@ class Encoder {
     x_ = take(*here_, c_.channels[0]);
     const int64_t pixel_row = w_ * 3 * static_cast<int64_t>(item_size(pixel_dtype));
     convolve(net_.conv_in, nullptr, 3, c_.channels[0], nullptr, x_, c_.dtype, [&](int64_t row, int64_t rows, void* to) {
-      run(cpu::vae_pixels, VaePixelsParams{static_cast<const char*>(pixels) + row * pixel_row, to, rows * w_ * 3,
-                                           pixel_dtype, c_.dtype});
+      run({cpu::vae_pixels, cuda::vae_pixels}, VaePixelsParams{static_cast<const char*>(pixels) + row * pixel_row, to,
+                                                               rows * w_ * 3, pixel_dtype, c_.dtype});
     });
     for (const Level& level : net_.levels) {
       for (const Resnet& block : level.resnets) resnet(block);
@@ -141,7 +141,7 @@ class Encoder {
     p.dtype = c_.dtype;
     p.weight_dtype = norm.weight.dtype;
     p.bias_dtype = norm.bias.dtype;
-    run(cpu::group_norm_statistics, GroupNormStatisticsParams{p, rows});
+    run({cpu::group_norm_statistics, cuda::group_norm_statistics}, GroupNormStatisticsParams{p, rows});
   }
 
   // y = residual + conv3x3(input) with zeros around, where fill(row, rows, to) writes rows of the input [h, w, ci] in
@@ -160,11 +160,12 @@ class Encoder {
     p.weight_dtype = conv.weight.dtype;
     p.bias_dtype = conv.bias.dtype;
     p.time_dtype = DType::kFloat32;
-    p.winograd = fast_convolution_wins(p.s, h_here_, w_here_, dtype == DType::kBFloat16 && p.weight_dtype == dtype);
+    p.winograd = Device::running()->kind() == DeviceKind::kCpu &&
+                 fast_convolution_wins(p.s, h_here_, w_here_, dtype == DType::kBFloat16 && p.weight_dtype == dtype);
     const Lease transformed(*beside_, p.winograd ? winograd_weights_size(ci, co, false) * int64_t{sizeof(float)} : 64);
     if (p.winograd) {
       auto* to = static_cast<float*>(transformed.data());
-      run(cpu::winograd_weights, WinogradWeightsParams{p.weight, p.weight_dtype, ci, co, false, to});
+      run({cpu::winograd_weights}, WinogradWeightsParams{p.weight, p.weight_dtype, ci, co, false, to});
       p.transformed = to;
     }
     int64_t band = c_.band_rows > 0 ? c_.band_rows : kBandNumbers / (w_here_ * ci);
@@ -174,14 +175,13 @@ class Encoder {
     for (int64_t first = 0; first < h_here_; first += band) {
       const int64_t rows = std::min(band, h_here_ - first), begin = std::max(first - 1, int64_t{0});
       const int64_t end = std::min(first + rows + 1, h_here_);
-      if (first == 0) std::memset(input.data, 0, static_cast<size_t>(in_row));
-      fill(begin, end - begin, input.data + (begin - first + 1) * in_row);
-      if (first + rows == h_here_) std::memset(input.data + (rows + 1) * in_row, 0, static_cast<size_t>(in_row));
-      p.s.h = rows + 2;
+      fill(begin, end - begin, input.data);
+      p.s.h = end - begin;
+      p.s.top = first == begin ? 1 : 0;  // the zeros around the picture
       p.s.ho = rows;
       p.residual = residual ? static_cast<const char*>(residual) + first * out_row : nullptr;
       p.y = static_cast<char*>(y) + first * out_row;
-      run(cpu::conv2d_forward, p);
+      run({cpu::conv2d_forward, cuda::conv2d_forward}, p);
     }
   }
 
@@ -192,7 +192,7 @@ class Encoder {
     statistics(norm, x, ci, constants.data);
     convolve(conv, extra, ci, co, residual, y, dtype, [&](int64_t row, int64_t rows, void* to) {
       const char* from = static_cast<const char*>(x) + row * w_here_ * ci * c_.item();
-      run(cpu::group_norm_apply,
+      run({cpu::group_norm_apply, cuda::group_norm_apply},
           GroupNormApplyParams{from, constants.data, to, rows * w_here_, ci, true, c_.dtype, dtype});
     });
   }
@@ -208,7 +208,7 @@ class Encoder {
     p.dtype = c_.dtype;
     p.weight_dtype = conv.weight.dtype;
     p.bias_dtype = conv.bias.dtype;
-    run(cpu::conv2d_forward, p);
+    run({cpu::conv2d_forward, cuda::conv2d_forward}, p);
   }
 
   void resnet(const Resnet& r) {
@@ -248,7 +248,7 @@ class Encoder {
     p.weight_dtype = layer.weight.dtype;
     p.bias_dtype = layer.bias.dtype;
     p.activation = Activation::kNone;
-    run(cpu::linear_forward, p);
+    run({cpu::linear_forward, cuda::linear_forward}, p);
   }
 
   // x += out(attention of the normalised x), one head.
@@ -258,7 +258,7 @@ class Encoder {
     {
       Scratch<float> constants(3 * group_norm_row_length(c));
       statistics(a.norm, x_, c, constants.data);
-      run(cpu::group_norm_apply,
+      run({cpu::group_norm_apply, cuda::group_norm_apply},
           GroupNormApplyParams{x_, constants.data, tokens.data(), pixels(), c, false, c_.dtype, c_.dtype});
     }
     linear(a.q, tokens.data(), nullptr, q.data());
@@ -267,12 +267,13 @@ class Encoder {
     Scratch<float> lse(pixels());
     const auto view = [&](void* data) { return AttentionView{data, pixels() * c, c}; };
     const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(c)));
-    run(cpu::attention_forward, AttentionForwardParams{{1, 1, pixels(), pixels(), c, scale, false, c_.dtype},
-                                                       view(q.data()),
-                                                       view(k.data()),
-                                                       view(v.data()),
-                                                       view(tokens.data()),
-                                                       lse.data});
+    run({cpu::attention_forward, cuda::attention_forward},
+        AttentionForwardParams{{1, 1, pixels(), pixels(), c, scale, false, c_.dtype},
+                               view(q.data()),
+                               view(k.data()),
+                               view(v.data()),
+                               view(tokens.data()),
+                               lse.data});
     linear(a.out, tokens.data(), x_, x_);
   }
 
@@ -283,8 +284,9 @@ class Encoder {
     Tensor weight = make_tensor(Device::running(), conv.weight.shape, DType::kFloat32);
     Scratch<float> bias(co);
     const auto times_quant = [&](const Tensor& right, int64_t n, void* to) {
-      run(cpu::matmul_forward, MatmulParams{quant.weight.data(), right.data(), to, 1, co, n, co, co * co, co * n,
-                                            quant.weight.dtype, right.dtype, DType::kFloat32, false, false});
+      run({cpu::matmul_forward, cuda::matmul_forward},
+          MatmulParams{quant.weight.data(), right.data(), to, 1, co, n, co, co * co, co * n, quant.weight.dtype,
+                       right.dtype, DType::kFloat32, false, false});
     };
     times_quant(conv.weight, 9 * ci, weight.data());
     times_quant(conv.bias, 1, bias.data);
@@ -305,8 +307,6 @@ class Encoder {
 Tensor vae_encode_forward(const Tensor& pixels, const std::vector<Tensor>& parameters,
                           const std::vector<int64_t>& channels, int64_t layers, int64_t groups, double eps,
                           int64_t band_rows) {
-  if (pixels.device()->kind() != DeviceKind::kCpu)
-    throw Error(ErrorKind::kDevice, "vaeEncode: has no CUDA kernel in this build; run it on the CPU device");
   CHECK(kOp, pixels.rank() == 4 && pixels.size(3) == 3 && pixels.contiguous(), "pictures are [n, h, w, 3]");
   CHECK(kOp, pixels.dtype == DType::kUint8 || pixels.dtype == DType::kFloat32, "pictures are uint8 or float32");
   CHECK(kOp, !channels.empty() && channels.back() % 8 == 0 && groups > 0 && !parameters.empty(),

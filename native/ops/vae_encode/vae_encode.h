@@ -16,5 +16,8 @@ struct VaePixelsParams {
 };
 
 CPU_KERNEL(vae_pixels, VaePixelsParams)
+namespace cuda {
+void vae_pixels(const VaePixelsParams&);
+}
 
 }  // namespace noisewright
