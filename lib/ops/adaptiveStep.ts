@@ -1,7 +1,7 @@
 import { addon } from '../native/load.ts'
 import { markCall } from '../tensor/callSite.ts'
 import { tensor } from '../tensor/create.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import type { DeviceName, Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { expectDType, expectFloat, expectShape } from './check.ts'
 
@@ -98,11 +98,11 @@ export interface AdaptiveScalars {
 const scalarNames = ['d', 'dMax', 'weighted', 'k', 'firstNorm', 'sksq', 'skl1', 'denominator'] as const
 
 /** Scalars before the first step: int64 [8], the bits of float64 numbers, for which there is no dtype. */
-export function adaptiveScalars(d0: number): Tensor {
+export function adaptiveScalars(d0: number, device: DeviceName = 'cpu'): Tensor {
   const values = new Float64Array(scalarNames.length)
   values[0] = d0
   values[1] = d0
-  return tensor(new BigInt64Array(values.buffer), [values.length])
+  return tensor(new BigInt64Array(values.buffer), [values.length], { device })
 }
 
 /** The numbers behind scalars, once the steps enqueued before have run. */

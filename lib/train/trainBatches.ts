@@ -40,7 +40,7 @@ export class TrainBatches {
   }
 
   /**
-   * The epoch's batches in their order, with scaled latents, which the caller disposes.
+   * The epoch's batches in their order, with scaled latents on the VAE's device, which the caller disposes.
    * @param from batches to pass over, when a run goes on within an epoch
    */
   async *epoch(epoch: number, progress: EpochProgress, from = 0): AsyncGenerator<TrainBatch, void, void> {
@@ -87,9 +87,10 @@ export class TrainBatches {
   }
 
   #latents(epoch: number, position: number, { items }: Batch, loaded: readonly LoadedItem[]): Tensor {
+    const { device } = this.#options.vae.registry
     const parts = loaded.map((item, slot) => {
-      if ('latent' in item) return tensor(item.latent.values, [1, ...item.latent.shape])
-      return loadedTensor(item.picture, items[slot]!)
+      if ('latent' in item) return tensor(item.latent.values, [1, ...item.latent.shape], { device })
+      return loadedTensor(item.picture, items[slot]!, device)
     })
     if (loaded.every((item) => 'latent' in item)) return concatBatch(parts)
     const streams = items.map((_, slot) => streamOf(`posterior/${epoch}/${position + 1}/${slot}`))

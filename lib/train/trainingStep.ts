@@ -161,7 +161,7 @@ export class TrainingStep {
     const { schedule, predictionType } = noise
     const pictureWeights = weighsPictures ? lossWeights : lossWeights.map(() => 1)
     return scope(() => {
-      const area = mask === undefined ? null : tensor(mask, prediction.shape.slice(0, 3))
+      const area = mask === undefined ? null : tensor(mask, prediction.shape.slice(0, 3), { device: prediction.device })
       const inputs = {
         prediction,
         target,
