@@ -21,6 +21,7 @@ import { openTrainState, type SavedTraining } from './state/openTrainState.ts'
 import { resumeFolder } from './state/resumeFolder.ts'
 import type { MixedPrecision, TrainConfig } from './trainConfig.ts'
 import { loadTrainingData } from './trainingData.ts'
+import { deviceOf, expectDevice, expectStatesInReach } from './trainingDevice.ts'
 
 export interface TrainingOptions {
   /**
@@ -64,6 +65,9 @@ export async function openTraining<Config extends TrainConfig>(
   const { model, training, preview, output } = config
   const optimizerPlan = planOptimizer(config.optimizer, kind.trainedGroups(config))
   expectNoProblems(optimizerPlan)
+  const device = deviceOf(config)
+  expectStatesInReach(device, optimizerPlan)
+  await expectDevice(device)
   const resume = await resumeFolder(config, options)
   const resumed = resume === null ? null : await openTrainState(resume, { kind: kind.name, config })
   try {
@@ -88,6 +92,7 @@ export async function openTraining<Config extends TrainConfig>(
       vParameterization: model.vParameterization || undefined,
       vae: model.vae ?? undefined,
       dtypes: partTypes(config, kind.trainedParts(config)),
+      device,
       hub: { signal: options.signal, onProgress: options.onDownload },
     })
     try {
