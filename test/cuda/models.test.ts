@@ -1,5 +1,5 @@
 /** The networks of tiny models on the emulated GPU: outputs and every gradient, against what diffusers and transformers compute. */
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { backward } from '../../lib/autograd/backward.ts'
 import { ClipTextModel } from '../../lib/models/clip/textModel.ts'
 import { UNet } from '../../lib/models/stableDiffusion/unet.ts'
@@ -8,7 +8,7 @@ import { tensor } from '../../lib/tensor/create.ts'
 import { memory } from '../../lib/tensor/runtime.ts'
 import { settled } from '../support/device.ts'
 import { expectDigest } from '../support/digest.ts'
-import { canEmulate, setEmulation } from '../support/emulatedGpu.ts'
+import { canEmulate } from '../support/emulatedGpu.ts'
 import { loadModelFixture } from '../support/modelFixture.ts'
 import { numbers } from '../support/opSuite.ts'
 import { expectGradients, formulaInput, formulaWeights, tinyConfigs, trainAll } from '../support/tinyModels.ts'
@@ -21,8 +21,6 @@ const gradientTolerance = { float32: { rms: 1e-4, max: 1e-3 }, bfloat16: { rms: 
 const encoding = (parameter: string): boolean => /^(encoder|quant_conv)\./.test(parameter)
 
 describe.runIf(canEmulate)('models on the GPU', () => {
-  afterEach(() => setEmulation('ORDER', 'forward'))
-
   it('encode captions, with every gradient', async () => {
     const model = new ClipTextModel(tinyConfigs[name].textEncoder, formulaWeights('text_encoder', device))
     trainAll(model.registry)
