@@ -3,6 +3,7 @@ import type { PredictionType } from '../models/stableDiffusion/config.ts'
 import type { ModelPart, StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
 import type { SavePrecision } from '../networks/kohyaLora.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
+import type { DeviceName } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { openDiffusersFolder } from './folderSource.ts'
 import { type WriteFolderOptions, writeDiffusersFolder } from './folderWriter.ts'
@@ -13,6 +14,8 @@ import { readModel } from './readPlan.ts'
 export interface LoadOptions {
   /** Type each part is stored and computed in. Default float32. */
   readonly dtypes?: Readonly<Partial<Record<ModelPart, FloatDType>>>
+  /** Where the parameters are read to. Default cpu. */
+  readonly device?: DeviceName | undefined
   /** `'fp16'`: take `*.fp16.safetensors` where a part has it. Default: plain files, or the only variant there is. */
   readonly variant?: string | undefined
   /** What the U-Net predicts, for a folder without a scheduler. See {@link readDiffusersConfig}. */
@@ -25,10 +28,10 @@ export interface LoadOptions {
  * @throws what `openDiffusersFolder` throws, and IoError when a tensor cannot be read; nothing stays loaded then
  */
 export async function loadDiffusersFolder(folder: string, options: LoadOptions = {}): Promise<StableDiffusion> {
-  const { dtypes, ...found } = options
+  const { dtypes, device, ...found } = options
   const { config, parts, close } = await openDiffusersFolder(folder, found)
   try {
-    return await readModel(config, parts, dtypes)
+    return await readModel(config, parts, { dtypes, device })
   } finally {
     await close()
   }

@@ -1,6 +1,7 @@
 /** Stable Diffusion 1.x and 2.x from one file in the layout of the original latent-diffusion code. */
 import type { ModelPart, StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
+import type { DeviceName } from '../tensor/tensor.ts'
 import { type LoadReport, openLdmCheckpoint } from './ldmSource.ts'
 import type { ModelOptions } from './modelSource.ts'
 import { readModel } from './readPlan.ts'
@@ -8,6 +9,8 @@ import { readModel } from './readPlan.ts'
 export interface LoadLdmOptions extends ModelOptions {
   /** Type each part is stored and computed in. Default float32. */
   readonly dtypes?: Readonly<Partial<Record<ModelPart, FloatDType>>> | undefined
+  /** Where the parameters are read to. Default cpu. */
+  readonly device?: DeviceName | undefined
 }
 
 export interface LoadedCheckpoint {
@@ -25,7 +28,7 @@ export interface LoadedCheckpoint {
 export async function loadLdmCheckpoint(path: string, options: LoadLdmOptions = {}): Promise<LoadedCheckpoint> {
   const { config, parts, report, close } = await openLdmCheckpoint(path, options)
   try {
-    return { models: await readModel(config, parts, options.dtypes), report }
+    return { models: await readModel(config, parts, options), report }
   } finally {
     await close()
   }

@@ -1,6 +1,7 @@
 /** The one way from what a user names to a model in memory. */
 import type { ModelPart, StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
+import type { DeviceName } from '../tensor/tensor.ts'
 import type { LoadReport } from './ldmSource.ts'
 import { type OpenModelOptions, openModel } from './modelSource.ts'
 import { readModel } from './readPlan.ts'
@@ -17,6 +18,8 @@ export interface LoadedModel {
 export interface LoadStableDiffusionOptions extends OpenModelOptions {
   /** Type each part is stored and computed in. Default float32. */
   readonly dtypes?: Readonly<Partial<Record<ModelPart, FloatDType>>> | undefined
+  /** Where the parameters are read to. Default cpu. */
+  readonly device?: DeviceName | undefined
 }
 
 /**
@@ -31,7 +34,7 @@ export async function loadStableDiffusion(
 ): Promise<LoadedModel> {
   const { config, parts, report, notes, close } = await openModel(path, options)
   try {
-    return { models: await readModel(config, parts, options.dtypes), report, notes }
+    return { models: await readModel(config, parts, options), report, notes }
   } finally {
     await close()
   }

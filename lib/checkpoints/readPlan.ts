@@ -8,7 +8,7 @@ import { type LoadableType, loadParameter } from '../ops/loadParameter.ts'
 import { tensor } from '../tensor/create.ts'
 import type { DType, FloatDType } from '../tensor/dtype.ts'
 import { scope } from '../tensor/scope.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import type { DeviceName, Tensor } from '../tensor/tensor.ts'
 import { toMemoryLayout } from './parameterFile.ts'
 import type { PartPlan, Place } from './partPlan.ts'
 
@@ -24,8 +24,9 @@ interface Gathered {
 /**
  * Gives a network its parameters, each read from the file when it is asked for, converted and laid out on the way. Tensors that are not one
  * run of bytes in the file (views in PyTorch files) are gathered before.
+ * @param device where the parameters are to be. Default cpu
  */
-export async function readPlan(plan: PartPlan): Promise<WeightSource> {
+export async function readPlan(plan: PartPlan, device: DeviceName = 'cpu'): Promise<WeightSource> {
   const { file } = plan.file
   const gathered = new Map<string, Gathered>()
   for (const { key, info } of plan.places.values()) {
@@ -44,27 +45,33 @@ export async function readPlan(plan: PartPlan): Promise<WeightSource> {
     scope(() => {
       const place = plan.place(request.name)
       const whole = gathered.get(place.key)
-      if (whole === undefined) return fromDisk(place, request)
+      if (whole === undefined) return fromDisk(place, request, device)
       if (--whole.left === 0) gathered.delete(place.key)
-      return fromMemory(place, whole, request)
+      return fromMemory(place, whole, request, device)
     })
 }
 
 /** Read by the device when it gets there: converted and laid out in one pass. */
-function fromDisk({ third, info }: Place, { shape, layout, dtype }: ParameterRequest): Tensor {
+function fromDisk({ third, info }: Place, { shape, layout, dtype }: ParameterRequest, device: DeviceName): Tensor {
   const { descriptor, byteOffset } = info.place!
   const offset = byteOffset + (third ?? 0) * (info.byteLength / 3)
   const from = { descriptor, byteOffset: offset }
   const fileDType = info.dtype as LoadableType
-  return loadParameter(from, { fileDType, shape, layout: layout === 'conv' ? 'conv' : 'same', dtype })
+  return loadParameter(from, { fileDType, shape, layout: layout === 'conv' ? 'conv' : 'same', dtype, device })
 }
 
-function fromMemory({ third, info }: Place, { bytes, dtype }: Gathered, request: ParameterRequest): Tensor {
+function fromMemory(
+  { third, info }: Place,
+  { bytes, dtype }: Gathered,
+  request: ParameterRequest,
+  device: DeviceName,
+): Tensor {
   const shape = third === null ? info.shape : [info.shape[0]! / 3, ...info.shape.slice(1)]
   const length = third === null ? bytes.length : bytes.length / 3
   const start = (third ?? 0) * length
   const inFile = tensor(bytes.subarray(start, start + length), request.layout === 'conv' ? shape : request.shape, {
     dtype,
+    device,
   })
   return cast(toMemoryLayout(inFile, request), { dtype: request.dtype })
 }
@@ -72,11 +79,15 @@ function fromMemory({ third, info }: Place, { bytes, dtype }: Gathered, request:
 /**
  * Makes something whose tensors are read from files, and waits for the reads: failures of the device show at the next wait, and
  * the files may be closed after it.
+ * @param device where they are read to. Default cpu
  * @throws what the reads threw; what was made is disposed
  */
-export async function finishReads<Made extends { dispose(): void }>(make: () => Made): Promise<Made> {
+export async function finishReads<Made extends { dispose(): void }>(
+  make: () => Made,
+  device: DeviceName = 'cpu',
+): Promise<Made> {
   const made = make()
-  const fence = tensor([0], [1])
+  const fence = tensor([0], [1], { device })
   try {
     await fence.read()
     return made
@@ -88,16 +99,23 @@ export async function finishReads<Made extends { dispose(): void }>(make: () => 
   }
 }
 
-/** A whole model whose parts have been found. @param dtypes what each part is stored and computed in. Default float32 */
+export interface ReadModelOptions {
+  /** What each part is stored and computed in. Default float32. */
+  readonly dtypes?: Readonly<Partial<Record<ModelPart, FloatDType>>> | undefined
+  /** Where the parameters are to be. Default cpu. */
+  readonly device?: DeviceName | undefined
+}
+
+/** A whole model whose parts have been found. */
 export async function readModel(
   config: StableDiffusionConfig,
   parts: Readonly<Record<ModelPart, PartPlan>>,
-  dtypes: Readonly<Partial<Record<ModelPart, FloatDType>>> = {},
+  { dtypes, device }: ReadModelOptions = {},
 ): Promise<StableDiffusion> {
   const sources: Readonly<Record<ModelPart, WeightSource>> = {
-    unet: await readPlan(parts.unet),
-    textEncoder: await readPlan(parts.textEncoder),
-    vae: await readPlan(parts.vae),
+    unet: await readPlan(parts.unet, device),
+    textEncoder: await readPlan(parts.textEncoder, device),
+    vae: await readPlan(parts.vae, device),
   }
-  return finishReads(() => new StableDiffusion(config, (part) => sources[part], dtypes))
+  return finishReads(() => new StableDiffusion(config, (part) => sources[part], dtypes), device)
 }

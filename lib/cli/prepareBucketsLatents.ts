@@ -1,8 +1,10 @@
+import { expectedDevice, readDevice } from '../config/deviceName.ts'
 import {
   type PreparedEvent,
   type PrepareLatentsOptions,
   prepareBucketsLatents,
 } from '../prepare/prepareBucketsLatents.ts'
+import type { DeviceName } from '../tensor/tensor.ts'
 import { computeTypes } from '../train/openTraining.ts'
 import type { MixedPrecision } from '../train/trainConfig.ts'
 import { ConfigError, exitCodes } from '../util/errors.ts'
@@ -25,6 +27,7 @@ export interface PrepareLatentsCommandOptions {
   readonly bucket_reso_steps: number
   readonly bucket_no_upscale?: true
   readonly mixed_precision: MixedPrecision
+  readonly device: string
   readonly full_path?: true
   readonly flip_aug?: true
   readonly skip_existing?: true
@@ -73,6 +76,11 @@ function optionsOf(options: PrepareLatentsCommandOptions): Omit<PrepareLatentsOp
     const message = `max_resolution must be two whole numbers such as 512,512, found ${JSON.stringify(options.max_resolution)}`
     throw new ConfigError(message, { option: 'max_resolution' })
   }
+  const device = readDevice(options.device)
+  if (device === undefined)
+    throw new ConfigError(`device must be ${expectedDevice}, found ${JSON.stringify(options.device)}`, {
+      option: 'device',
+    })
   return {
     batchSize: options.batch_size,
     ...(workers === undefined ? {} : { workers: Math.max(1, workers) }),
@@ -82,6 +90,7 @@ function optionsOf(options: PrepareLatentsCommandOptions): Omit<PrepareLatentsOp
     bucketResoSteps: options.bucket_reso_steps,
     bucketNoUpscale: options.bucket_no_upscale === true,
     dtype: computeTypes[mixed_precision],
+    device: device as DeviceName,
     fullPath: options.full_path === true,
     flipAug: options.flip_aug === true,
     skipExisting: options.skip_existing === true,

@@ -90,6 +90,7 @@ function addPrepareLatents(program: Command, host: CliHost, setExitCode: (code: 
     .option('--bucket_reso_steps <pixels>', 'sides are multiples of this, and of 8', positive, 64)
     .option('--bucket_no_upscale', 'never enlarge pictures')
     .addOption(choice('--mixed_precision <type>', 'of the VAE; files are float32', ['no', 'fp16', 'bf16'], 'no'))
+    .option('--device <device>', 'where pictures are encoded: cpu, cuda or cuda:1', 'cpu')
     .option('--full_path', 'keys are paths, as train_data_dir was given; default: names without extension')
     .option('--flip_aug', 'mirrored pictures too; without it their files are removed where pictures are encoded')
     .option('--skip_existing', 'keep latents of the right size; whether picture and VAE are the same is not checked')

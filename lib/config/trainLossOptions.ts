@@ -63,6 +63,13 @@ export const trainLossOptions = [
   { ...training, ...count, name: 'gradient_accumulation_steps', default: 1, help: 'Batches per optimizer step.' },
   {
     ...training,
+    type: 'device',
+    name: 'device',
+    default: 'cpu',
+    help: 'Where everything is computed: cpu, cuda (the first GPU) or cuda:1. A state goes on on any device, with other rounding.',
+  },
+  {
+    ...training,
     ...text,
     name: 'mixed_precision',
     default: 'no',

@@ -24,7 +24,16 @@ export type TrainOptionGroup =
   | 'logging'
   | 'hints'
 
-export type TrainOptionType = 'flag' | 'integer' | 'number' | 'text' | 'list' | 'resolution' | 'range' | 'steps'
+export type TrainOptionType =
+  | 'flag'
+  | 'integer'
+  | 'number'
+  | 'text'
+  | 'list'
+  | 'resolution'
+  | 'range'
+  | 'steps'
+  | 'device'
 
 export interface TrainOption {
   /** On the command line after two dashes, and a key in a configuration file. Dashes for underscores are accepted. */

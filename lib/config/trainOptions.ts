@@ -1,6 +1,7 @@
 /** Reads options of a training from command-line arguments, one place at a time; rules between options are in lib/train. */
 import { didYouMean } from '../util/nearest.ts'
 import { parseResolution } from './datasetConfig.ts'
+import { type DeviceText, expectedDevice, readDevice } from './deviceName.ts'
 import { laterTrainOptions, needlessTrainOptions } from './laterTrainOptions.ts'
 import {
   type TrainerName,
@@ -33,6 +34,7 @@ interface ValueOfType {
   range: readonly [least: number, most: number]
   /** Below 1: a share. */
   steps: number | { readonly share: number }
+  device: DeviceText
 }
 
 type ValueOfRow<R> = R extends { choices: readonly (infer Choice)[] }
@@ -141,6 +143,10 @@ export function readTrainValue(option: TrainOption, text: string): ValueReading 
   }
   if (type === 'range') return readRange(text, minimum) ?? wrong
   if (type === 'steps') return readSteps(text) ?? wrong
+  if (type === 'device') {
+    const value = readDevice(text)
+    return value === undefined ? wrong : { value }
+  }
   const { choices, laterChoices = [] } = option
   if (choices === undefined) return { value: text }
   const same = (choice: string): boolean => choice.toLowerCase() === text.trim().toLowerCase()
@@ -189,6 +195,8 @@ export function expectedTrainValue(option: TrainOption): string {
       return `two numbers${least}, the smaller first ("1.0,3.0")`
     case 'steps':
       return 'a whole number of at least 0, or a share of the run: a number below 1, or a percentage such as 10%'
+    case 'device':
+      return expectedDevice
     case 'list':
       return 'one or more texts such as key=value'
     case 'text':

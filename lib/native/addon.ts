@@ -387,6 +387,7 @@ export interface Addon {
     shape: readonly number[],
     channelsLast: boolean,
     dtype: DType,
+    device: string,
   ): Handle
   /** x in the file's element type; where channelsLast [co, kh, kw, ci] becomes [co, ci, kh, kw]. */
   storeParameter(x: Handle, channelsLast: boolean, dtype: DType): Handle

@@ -52,12 +52,13 @@ export class DyLoraBranch extends NetworkBranch {
     super(factor)
     const { rank, unit } = size
     const { out, inChannels, kernel } = sizesOf(place)
+    const { device } = place
     this.#place = place
     this.#chance = chance
     this.#name = `${name}.rank`
     this.#rank = size
-    this.#down = keep(zeros([rank, ...kernel, inChannels]))
-    this.#up = keep(zeros([rank, out]))
+    this.#down = keep(zeros([rank, ...kernel, inChannels], { device }))
+    this.#up = keep(zeros([rank, out], { device }))
     const rows = (whole: Tensor, start: number): Tensor => keep(slice(whole, { axis: 0, start, end: start + unit }))
     this.#units = Array.from({ length: rank / unit }, (_, i) => {
       const start = i * unit

@@ -37,7 +37,7 @@ export class HadamardBranch extends NetworkBranch {
     super(factor)
     const { inChannels, kernel } = sizesOf(place)
     const shapes = Object.entries(shapesOf(place, { kind: 'loha', rank }))
-    const [w1a, w1b, w2a, w2b] = shapes.map(([, shape]) => keep(zeros(shape)))
+    const [w1a, w1b, w2a, w2b] = shapes.map(([, shape]) => keep(zeros(shape, { device: place.device })))
     this.#factors = [w1a!, w1b!, w2a!, w2b!]
     this.#place = place
     this.#chance = chance
@@ -58,7 +58,8 @@ export class HadamardBranch extends NetworkBranch {
       [w2b, 'hada_w2_b', 1],
     ] as const)
       scope(() => {
-        const values = randomNormal(tensor.shape, { seed, stream: streamOf(`${name}.${suffix}`) })
+        const { shape, device } = tensor
+        const values = randomNormal(shape, { seed, stream: streamOf(`${name}.${suffix}`), device })
         copyInto(tensor, deviation === 1 ? values : scale(values, { factor: deviation }))
       })
   }

@@ -7,7 +7,7 @@ import { type ClipTokenizer, VOCABULARY_SIZE } from '../models/clip/tokenizer.ts
 import { tensor } from '../tensor/create.ts'
 import { keep } from '../tensor/scope.ts'
 import { formatShape } from '../tensor/shape.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import type { DeviceName, Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { type EmbeddingRows, type TextualInversion, type XtiLayer, xtiLayers } from './textualInversion.ts'
 
@@ -94,14 +94,14 @@ export class InversionNetwork {
 }
 
 /** The rows of a file in one piece, as `InversionNetwork` takes them. */
-export function rowsOf(inversion: TextualInversion): Tensor {
+export function rowsOf(inversion: TextualInversion, device: DeviceName): Tensor {
   const parts = inversion.kind === 'layers' ? xtiLayers.map((layer) => inversion.layers.get(layer)!) : [inversion.rows]
   const [count, width] = parts[0]!.shape
   const values = new Float32Array(parts.length * count * width)
   parts.forEach((part, at) => {
     values.set(part.values, at * count * width)
   })
-  return keep(tensor(values, [parts.length * count, width]))
+  return keep(tensor(values, [parts.length * count, width], { device }))
 }
 
 /**
@@ -120,7 +120,7 @@ export function attachInversion(
   tokenizer: ClipTokenizer,
   token: string,
 ): InversionNetwork {
-  const rows = rowsOf(inversion)
+  const rows = rowsOf(inversion, textEncoder.registry.device)
   try {
     return new InversionNetwork(textEncoder, tokenizer, rows, { token, layered: inversion.kind === 'layers' })
   } catch (error) {

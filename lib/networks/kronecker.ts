@@ -86,7 +86,7 @@ export class KroneckerBranch extends NetworkBranch {
       const withKernel = place.layout === 'conv' && /^lokr_w2(_b)?$/.test(suffix)
       const shape = suffix === 'lokr_w2' ? whole : fileShape
       const order = withKernel ? kernelOrder(suffix === 'lokr_w2' ? whole : [fileShape[0]!, ...kernel, n]) : null
-      return { suffix, tensor: keep(zeros(shape)), fileShape, order }
+      return { suffix, tensor: keep(zeros(shape, { device: place.device })), fileShape, order }
     })
     const factor = (name: string): Tensor[] =>
       this.stored.filter(({ suffix }) => suffix.startsWith(name)).map(({ tensor }) => tensor)

@@ -50,7 +50,7 @@ export function layerFinder(op: string, models: LoraModels): (layer: LayerShape)
 }
 
 export function placeOf(layer: LoraLayer): BranchPlace {
-  const { shape } = layer.weight
-  if (!(layer instanceof Linear)) return { shape, layout: 'conv' }
-  return { shape, layout: layer.conv1x1 ? 'conv1x1' : 'same' }
+  const { shape, device } = layer.weight
+  if (!(layer instanceof Linear)) return { shape, layout: 'conv', device }
+  return { shape, layout: layer.conv1x1 ? 'conv1x1' : 'same', device }
 }

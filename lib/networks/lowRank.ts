@@ -33,10 +33,11 @@ export class LowRankBranch extends NetworkBranch {
   constructor(place: BranchPlace, rank: number, factor: number, chance: BranchChance | null = null) {
     super(factor)
     const { out, inChannels, kernel } = sizesOf(place)
+    const { device } = place
     this.#place = place
     this.#chance = chance
-    this.down = keep(zeros([rank, ...kernel, inChannels]))
-    this.up = keep(zeros([out, rank]))
+    this.down = keep(zeros([rank, ...kernel, inChannels], { device }))
+    this.up = keep(zeros([out, rank], { device }))
     const [down, up] = ['lora_down.weight', 'lora_up.weight'] as const
     const shapes = shapesOf(place, { kind: 'lora', rank })
     const order = place.layout === 'conv' ? kernelOrder(this.down.shape) : null

@@ -115,11 +115,13 @@ export async function readStored({ tensor: t, order }: StoredTensor): Promise<Fl
 /** Gives a tensor the values of a file. */
 export function writeStored({ tensor: t, order }: StoredTensor, values: Float32Array): void {
   scope(() => {
-    if (order === null) return copyInto(t, tensor(values, t.shape))
+    const { device } = t
+    if (order === null) return copyInto(t, tensor(values, t.shape, { device }))
     const { shape, axes } = order
     const inFile = tensor(
       values,
       axes.map((axis) => shape[axis]!),
+      { device },
     )
     const back = axes.map((_, axis) => axes.indexOf(axis))
     copyInto(t, reshape(contiguous(permute(inFile, { axes: back })), { shape: t.shape }))
@@ -130,13 +132,14 @@ export function writeStored({ tensor: t, order }: StoredTensor, values: Float32A
 export function changeOf(whole: Tensor, strength: number, key: DropoutKey | null): Tensor {
   const delta = strength === 1 ? whole : scale(whole, { factor: strength })
   if (key === null) return delta
-  const ones = full([delta.dim(0), ...delta.shape.slice(1).map(() => 1)], 1 - key.p)
+  const ones = full([delta.dim(0), ...delta.shape.slice(1).map(() => 1)], 1 - key.p, { device: delta.device })
   return mul(delta, dropout(ones, key))
 }
 
 /** Random values for a tensor: U(-bound, bound). */
-export function fillUniform(t: Tensor, bound: number, options: RandomOptions): void {
-  scope(() => copyInto(t, randomUniform(t.shape, { ...options, low: -bound, high: bound })))
+export function fillUniform(t: Tensor, bound: number, options: Omit<RandomOptions, 'device'>): void {
+  const { shape, device } = t
+  scope(() => copyInto(t, randomUniform(shape, { ...options, low: -bound, high: bound, device })))
 }
 
 /** A convolution's [n, kh, kw, in], flat or not, as files have it: [n, in, kh, kw]. */

@@ -50,7 +50,7 @@ export function withDropout(h: Tensor, { dropout: elements, rankDropout }: LowRa
   const kept = elements === null ? h : dropout(h, elements)
   if (rankDropout === null) return kept
   const shape = h.shape.map((size, axis) => (axis === 0 || axis === h.rank - 1 ? size : 1))
-  return mul(kept, dropout(full(shape, 1), rankDropout))
+  return mul(kept, dropout(full(shape, 1, { device: h.device }), rankDropout))
 }
 
 /** The sum is float32 whatever the weight is: a small change of a bfloat16 weight would be rounded away. */

@@ -5,7 +5,7 @@
 import type { FloatDType } from '../tensor/dtype.ts'
 import { keep } from '../tensor/scope.ts'
 import type { Shape } from '../tensor/shape.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import type { DeviceName, Tensor } from '../tensor/tensor.ts'
 import type { Conv2d } from './conv2d.ts'
 import type { Linear } from './linear.ts'
 import { TransformedWeights } from './transformedWeights.ts'
@@ -55,12 +55,24 @@ export class Registry {
   readonly convs = new Map<string, Conv2d>()
   /** Which frozen 3x3 convolutions trade memory for time; `budget` sets how much memory. */
   readonly transformedWeights = new TransformedWeights()
+  #device: DeviceName = 'cpu'
 
   constructor(
     readonly source: WeightSource,
     /** Type the weights are stored and computed in. */
     readonly dtype: FloatDType,
   ) {}
+
+  /** Where the parameters are, and what the model is given must be: that of the first, still known when they are disposed. */
+  get device(): DeviceName {
+    return this.#device
+  }
+
+  /** @internal Takes a parameter up. */
+  add(record: ParameterRecord): void {
+    if (this.parameters.size === 0) this.#device = record.tensor.device
+    this.parameters.set(record.name, record)
+  }
 
   dispose(): void {
     for (const { tensor } of this.parameters.values()) tensor.dispose()
@@ -81,7 +93,7 @@ export class Weights {
   parameter(name: string, shape: Shape, init: Init, layout: FileLayout = 'same'): Tensor {
     const request = { name: `${this.path}.${name}`, shape, layout, init, dtype: this.registry.dtype }
     const tensor = keep(this.registry.source(request))
-    this.registry.parameters.set(request.name, { ...request, tensor })
+    this.registry.add({ ...request, tensor })
     return tensor
   }
 }

@@ -7,7 +7,7 @@ import { type Tensor, wrap } from '../tensor/tensor.ts'
  */
 export function saveLikeness(x: Tensor, needed: boolean, save: (like: Tensor) => void): void {
   if (!needed) return
-  const one = addon.fill([1], x.dtype, 0)
+  const one = addon.fill([1], x.dtype, 0, x.device)
   const like = wrap(
     addon.view(
       one,

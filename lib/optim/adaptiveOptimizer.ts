@@ -107,7 +107,7 @@ export class AdaptiveOptimizer<Settings extends AnySettings> extends OptimizerBa
     this.#lastRates = this.learningRates
     const { d0, growthRate = Number.POSITIVE_INFINITY } = this.groups[0]!
     this.#settings = { ...unset, d0, growthRate, ...definition.numbers(this.groups[0]!) }
-    this.#scalars = keep(adaptiveScalars(d0))
+    this.#scalars = keep(adaptiveScalars(d0, this.device))
   }
 
   override step(options: StepOptions = {}): void {
@@ -193,13 +193,14 @@ function checkGroup(op: string, { d0, weightDecay, eps = 1, growthRate = 1 }: An
 
 function startMoments<Settings extends AnySettings>(
   { rule, states, numbers }: AdaptiveDefinition<Settings>,
-  { master: { shape, size } }: OptimizerParameter,
+  { master: { shape, size, device } }: OptimizerParameter,
   settings: Settings,
 ): readonly (MomentTensors | null)[] {
   const { sliceP = 1 } = numbers(settings)
   const starts = states?.(settings) ?? new Array<number>(adaptiveRuleStates[rule]).fill(0)
   return starts.map((start, i): MomentTensors | null => {
     if (start === null) return null
-    return { state: keep(full(sliceP > 1 && i >= 2 ? [Math.ceil(size / sliceP)] : shape, start)), absmax: null }
+    const state = full(sliceP > 1 && i >= 2 ? [Math.ceil(size / sliceP)] : shape, start, { device })
+    return { state: keep(state), absmax: null }
   })
 }

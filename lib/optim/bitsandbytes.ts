@@ -63,7 +63,7 @@ async function stacked(tensors: readonly Tensor[], shape: Shape): Promise<Tensor
 }
 
 /**
- * The states as bitsandbytes has them, in tensors that are the caller's.
+ * The states as bitsandbytes has them, in tensors on the CPU that are the caller's.
  * @throws ArgumentError for optimizers that bitsandbytes has not
  */
 export async function toBitsAndBytes(
@@ -108,7 +108,7 @@ export async function fromBitsAndBytes(optimizer: Optimizer, { state }: BitsAndB
       const entry = flattened(state[index] ?? {})
       steps[name] = await stepOf(entry.step, name)
       for (const [k, { moments, signed }] of layout.entries()) {
-        const parts = await readState(entry, k + 1, { name, shape: master.shape, count: moments.length, signed })
+        const parts = await readState(entry, k + 1, { name, like: master, count: moments.length, signed })
         parts.forEach(({ values, absmax }, i) => {
           tensors.set(`${name}.state${moments[i]}`, values)
           if (absmax) tensors.set(`${name}.absmax${moments[i]}`, absmax)
@@ -137,8 +137,8 @@ const isTensor = (x: unknown): x is Tensor => typeof x === 'object' && x !== nul
 
 interface Expected {
   readonly name: string
-  /** The parameter's. */
-  readonly shape: Shape
+  /** The parameter: moments have its shape, beside it. */
+  readonly like: Tensor
   /** Moments in one tensor. */
   readonly count: number
   readonly signed: boolean
@@ -152,7 +152,8 @@ interface Part {
 
 /** The moments of `state<k>`, as codes of ours where they are, else as float32. */
 async function readState(entry: Readonly<Record<string, unknown>>, k: number, expected: Expected): Promise<Part[]> {
-  const { name, shape, count, signed } = expected
+  const { name, count, signed } = expected
+  const { shape, device } = expected.like
   const fail = (what: string, received: unknown): never => {
     throw new ArgumentError('fromBitsAndBytes', `state${k} of ${name}`, what, String(received))
   }
@@ -164,7 +165,7 @@ async function readState(entry: Readonly<Record<string, unknown>>, k: number, ex
   const values = await stored.read()
   const pieces = Array.from({ length: count }, (_, i) => values.subarray(i * size, (i + 1) * size))
   if (stored.dtype === 'float32')
-    return pieces.map((piece) => ({ values: tensor(piece as Float32Array, shape), absmax: null }))
+    return pieces.map((piece) => ({ values: tensor(piece as Float32Array, shape, { device }), absmax: null }))
   if (stored.dtype !== 'uint8') return fail('uint8 or float32', stored.dtype)
 
   const [qmap, scales] = [entry[`qmap${k}`], entry[`absmax${k}`]]
@@ -181,9 +182,12 @@ async function readState(entry: Readonly<Record<string, unknown>>, k: number, ex
   return pieces.map((codes, i) => {
     const own = absmax.subarray(i * blocks, (i + 1) * blocks)
     if (same && block === 256)
-      return { values: tensor(codes as Uint8Array, shape, { dtype: 'uint8' }), absmax: tensor(own, [blocks]) }
+      return {
+        values: tensor(codes as Uint8Array, shape, { dtype: 'uint8', device }),
+        absmax: tensor(own, [blocks], { device }),
+      }
     const decoded = Float32Array.from(codes as Uint8Array, (code, j) => table[code]! * own[Math.floor(j / block)]!)
-    return { values: tensor(decoded, shape), absmax: null }
+    return { values: tensor(decoded, shape, { device }), absmax: null }
   })
 }
 

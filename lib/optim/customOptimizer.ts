@@ -89,8 +89,8 @@ export abstract class CustomOptimizer implements Optimizer {
   get #slots(): Slot[] {
     this.#made ??= this.#groups.flatMap(({ params }, group) =>
       params.map((parameter) => {
-        const { shape } = parameter.master
-        const states = Object.fromEntries(this.stateNames.map((name) => [name, keep(zeros(shape))]))
+        const { shape, device } = parameter.master
+        const states = Object.fromEntries(this.stateNames.map((name) => [name, keep(zeros(shape, { device }))]))
         return { parameter, group, states, step: 0 }
       }),
     )
@@ -163,7 +163,8 @@ export abstract class CustomOptimizer implements Optimizer {
  */
 function clipped(gradient: Tensor, clip: Tensor | null): Tensor {
   if (clip === null) return gradient
-  const [param, first, second] = [zeros(gradient.shape), zeros(gradient.shape), zeros(gradient.shape)]
+  const zero = (): Tensor => zeros(gradient.shape, { device: gradient.device })
+  const [param, first, second] = [zero(), zero(), zero()]
   const slot = { param, gradient, states: [first, second, null], absmax: [null, null, null], copy: null, row: 0 }
   optimizerStep('adamW', [slot], [{ decay: 1, mode: 0, constants: [0, 1, 1, 0, -1, 1] }], { clip })
   return param

@@ -1,5 +1,5 @@
 import { copyInto } from '../ops/accumulate.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import type { DeviceName, Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import {
   expectLearningRates,
@@ -110,6 +110,11 @@ export abstract class OptimizerBase<Settings extends OptimizerSettings> implemen
     this.slots = groups.flatMap(({ params }, group) =>
       params.map((parameter) => ({ parameter, group, moments: start(parameter, this.groups[group]!), step: 0 })),
     )
+  }
+
+  /** Where the parameters are, and with them their states and whatever else a step needs. */
+  protected get device(): DeviceName {
+    return this.slots[0]?.parameter.master.device ?? 'cpu'
   }
 
   parameters(): readonly OptimizerParameter[] {

@@ -62,16 +62,19 @@ export const optimizerTable: readonly OptimizerRow[] = [
     ...listed('PagedAdamW', 'bitsandbytes.optim.adamw', PagedAdamW),
     aliases: ['PagedAdamW32bit'],
     arguments: [...adam, flag('amsgrad'), ...paged],
+    statesInFiles: true,
   },
   {
     ...listed('PagedAdamW8bit', 'bitsandbytes.optim.adamw', PagedAdamW8bit),
     arguments: [...adam, ...eightBit, ...paged],
+    statesInFiles: true,
   },
   { ...listed('Lion', 'lion_pytorch.lion_pytorch', Lion), arguments: [betas, weightDecay] },
   { ...listed('Lion8bit', 'bitsandbytes.optim.lion', Lion8bit), arguments: [betas, weightDecay, ...eightBit] },
   {
     ...listed('PagedLion8bit', 'bitsandbytes.optim.lion', PagedLion8bit),
     arguments: [betas, weightDecay, ...eightBit, ...paged],
+    statesInFiles: true,
   },
   {
     ...listed('SGDNesterov', 'torch.optim.sgd', SGDNesterov, 'SGD'),

@@ -4,6 +4,7 @@ import { pageOut } from '../tensor/create.ts'
 import { itemSize } from '../tensor/dtype.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
+import type { OptimizerParameter } from './optimizer.ts'
 
 export interface PagedSettings {
   /** Where the files are made; they have no names and end with the process. A fast local disk. Default: the system's folder for temporary files. */
@@ -22,6 +23,13 @@ const leastPagedSize = 100_000
 
 export function isLargeState({ size }: Tensor): boolean {
   return size >= leastPagedSize
+}
+
+/** @throws ArgumentError for a parameter on a GPU, whose kernels do not reach the memory of files */
+export function expectPageable(op: string, { name, master }: OptimizerParameter): void {
+  if (master.device === 'cpu') return
+  const expected = `on the CPU: states in files are out of a GPU's reach (${op.replace(/^paged/, '')} keeps them on the GPU)`
+  throw new ArgumentError(op, name, expected, `a parameter on ${master.device}`)
 }
 
 /** Takes the settings of paging out of an optimizer's. */

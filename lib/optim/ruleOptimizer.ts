@@ -20,7 +20,7 @@ import {
   type StepFacts,
 } from './optimizerBase.ts'
 import { expectScalar, type MomentTensors } from './optimizerState.ts'
-import { isLargeState, type PagedStates, pageOutBeyond } from './pagedStates.ts'
+import { expectPageable, isLargeState, type PagedStates, pageOutBeyond } from './pagedStates.ts'
 
 /** What a state starts from: a number everywhere, or the parameter itself. */
 export type StateStart = number | 'parameter'
@@ -151,12 +151,13 @@ export class RuleOptimizer<Settings extends OptimizerSettings> extends Optimizer
 }
 
 function startMoments<Settings extends OptimizerSettings>(
-  { rule, states }: RuleDefinition<Settings>,
+  { name, rule, states }: RuleDefinition<Settings>,
   { codes: isCoded, paged: allPaged }: RuleVariant,
   parameter: OptimizerParameter,
   settings: Settings,
 ): readonly (MomentTensors | null)[] {
-  const { shape, size } = parameter.master
+  const { shape, size, device } = parameter.master
+  if (allPaged) expectPageable(name, parameter)
   const codes = isCoded?.(parameter) ?? false
   const starts = states?.(settings) ?? ruleStates[rule].map(() => 0)
   return starts.map((start): MomentTensors | null => {
@@ -165,9 +166,9 @@ function startMoments<Settings extends OptimizerSettings>(
     const paged = isLargeState(parameter.master) ? allPaged : undefined
     const value = codes || start === 'parameter' ? 0 : start
     const state = keep(
-      paged && value === 0 ? pagedZeros(shape, paged.folder, { dtype }) : full(shape, value, { dtype }),
+      paged && value === 0 ? pagedZeros(shape, paged.folder, { dtype }) : full(shape, value, { dtype, device }),
     )
     if (start === 'parameter') copyInto(state, parameter.master)
-    return { state, absmax: codes ? keep(full([blockCount(size)], 0)) : null }
+    return { state, absmax: codes ? keep(full([blockCount(size)], 0, { device })) : null }
   })
 }

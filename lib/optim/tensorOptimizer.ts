@@ -31,7 +31,9 @@ export function startingFromZero<Settings extends OptimizerSettings>({
 }: Pick<TensorDefinition<Settings>, 'states'>): StateKeeping<Settings> {
   return {
     start: (parameter, settings) =>
-      states(parameter, settings).map((shape) => shape && { state: keep(zeros(shape)), absmax: null }),
+      states(parameter, settings).map((shape) => {
+        return shape && { state: keep(zeros(shape, { device: parameter.master.device })), absmax: null }
+      }),
   }
 }
 
@@ -87,6 +89,6 @@ export class TensorOptimizer<Settings extends OptimizerSettings> extends Optimiz
   }
 
   #freshRates(): Tensor {
-    return keep(tensor(this.learningRates, [this.learningRates.length]))
+    return keep(tensor(this.learningRates, [this.learningRates.length], { device: this.device }))
   }
 }

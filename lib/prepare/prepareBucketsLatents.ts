@@ -14,6 +14,7 @@ import { type Metadata, readMetadata } from '../metadata/readMetadata.ts'
 import { writeMetadata } from '../metadata/writeMetadata.ts'
 import type { Vae } from '../models/stableDiffusion/vae.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
+import type { DeviceName } from '../tensor/tensor.ts'
 import type { CacheEvent, WarningEvent } from '../train/events.ts'
 import {
   compareTargets,
@@ -24,6 +25,7 @@ import {
   type Shard,
   shardOf,
 } from '../train/latentEncoder.ts'
+import { expectDevice } from '../train/trainingDevice.ts'
 import { DataError } from '../util/errors.ts'
 import { mapAhead } from '../util/mapAhead.ts'
 import { type PicturePlan, type PicturePlanOptions, type PlannedPicture, planPictures } from './planPictures.ts'
@@ -39,6 +41,8 @@ export interface PrepareLatentsOptions extends PicturePlanOptions {
   readonly batchSize?: number
   /** Type the VAE is computed in; files are float32. Default float32. */
   readonly dtype?: FloatDType
+  /** Where pictures are encoded. Default cpu. */
+  readonly device?: DeviceName
   /** Write the latents of mirrored pictures too; without it those of the pictures that are encoded are removed. Default false. */
   readonly flipAug?: boolean
   /** Keep files that are there and have the right size; nothing else is compared. Default false. */
@@ -75,7 +79,7 @@ export type PrepareLatentsEvent = CacheEvent | WarningEvent | PreparedEvent
  * `train_resolution` in the metadata. Pictures without an entry get one. The random numbers of a latent come from the picture, so
  * a second run writes the same bytes. The last event is `prepared`.
  *
- * @throws ConfigError for sizes that give no buckets; DataError when the folder or the metadata are missing, or pictures are
+ * @throws ConfigError for sizes that give no buckets, or a device that cannot be used; DataError when the folder or the metadata are missing, or pictures are
  *   unusable or share a name; CheckpointError or HubError for the model; IoError when something cannot be written. The metadata
  *   are written last, or not at all
  */
@@ -83,6 +87,7 @@ export async function* prepareBucketsLatents(
   options: PrepareLatentsOptions,
 ): AsyncGenerator<PrepareLatentsEvent, void, void> {
   const { inJson, outJson, signal, shard, workers = Math.min(8, availableParallelism()) } = options
+  await expectDevice(options.device ?? 'cpu')
   const metadata = await openMetadata(inJson)
   const plan = await planPictures({ ...options, workers })
   for (const message of [...metadata.warnings, ...plan.warnings]) yield { type: 'warning', message }
@@ -207,15 +212,15 @@ async function openMetadata(path: string): Promise<Metadata> {
 }
 
 async function openVae(options: PrepareLatentsOptions): Promise<Vae> {
-  const { dtype = 'float32', signal, onDownload } = options
+  const { dtype = 'float32', device = 'cpu', signal, onDownload } = options
   const model = await withShippedModel(options.model)
   const isHere = await stat(model).then(
     () => true,
     () => false,
   )
-  if (isHere || !isHubId(model)) return loadVae(model, { dtype })
+  if (isHere || !isHubId(model)) return loadVae(model, { dtype, device })
   const { path } = await resolveHubModel(model, { kind: 'vae', signal, onProgress: onDownload })
-  return loadVae(path, { dtype })
+  return loadVae(path, { dtype, device })
 }
 
 /** @returns whether there was such a file */

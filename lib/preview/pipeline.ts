@@ -52,7 +52,9 @@ export async function samplePicture(
   const context = forEachLayer(tokenizer, (one) => encodePrompts(models, one, texts, options))
   const seed = prompt.seed ?? options.seed
   const shape = [1, prompt.height / vae.reduction, prompt.width / vae.reduction, config.unet.inChannels]
-  const run = scope(() => sampler.start(randomNormal(shape, { seed, stream: streamOf('preview') }), { seed }))
+  const { device } = unet.registry
+  const noise = { seed, stream: streamOf('preview'), device }
+  const run = scope(() => sampler.start(randomNormal(shape, noise), { seed }))
   try {
     while (!run.done) {
       options.signal?.throwIfAborted()
@@ -60,13 +62,13 @@ export async function samplePicture(
         scope(() => {
           const latents = run.input()
           const input = cast(guided ? concatBatch([latents, latents]) : latents, { dtype: unet.registry.dtype })
-          const times = tensor(new Array<number>(input.dim(0)).fill(run.time), [input.dim(0)])
+          const times = tensor(new Array<number>(input.dim(0)).fill(run.time), [input.dim(0)], { device })
           const output = cast(unet.forward(input, times, context), { dtype: 'float32' })
           run.proceed(guided ? guide(output, prompt.scale) : output)
         }),
       )
       // One step at a time: a preview must not fill the queue in front of whoever else uses the device.
-      const fence = tensor([0], [1])
+      const fence = tensor([0], [1], { device })
       await fence.read()
       fence.dispose()
     }

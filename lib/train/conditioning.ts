@@ -76,12 +76,13 @@ export class CaptionEncoder {
     captions.forEach((caption, i) => {
       ids.set(this.#tokenizer.tokenize(caption, { maxLength: sequenceLength }), i * rows * TOKEN_ROW_LENGTH)
     })
+    const { device } = this.#model.registry
     return scope(() => {
-      const hidden = this.#model.encode(tensor(ids, [captions.length * rows, TOKEN_ROW_LENGTH]), clipSkip)
+      const hidden = this.#model.encode(tensor(ids, [captions.length * rows, TOKEN_ROW_LENGTH], { device }), clipSkip)
       const d = hidden.dim(2)
       if (rows === 1) return cast(hidden, { dtype })
       const table = reshape(hidden, { shape: [captions.length * rows * TOKEN_ROW_LENGTH, d] })
-      const indices = tensor(longCaptionRows(captions.length, rows), [captions.length, sequenceLength])
+      const indices = tensor(longCaptionRows(captions.length, rows), [captions.length, sequenceLength], { device })
       return cast(embedding(indices, table), { dtype })
     })
   }
@@ -94,6 +95,9 @@ export class CaptionEncoder {
     rows.forEach((row, i) => {
       ids.set(this.#tokenizer.row(row).subarray(0, length), i * length)
     })
-    return scope(() => cast(this.#model.encode(tensor(ids, [rows.length, length])), { dtype: this.#options.dtype }))
+    const { device } = this.#model.registry
+    return scope(() =>
+      cast(this.#model.encode(tensor(ids, [rows.length, length], { device })), { dtype: this.#options.dtype }),
+    )
   }
 }

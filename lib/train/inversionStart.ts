@@ -92,18 +92,19 @@ function initialRows(
   warnings: string[],
 ): Tensor {
   const { vectorCount = 1, initWord = null, weights = null, seed } = options
+  const { device } = textEncoder.registry
   const count = vectorCount * (layered ? xtiLayers.length : 1)
   if (weights !== null) {
     if (initWord !== null) warnings.push('init_word has no effect: the rows start as those of the weights file')
     expectWeights(weights, vectorCount, layered)
-    return rowsOf(weights)
+    return rowsOf(weights, device)
   }
   if (initWord === null) {
     warnings.push(
       'the new rows start as N(0, 1) numbers, some 70 times the size of rows of words; give init_word, a word for something alike',
     )
     const shape = [count, textEncoder.config.hiddenSize]
-    return keep(randomNormal(shape, { seed, stream: streamOf('emb_params') }))
+    return keep(randomNormal(shape, { seed, stream: streamOf('emb_params'), device }))
   }
   const ids = tokenizer.encode(initWord)
   if (ids.length === 0)
@@ -115,7 +116,11 @@ function initialRows(
     )
   const chosen = Int32Array.from({ length: count }, (_, row) => ids[(row % vectorCount) % ids.length]!)
   return noGrad(() =>
-    keep(scope(() => cast(embedding(tensor(chosen, [count]), textEncoder.tokenEmbedding), { dtype: 'float32' }))),
+    keep(
+      scope(() =>
+        cast(embedding(tensor(chosen, [count], { device }), textEncoder.tokenEmbedding), { dtype: 'float32' }),
+      ),
+    ),
   )
 }
 

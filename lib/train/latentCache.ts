@@ -5,7 +5,7 @@ import type { DatasetGroup } from '../data/datasetGroup.ts'
 import { type Latent, type LatentSize, readLatentFile } from '../data/latentFiles.ts'
 import type { Vae } from '../models/stableDiffusion/vae.ts'
 import { tensor } from '../tensor/create.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import type { DeviceName, Tensor } from '../tensor/tensor.ts'
 import { ArgumentError, DataError } from '../util/errors.ts'
 import { mapAhead } from '../util/mapAhead.ts'
 import { BadPictures } from './badPictures.ts'
@@ -75,13 +75,14 @@ export interface LatentUses {
 /** A batch with its latents, which become a tensor when they are wanted. */
 export interface LatentBatch<B extends LatentUses = LatentUses> {
   readonly batch: B
-  /** Unscaled latents, float32 [n, h, w, c]; each call makes a tensor that the caller disposes. */
+  /** Unscaled latents on the VAE's device, float32 [n, h, w, c]; each call makes a tensor that the caller disposes. */
   toTensor(): Tensor
 }
 
 /**
  * The latents of every picture of a group, mirrored ones too where the data asks for them. A latent is a function of the
- * picture's bytes, its crop and the VAE: memory and store give the same values, whatever the run's seed. Pictures that come with
+ * picture's bytes, its crop and the VAE: memory and store give the same values, whatever the run's seed. Latents that another
+ * device encoded differ by rounding, and are used. Pictures that come with
  * latents (`DatasetImage.latents`, from fine-tuning metadata) are not encoded; theirs are used. Other files of latents beside pictures
  * are not looked at: nothing in them tells whether they are out of date.
  */
@@ -153,7 +154,7 @@ export class LatentCache {
   async *batches<B extends LatentUses>(batches: Iterable<B>, prefetch = 2): AsyncGenerator<LatentBatch<B>, void, void> {
     const read = async (batch: B): Promise<LatentBatch<B>> => {
       const latents = await Promise.all(batch.items.map((item) => this.#take(batch.dataset, item)))
-      return { batch, toTensor: () => batchTensor(latents) }
+      return { batch, toTensor: () => batchTensor(latents, this.#options.vae.registry.device) }
     }
     yield* mapAhead(batches, prefetch, read)
   }
@@ -258,14 +259,14 @@ function picturesOf(group: DatasetGroup): CachedPicture[] {
     .sort(compareTargets)
 }
 
-function batchTensor(latents: readonly Latent[]): Tensor {
+function batchTensor(latents: readonly Latent[], device: DeviceName): Tensor {
   const [first] = latents
   if (first === undefined) throw new ArgumentError('LatentCache', 'a batch', 'of one picture or more', 'none')
   const all = new Float32Array(latents.length * first.values.length)
   latents.forEach(({ values }, i) => {
     all.set(values, i * first.values.length)
   })
-  return tensor(all, [latents.length, ...first.shape])
+  return tensor(all, [latents.length, ...first.shape], { device })
 }
 
 /** Counts latents, mirrored ones too. */

@@ -87,7 +87,7 @@ export interface EncodedPicture<Request extends PictureRequest = PictureRequest>
 
 /**
  * Encodes the missing orientations of pictures of one training size, those of an orientation together. The latent of a picture
- * is drawn with random numbers of its key, so it is the same in any batch, run and process.
+ * is drawn with random numbers of its key, so it is the same in any batch, run and process, but for the rounding of another device.
  *
  * @throws DataError when a latent is not finite
  */
@@ -96,12 +96,13 @@ export async function encodeMissing<Request extends PictureRequest>(
   pictures: readonly ReadPicture<Request>[],
 ): Promise<EncodedPicture<Request>[]> {
   const encoded: EncodedPicture<Request>[] = []
+  const { device } = vae.registry
   for (const flip of [false, true]) {
     const batch = pictures.filter(({ missing }) => missing.includes(flip))
     if (batch.length === 0) continue
     const latents = scope(() => {
       const pixels = batch.map(({ request, pixels }) =>
-        pictureTensor(pixels!, request.crop, flip, request.interpolation),
+        pictureTensor(pixels!, request.crop, flip, { interpolation: request.interpolation, device }),
       )
       return encodePictures(
         vae,

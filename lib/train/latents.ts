@@ -13,17 +13,24 @@ import { resizeImage } from '../ops/resizeImage.ts'
 import { shiftHue } from '../ops/shiftHue.ts'
 import { randomNormal, tensor } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import type { DeviceName, Tensor } from '../tensor/tensor.ts'
+
+export interface PictureTensorOptions {
+  /** How it is resized. Default area. */
+  readonly interpolation?: ResizeInterpolation
+  /** Where it is resized, and lies afterwards. Default cpu. */
+  readonly device?: DeviceName
+}
 
 /** A decoded picture as the VAE takes it: resized, cropped, mirrored if asked, [1, h, w, 3] in [-1, 1]. */
 export function pictureTensor(
   { width, height, pixels }: DecodedImage,
   crop: CropPlan,
   flip: boolean,
-  interpolation: ResizeInterpolation = 'area',
+  { interpolation = 'area', device = 'cpu' }: PictureTensorOptions = {},
 ): Tensor {
   return scope(() => {
-    const picture = tensor(pixels, [height, width, 3])
+    const picture = tensor(pixels, [height, width, 3], { device })
     const { resized, left, top, target } = crop
     const fitted =
       resized.width === width && resized.height === height
@@ -37,14 +44,15 @@ export function pictureTensor(
 export function loadedTensor(
   { width, height, pixels }: DecodedImage,
   { flip, color }: { readonly flip: boolean; readonly color: ColorChange | undefined },
+  device: DeviceName = 'cpu',
 ): Tensor {
-  return scope(() => imageToTensor(recolor(tensor(pixels, [height, width, 3]), color), { flip }))
+  return scope(() => imageToTensor(recolor(tensor(pixels, [height, width, 3], { device }), color), { flip }))
 }
 
 function recolor(picture: Tensor, color: ColorChange | undefined): Tensor {
   if (color === undefined) return picture
   if (color.kind === 'hue') return shiftHue(picture, { shift: color.shift })
-  return lookupTable(picture, tensor(gammaTable(color.exponent), [256]))
+  return lookupTable(picture, tensor(gammaTable(color.exponent), [256], { device: picture.device }))
 }
 
 /**
@@ -56,7 +64,8 @@ export function encodePictures(vae: Vae, pixels: Tensor, seed: bigint, streams: 
   return scope(() => {
     const moments = vae.encodePictures(pixels)
     const [, h, w, channels] = moments.shape as readonly [number, number, number, number]
-    const noise = concatBatch(streams.map((stream) => randomNormal([1, h, w, channels / 2], { seed, stream })))
+    const { device } = moments
+    const noise = concatBatch(streams.map((stream) => randomNormal([1, h, w, channels / 2], { seed, stream, device })))
     return posteriorSample(moments, noise)
   })
 }

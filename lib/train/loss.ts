@@ -106,7 +106,8 @@ export function weightedLoss(inputs: LossInputs, options: LossOptions): Tensor {
   const { prediction, target, timesteps, lossWeights, mask, schedule, predictionType } = inputs
   const { type = 'l2' } = options
   const weights = timestepWeights(schedule, timesteps, predictionType, options).map((w, i) => w * lossWeights[i]!)
-  const perSample = (numbers: readonly number[]): Tensor => tensor(numbers, [numbers.length])
+  const perSample = (numbers: readonly number[]): Tensor =>
+    tensor(numbers, [numbers.length], { device: prediction.device })
   return scope(() => {
     const bends = type === 'huber' || type === 'smooth_l1'
     const thresholds = bends ? perSample(huberThresholds(schedule, timesteps, options)) : null

@@ -11,7 +11,7 @@ import { slice } from '../ops/slice.ts'
 import { sub } from '../ops/sub.ts'
 import { tensor } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import type { DeviceName, Tensor } from '../tensor/tensor.ts'
 
 /** Height and width of one octave. */
 export type OctaveSize = readonly [height: number, width: number]
@@ -59,13 +59,14 @@ export function multiresNoise(noise: Tensor, octaves: readonly Tensor[], discoun
 function enlarge(x: Tensor, [height, width]: OctaveSize): Tensor {
   const [, h, w] = x.shape as readonly [number, number, number, number]
   if (h === height && w === width) return x
-  const across = matmul(contiguous(permute(x, { axes: [0, 1, 3, 2] })), bilinearWeights(w, width)) // [n, h, c, width]
-  const down = matmul(contiguous(permute(across, { axes: [0, 3, 2, 1] })), bilinearWeights(h, height)) // [n, width, c, height]
+  const { device } = x
+  const across = matmul(contiguous(permute(x, { axes: [0, 1, 3, 2] })), bilinearWeights(w, width, device)) // [n, h, c, width]
+  const down = matmul(contiguous(permute(across, { axes: [0, 3, 2, 1] })), bilinearWeights(h, height, device)) // [n, width, c, height]
   return contiguous(permute(down, { axes: [0, 3, 1, 2] }))
 }
 
 /** What each of `from` values adds to each of `to`, [from, to]. */
-function bilinearWeights(from: number, to: number): Tensor {
+function bilinearWeights(from: number, to: number, device: DeviceName): Tensor {
   const weights = new Float32Array(from * to)
   for (let at = 0; at < to; at++) {
     const place = Math.max(0, ((at + 0.5) * from) / to - 0.5)
@@ -74,5 +75,5 @@ function bilinearWeights(from: number, to: number): Tensor {
     weights[near * to + at]! += 1 - (place - near)
     weights[far * to + at]! += place - near
   }
-  return tensor(weights, [from, to])
+  return tensor(weights, [from, to], { device })
 }

@@ -9,7 +9,6 @@ import { offsetNoise } from '../ops/offsetNoise.ts'
 import { scale } from '../ops/scale.ts'
 import { randomNormal, tensor } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
-import type { Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { PhiloxStream } from '../util/philox.ts'
@@ -92,14 +91,15 @@ export function makeNoisy(
   timesteps: readonly number[] = drawTimesteps(latents.dim(0), options, key),
 ): NoisyBatch {
   const { schedule, predictionType } = options
+  const { device } = latents
   return scope(() => {
     const noise = drawNoise(latents, options, key)
-    const indices = tensor(Int32Array.from(timesteps), [timesteps.length])
-    const table = tensor(schedule.alphasCumprod, [schedule.alphasCumprod.length])
+    const indices = tensor(Int32Array.from(timesteps), [timesteps.length], { device })
+    const table = tensor(schedule.alphasCumprod, [schedule.alphasCumprod.length], { device })
     return {
       noisy: addNoise(latents, perturbed(noise, options, key), indices, table),
       target: predictionType === 'epsilon' ? noise : velocity(latents, noise, indices, table),
-      times: tensor(Float32Array.from(timesteps), [timesteps.length]),
+      times: tensor(Float32Array.from(timesteps), [timesteps.length], { device }),
       timesteps,
     }
   })
@@ -108,8 +108,9 @@ export function makeNoisy(
 /** The noise that the model is asked for: plain, shifted by the offset, with octaves. */
 function drawNoise(latents: Tensor, options: NoiseOptions, key: BatchKey): Tensor {
   const { seed, noiseOffset, adaptiveNoiseScale, multiresNoiseIterations, multiresNoiseDiscount = 0.3 } = options
-  const [n, h, w, c] = latents.shape as readonly [number, number, number, number]
-  let noise = normals('noise', latents.shape, options, key)
+  const { shape, device } = latents
+  const [n, h, w, c] = shape as readonly [number, number, number, number]
+  let noise = normals('noise', latents, options, key)
   if (noiseOffset) {
     noise = offsetNoise(noise, latents, {
       offset: noiseOffset * share('noise offset', options.noiseOffsetRandomStrength, options, key),
@@ -121,7 +122,7 @@ function drawNoise(latents: Tensor, options: NoiseOptions, key: BatchKey): Tenso
   if (!multiresNoiseIterations) return noise
   const ratios = new PhiloxStream(seed, 'octaves', key.epoch, key.batch)
   const octaves = octaveSizes([h, w], multiresNoiseIterations, () => ratios.float()).map(([height, width], i) =>
-    normals(`octave ${i}`, [n, height, width, c], options, key),
+    normals(`octave ${i}`, { shape: [n, height, width, c], device }, options, key),
   )
   return multiresNoise(noise, octaves, multiresNoiseDiscount)
 }
@@ -131,13 +132,18 @@ function perturbed(noise: Tensor, options: NoiseOptions, key: BatchKey): Tensor 
   const { ipNoiseGamma, ipNoiseGammaRandomStrength } = options
   if (!ipNoiseGamma) return noise
   const factor = ipNoiseGamma * share('ip noise', ipNoiseGammaRandomStrength, options, key)
-  return add(noise, scale(normals('ip noise', noise.shape, options, key), { factor }))
+  return add(noise, scale(normals('ip noise', noise, options, key), { factor }))
 }
 
-/** Standard normal numbers, those of each sample a function of its place in the batch. */
-function normals(purpose: string, shape: Shape, { seed }: NoiseOptions, { epoch, batch }: BatchKey): Tensor {
+/** Standard normal numbers of a tensor's shape, beside it; those of each sample are a function of its place in the batch. */
+function normals(
+  purpose: string,
+  { shape, device }: Pick<Tensor, 'shape' | 'device'>,
+  { seed }: NoiseOptions,
+  { epoch, batch }: BatchKey,
+): Tensor {
   const samples = Array.from({ length: shape[0]! }, (_, slot) =>
-    randomNormal([1, ...shape.slice(1)], { seed, stream: streamOf(`${purpose}/${epoch}/${batch}/${slot}`) }),
+    randomNormal([1, ...shape.slice(1)], { seed, stream: streamOf(`${purpose}/${epoch}/${batch}/${slot}`), device }),
   )
   return concatBatch(samples)
 }

@@ -22,6 +22,7 @@ import { openTrainState, type SavedTraining } from './state/openTrainState.ts'
 import { resumeFolder } from './state/resumeFolder.ts'
 import type { MixedPrecision, TrainConfig } from './trainConfig.ts'
 import { loadTrainingData } from './trainingData.ts'
+import { deviceOf, expectDevice, expectStatesInReach } from './trainingDevice.ts'
 
 export interface TrainingOptions {
   /**
@@ -71,6 +72,9 @@ export async function openTraining<Config extends TrainConfig>(
       '--initial_step and --initial_epoch contradict --resume: a state goes on where it was saved. Leave them out'
     throw new ConfigError(message, { option: 'resume' })
   }
+  const device = deviceOf(config)
+  expectStatesInReach(device, optimizerPlan)
+  await expectDevice(device)
   const resume = await resumeFolder(config, options)
   const resumed = resume === null ? null : await openTrainState(resume, { kind: kind.name, config })
   try {
@@ -95,6 +99,7 @@ export async function openTraining<Config extends TrainConfig>(
       vParameterization: model.vParameterization || undefined,
       vae: model.vae ?? undefined,
       dtypes: partTypes(config, kind.trainedParts(config)),
+      device,
       hub: { signal: options.signal, onProgress: options.onDownload },
     })
     try {

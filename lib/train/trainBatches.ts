@@ -63,7 +63,7 @@ export class TrainBatches {
   }
 
   /**
-   * The epoch's batches in their order, with scaled latents, which the caller disposes.
+   * The epoch's batches in their order, with scaled latents on the VAE's device, which the caller disposes.
    * @param from batches to pass over, when a run goes on within an epoch
    */
   async *epoch(epoch: number, progress: EpochProgress, from = 0): AsyncGenerator<TrainBatch, void, void> {
@@ -146,9 +146,10 @@ export class TrainBatches {
   }
 
   #latents(epoch: number, position: number, loaded: readonly LoadedItem[]): Tensor {
+    const { device } = this.#options.vae.registry
     const parts = loaded.map((each) => {
-      if ('latent' in each) return tensor(each.latent.values, [1, ...each.latent.shape])
-      return loadedTensor(each.picture, each.item)
+      if ('latent' in each) return tensor(each.latent.values, [1, ...each.latent.shape], { device })
+      return loadedTensor(each.picture, each.item, device)
     })
     if (loaded.every((each) => 'latent' in each)) return concatBatch(parts)
     const streams = loaded.map((_, slot) => streamOf(`posterior/${epoch}/${position + 1}/${slot}`))

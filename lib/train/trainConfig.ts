@@ -9,6 +9,7 @@ import type { BlockWeights } from '../networks/blockWeights.ts'
 import type { NetworkChoice } from '../networks/createNetwork.ts'
 import type { SavePrecision } from '../networks/kohyaLora.ts'
 import type { NetworkClass } from '../networks/network.ts'
+import type { DeviceName } from '../tensor/tensor.ts'
 import type { TemplateKind } from './inversionTemplates.ts'
 import type { LoggingConfig } from './logs/logSinks.ts'
 import type { LossFunction, LossOptions } from './loss.ts'
@@ -115,6 +116,8 @@ export interface TrainConfig {
     readonly gradientAccumulationSteps: number
     readonly gradientCheckpointing: boolean
     readonly mixedPrecision: MixedPrecision
+    /** Where everything is computed. A state goes on on any device; rounding differs between them. Default cpu. */
+    readonly device?: DeviceName
     /** The model's own weights that are trained are in the type of `mixedPrecision` too. Default false. */
     readonly fullPrecision?: boolean
     /** Compute the VAE in float32 whatever `mixedPrecision` says. Default false. */

@@ -5,6 +5,7 @@ import { noiseSchedule } from '../diffusion/noiseSchedule.ts'
 import { inEvaluation, type Optimizer } from '../optim/optimizer.ts'
 import type { RateFunction } from '../optim/schedules/schedule.ts'
 import { memory } from '../tensor/runtime.ts'
+import type { DeviceName } from '../tensor/tensor.ts'
 import type { MemoryUse, TrainEvent } from './events.ts'
 import { checkLossOptions } from './loss.ts'
 import { describeOverflow, LossScaler } from './lossScaler.ts'
@@ -18,6 +19,7 @@ import { dataFacts, type RunPosition } from './state/manifest.ts'
 import { type RunCounters, StateKeeper } from './state/stateKeeper.ts'
 import { TrainBatches } from './trainBatches.ts'
 import type { TrainConfig } from './trainConfig.ts'
+import { deviceOf } from './trainingDevice.ts'
 import { TrainingOutput } from './trainingOutput.ts'
 import { TrainingStep } from './trainingStep.ts'
 import { Validation } from './validation.ts'
@@ -251,7 +253,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       learningRates: this.#byGroup(rates),
       effectiveLearningRates: effectiveLearningRates && this.#byGroup(effectiveLearningRates),
       stepsPerSecond: (1000 * (at.step - pace.from)) / (performance.now() - pace.started),
-      memory: memoryUse(),
+      memory: memoryUse(deviceOf(this.#config)),
       measures,
     }
   }
@@ -329,8 +331,8 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
   }
 }
 
-function memoryUse(): MemoryUse {
-  const { liveBytes, peakBytes } = memory()
+function memoryUse(device: DeviceName): MemoryUse {
+  const { liveBytes, peakBytes } = memory(device)
   return { processBytes: process.memoryUsage.rss(), liveBytes, peakBytes }
 }
 

@@ -3,6 +3,7 @@ import type { DatasetFallbacks } from '../config/datasetConfig.ts'
 import { loggedOptions } from '../config/loggedOptions.ts'
 import { type GivenTrainOptions, type TrainerName, type trainOptions, trainOptionsOf } from '../config/trainOptions.ts'
 import type { DatasetSource, DescribeDataset } from '../data/datasetGroup.ts'
+import type { DeviceName } from '../tensor/tensor.ts'
 import type { LossOptions } from './loss.ts'
 import type { OptimizerConfig } from './optimizerPlan.ts'
 import type { NoiseConfig, SaveForm, TrainConfig } from './trainConfig.ts'
@@ -60,6 +61,7 @@ export function trainingBlocks(
       gradientAccumulationSteps: values.gradient_accumulation_steps,
       gradientCheckpointing: values.gradient_checkpointing || values.cpu_offload_checkpointing === true,
       mixedPrecision: values.mixed_precision,
+      ...(values.device !== 'cpu' && { device: values.device as DeviceName }),
       ...((values.full_bf16 || values.full_fp16) && { fullPrecision: true }),
       ...(values.no_half_vae && { noHalfVae: true }),
       onNonFinite: values.on_non_finite,

@@ -174,7 +174,7 @@ export class TrainingStep {
     const { lossWeights, mask, attributes } = batch
     const pictureWeights = weighsPictures ? lossWeights : lossWeights.map(() => 1)
     return scope(() => {
-      const area = mask === undefined ? null : tensor(mask, prediction.shape.slice(0, 3))
+      const area = mask === undefined ? null : tensor(mask, prediction.shape.slice(0, 3), { device: prediction.device })
       const inputs = {
         prediction,
         target,

@@ -1,7 +1,6 @@
 import { tokenizeWeighted } from '../models/clip/captionWeights.ts'
-import type { ClipTextModel } from '../models/clip/textModel.ts'
 import { type ClipTokenizer, TOKEN_ROW_LENGTH } from '../models/clip/tokenizer.ts'
-import { weightedStates } from '../models/clip/weightedStates.ts'
+import { type EncodesTokens, weightedStates } from '../models/clip/weightedStates.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { CaptionEncoderOptions } from './conditioning.ts'
 import type { EncodesCaptions } from './textCache.ts'
@@ -13,10 +12,10 @@ import type { EncodesCaptions } from './textCache.ts'
  */
 export class WeightedCaptionEncoder implements EncodesCaptions {
   readonly #tokenizer: ClipTokenizer
-  readonly #model: Pick<ClipTextModel, 'encode'>
+  readonly #model: EncodesTokens
   readonly #options: CaptionEncoderOptions
 
-  constructor(tokenizer: ClipTokenizer, model: Pick<ClipTextModel, 'encode'>, options: CaptionEncoderOptions) {
+  constructor(tokenizer: ClipTokenizer, model: EncodesTokens, options: CaptionEncoderOptions) {
     this.#tokenizer = tokenizer
     this.#model = model
     this.#options = options

@@ -1,5 +1,7 @@
 #include "core/transfer.h"
 
+#include <future>
+
 #include "core/launch.h"
 
 namespace noisewright {
@@ -8,48 +10,48 @@ namespace {
 
 // What one device's thread leaves for another's: bytes in host memory, or why there are none.
 struct Parcel {
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool sent = false;
-  std::unique_ptr<char[]> bytes;
-  std::shared_ptr<const Failure> failure;
+  const void* data = nullptr;
+  std::unique_ptr<char[]> own;  // where data is, unless it is x's own memory
+  std::promise<std::shared_ptr<const Failure>> outcome;
 };
+
+std::shared_ptr<Parcel> send(const char* op, const Tensor& x, bool copies) {
+  auto parcel = std::make_shared<Parcel>();
+  Job job;
+  job.op = op;
+  job.sequence = caller().sequence;
+  job.inputs = {x.storage};
+  job.run = [x, parcel, copies] {
+    parcel->data = x.data();
+    if (!copies) return;
+    parcel->own.reset(new char[x.bytes()]);
+    Device::running()->download(parcel->own.get(), x.data(), x.bytes());
+    parcel->data = parcel->own.get();
+  };
+  job.settled = [parcel](std::shared_ptr<const Failure> failure) { parcel->outcome.set_value(std::move(failure)); };
+  x.device()->enqueue(std::move(job));
+  return parcel;
+}
+
+void receive(Parcel& parcel, const Tensor& y) {
+  if (const auto failure = parcel.outcome.get_future().get())
+    throw Error(failure->kind, failure->message, failure->driver_code);
+  Device::running()->upload(y.data(), parcel.data, y.bytes());
+}
 
 }  // namespace
 
 void copy_between_devices(const char* op, const Tensor& y, const Tensor& x) {
-  auto parcel = std::make_shared<Parcel>();
-  Job send;
-  send.op = op;
-  send.sequence = caller().sequence;
-  send.inputs = {x.storage};
-  send.run = [x, parcel] {
-    parcel->bytes.reset(new char[x.bytes()]);
-    Device::running()->download(parcel->bytes.get(), x.data(), x.bytes());
-  };
-  send.settled = [parcel](std::shared_ptr<const Failure> failure) {
-    std::lock_guard lock(parcel->mutex);
-    parcel->failure = std::move(failure);
-    parcel->sent = true;
-    parcel->changed.notify_one();
-  };
-  x.device()->enqueue(std::move(send));
+  launch(op, {}, {}, [y, parcel = send(op, x, true)] { receive(*parcel, y); }, {y});
+}
 
-  Job receive;
-  receive.op = op;
-  receive.sequence = caller().sequence;
-  receive.client = caller().client;
-  receive.updates = {y.storage};
-  receive.run = [y, parcel] {
-    {
-      std::unique_lock lock(parcel->mutex);
-      parcel->changed.wait(lock, [&] { return parcel->sent; });
-    }
-    if (const auto& failure = parcel->failure) throw Error(failure->kind, failure->message, failure->driver_code);
-    y.storage->version++;
-    Device::running()->upload(y.data(), parcel->bytes.get(), y.bytes());
-  };
-  y.device()->enqueue(std::move(receive));
+Tensor copy_to(const char* op, const Tensor& x, Device* device) {
+  CHECK(op, x.contiguous() && x.device() == cpu_device() && device != cpu_device(),
+        "the CPU hands packed tensors to other devices");
+  Tensor y = make_tensor(device, x.shape, x.dtype);
+  // Holds x until it is uploaded.
+  launch(op, {}, {y}, [x, y, parcel = send(op, x, false)] { receive(*parcel, y); });
+  return y;
 }
 
 }  // namespace noisewright

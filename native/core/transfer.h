@@ -1,12 +1,15 @@
-// Bytes from a tensor of one device to a tensor of another.
+// Bytes from a tensor of one device to a tensor of another. Both functions enqueue and never wait; the thread of the
+// device that receives waits for that of x when it gets there, and only for what was enqueued before: two such copies
+// cannot wait for each other. What spoilt x is the failure of the copy too.
 #pragma once
 #include "core/tensor.h"
 
 namespace noisewright {
 
-// y = x for contiguous tensors of one shape and dtype on two devices. Enqueues and never waits; the thread of y's
-// device waits for that of x. It waits only for what was enqueued before, so two such copies cannot wait for each
-// other.
+// y = x for contiguous tensors of one shape and dtype on two devices.
 void copy_between_devices(const char* op, const Tensor& y, const Tensor& x);
+
+// What `x`, a packed tensor of the CPU that nothing changes any more, holds, on another device.
+Tensor copy_to(const char* op, const Tensor& x, Device* device);
 
 }  // namespace noisewright

@@ -211,9 +211,9 @@ Tensor slice_backward(const Tensor& dy, const Shape& shape, int64_t axis, int64_
 Tensor concat_channels_forward(const Tensor& a, const Tensor& b);
 
 // load_parameter: elements of type F64, F32, F16 or BF16 from byte `offset` of an open file, [co, ci, kh, kw] there
-// where channels_last; store_parameter: back to that layout. `shape` is memory's
+// where channels_last; store_parameter: back to that layout. `shape` is memory's. The CPU reads for every device
 Tensor load_parameter(int64_t descriptor, int64_t offset, const std::string& file_type, const Shape& shape,
-                      bool channels_last, DType dtype);
+                      bool channels_last, DType dtype, const std::string& device);
 Tensor store_parameter(const Tensor& x, bool channels_last, DType dtype);
 
 // dropout: the mask is a function of (seed, stream, element); backward is the same call on dy

@@ -150,6 +150,7 @@ describe('prepare_buckets_latents', () => {
     for (const wrong of [
       ['--max_resolution', '512'],
       ['--mixed_precision', 'fp8'],
+      ['--device', 'gpu'],
       ['--shard', '2/2'],
       ['--batch_size', '0'],
     ])

@@ -6,7 +6,7 @@ import { cast } from '../../lib/ops/cast.ts'
 import { tensor } from '../../lib/tensor/create.ts'
 import type { FloatDType } from '../../lib/tensor/dtype.ts'
 import { scope } from '../../lib/tensor/scope.ts'
-import type { Tensor } from '../../lib/tensor/tensor.ts'
+import type { DeviceName, Tensor } from '../../lib/tensor/tensor.ts'
 import { type DigestTolerance, expectDigest } from './digest.ts'
 import { formulaValues, parameterValues } from './formula.ts'
 import type { ParameterDigests, TinyModelName } from './modelFixture.ts'
@@ -15,18 +15,23 @@ import { numbers, roundedTensor } from './opSuite.ts'
 export const tinyConfigs: Readonly<Record<TinyModelName, StableDiffusionConfig>> = { tinySd1, tinySd2 }
 
 /** Weights by the formula, keyed by `<prefix>.<parameter name>` over the file's layout. */
-export function formulaWeights(prefix: 'unet' | 'text_encoder' | 'vae'): WeightSource {
+export function formulaWeights(prefix: 'unet' | 'text_encoder' | 'vae', device: DeviceName = 'cpu'): WeightSource {
   return (request) =>
     scope(() => {
       const shape = fileShape(request.shape, request.layout)
-      const inFile = tensor(parameterValues(`${prefix}.${request.name}`, shape), shape)
+      const inFile = tensor(parameterValues(`${prefix}.${request.name}`, shape), shape, { device })
       return cast(toMemoryLayout(inFile, request), { dtype: request.dtype })
     })
 }
 
 /** A formula input, standard normal, named `<model>/<section>/<input>`. */
-export function formulaInput(name: string, shape: readonly number[], dtype: FloatDType = 'float32'): Tensor {
-  return roundedTensor(formulaValues(name, { shape, kind: 'normal-like' }), shape, dtype)
+export function formulaInput(
+  name: string,
+  shape: readonly number[],
+  dtype: FloatDType = 'float32',
+  device: DeviceName = 'cpu',
+): Tensor {
+  return roundedTensor(formulaValues(name, { shape, kind: 'normal-like' }), shape, dtype, device)
 }
 
 export function trainAll(registry: Registry): void {

@@ -54,9 +54,9 @@ export async function tinyInversion(
 }
 
 /** Pictures with metadata, as fine-tuning takes them. @returns the path of the description */
-export async function makeTinyMetadata(): Promise<string> {
+export async function makeTinyMetadata(files: Readonly<Record<string, FileContent>> = fourPictures): Promise<string> {
   const isPicture = ([name]: [string, FileContent]): boolean => !name.endsWith('.txt')
-  const pictures = Object.fromEntries(Object.entries(fourPictures).filter(isPicture))
+  const pictures = Object.fromEntries(Object.entries(files).filter(isPicture))
   const images = await makeFolder(pictures)
   const metadata = Object.keys(pictures).map((name) => [join(images, name), { caption: 'sks frog', tags: name }])
   const folder = await makeFolder({ 'meta.json': JSON.stringify(Object.fromEntries(metadata)) })

@@ -87,7 +87,10 @@ describe.each(['sd1', 'sd2'] as const)('weighted captions of %s against sd-scrip
       const rows = batch.prompts.flatMap((_, n) =>
         calls.flatMap((call) => Array.from(call.subarray(n * size, (n + 1) * size))),
       )
-      const model = { encode: () => tensor(rows, [count * calls.length, 77, features]) }
+      const model = {
+        encode: () => tensor(rows, [count * calls.length, 77, features]),
+        registry: { device: 'cpu' as const },
+      }
       const sequenceLength = sequenceLengths[batch.multiples]
       const encoder = new WeightedCaptionEncoder(tokenizer, model, { clipSkip: 1, sequenceLength, dtype: 'float32' })
       const states = encoder.encode(batch.prompts.map((at) => prompts[at]!.text))
@@ -119,7 +122,11 @@ describe('WeightedCaptionEncoder', () => {
       [1, 77, 2],
     )
     master.requiresGrad = true
-    const encoder = new WeightedCaptionEncoder(tokenizer, { encode: () => master }, options)
+    const encoder = new WeightedCaptionEncoder(
+      tokenizer,
+      { encode: () => master, registry: { device: 'cpu' } },
+      options,
+    )
     scope(() => backward(mseLoss(encoder.encode(['a (cat:1.5)']), zeros([1, 77, 2]), null)))
     const gradient = (await master.grad!.read()) as Float32Array
     // By finite differences of the same formula in float64.

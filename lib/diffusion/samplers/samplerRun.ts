@@ -117,7 +117,8 @@ export class SamplerRun {
   }
 
   #noise(call: number): Tensor {
-    return randomNormal(this.#latents.shape, { seed: this.#seed, stream: streamOf(`sampler noise ${call}`) })
+    const { shape, device } = this.#latents
+    return randomNormal(shape, { seed: this.#seed, stream: streamOf(`sampler noise ${call}`), device })
   }
 }
 

@@ -107,6 +107,7 @@ export class ClipTextModel implements Model {
       const places = tensor(
         Int32Array.from({ length: t }, (_, place) => place),
         [t],
+        { device: ids.device },
       )
       let x = add(this.#embed(ids), embedding(places, this.positionEmbedding))
       const hiddenStates = [x]

@@ -133,8 +133,9 @@ class Upsampler {
 function doubled(x: Tensor): Tensor {
   const [n, h, w, c] = x.shape as readonly [number, number, number, number]
   return scope(() => {
-    const columns = add(zeros([n * h * w, 2, c], { dtype: x.dtype }), reshape(x, { shape: [n * h * w, 1, c] }))
+    const { dtype, device } = x
+    const columns = add(zeros([n * h * w, 2, c], { dtype, device }), reshape(x, { shape: [n * h * w, 1, c] }))
     const rows = reshape(columns, { shape: [n * h, 1, 2 * w * c] })
-    return reshape(add(zeros([n * h, 2, 2 * w * c], { dtype: x.dtype }), rows), { shape: [n, 2 * h, 2 * w, c] })
+    return reshape(add(zeros([n * h, 2, 2 * w * c], { dtype, device }), rows), { shape: [n, 2 * h, 2 * w, c] })
   })
 }

@@ -12,6 +12,7 @@ import { CaptionEncoder, captionOptions } from '../conditioning.ts'
 import type { PreviewSource, TrainingContext, TrainingMethod } from '../method.ts'
 import { computeType, vaeType } from '../openTraining.ts'
 import type { EncodesCaptions } from '../textCache.ts'
+import { deviceOf } from '../trainingDevice.ts'
 import { WeightedCaptionEncoder } from '../weightedCaptions.ts'
 import { formExtension, type WholeModelForm, wholeModelForm, writeWholeModel } from '../wholeModelFile.ts'
 
@@ -113,6 +114,7 @@ export class WholeModelMethod implements TrainingMethod {
       v2: version === 2,
       vParameterization: predictionType === 'v_prediction',
       dtypes: { unet: computeType(config), vae: vaeType(config) },
+      device: deviceOf(config),
       // PyTorch's container has no place for what shapes do not tell.
       sizes: {
         unetHeads: unet.heads,

@@ -67,7 +67,8 @@ export class XtiMethod implements StepMethod {
     const rows = tokenizers.flatMap((tokenizer) => texts.map((text) => tokenizer.tokenize(text)))
     const ids = Int32Array.from(rows.flatMap((row) => Array.from(row)))
     return scope(() => {
-      const hidden = this.#textEncoder.encode(tensor(ids, [rows.length, TOKEN_ROW_LENGTH]), clipSkip)
+      const { device } = this.#textEncoder.registry
+      const hidden = this.#textEncoder.encode(tensor(ids, [rows.length, TOKEN_ROW_LENGTH], { device }), clipSkip)
       const states = cast(hidden, { dtype })
       return tokenizers.map((_, layer) =>
         contiguous(slice(states, { axis: 0, start: layer * count, end: (layer + 1) * count })),

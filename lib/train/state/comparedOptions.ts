@@ -10,6 +10,8 @@ const withoutInfluence: readonly string[] = [
   ...['data.source', 'model.path', 'model.vae'],
   // Names of the data set's own options; what came of them is compared.
   'data.fallbacks',
+  // What has been computed elsewhere goes on here, with other rounding.
+  'training.device',
   // The length of a run may change, and a state knows where it stands; the seed is compared on its own.
   ...['training.maxSteps', 'training.maxEpochs', 'training.start', 'training.seed'],
   ...['training.onNonFinite', 'training.maxSkippedSteps', 'network.trainingComment', 'network.noMetadata'],

@@ -32,6 +32,8 @@ export interface StateManifest {
   readonly format: 1
   /** Kind of training. */
   readonly kind: string
+  /** Where it was computed. Default: the CPU. */
+  readonly device?: string | undefined
   readonly seed: number
   readonly run: RunIdentity
   readonly position: RunPosition

@@ -8,9 +8,10 @@ import { tensor } from '../../tensor/create.ts'
 import type { DType } from '../../tensor/dtype.ts'
 import { keep } from '../../tensor/scope.ts'
 import { formatShape, sameShape } from '../../tensor/shape.ts'
-import type { Tensor } from '../../tensor/tensor.ts'
+import type { DeviceName, Tensor } from '../../tensor/tensor.ts'
 import { CheckpointError, ConfigError, DataError } from '../../util/errors.ts'
 import type { TrainConfig } from '../trainConfig.ts'
+import { deviceOf } from '../trainingDevice.ts'
 import { comparedOptions, differingOptions } from './comparedOptions.ts'
 import { dataFacts, type RunPosition, readManifest, type StateManifest, stateFiles } from './manifest.ts'
 import { type RunCounters, stateTypes } from './stateKeeper.ts'
@@ -60,6 +61,7 @@ export class SavedTraining {
   readonly #parameters: SafetensorsFile
   readonly #optimizer: SafetensorsFile
   readonly #restart: boolean
+  readonly #device: DeviceName
 
   /** Use {@link openTrainState}. */
   constructor(
@@ -74,9 +76,18 @@ export class SavedTraining {
     this.#parameters = parameters
     this.#optimizer = optimizer
     this.#restart = config.state?.restart === true
+    this.#device = deviceOf(config)
     const { step, epoch } = manifest.position
+    const before = manifest.device ?? 'cpu'
     const counting = this.#restart ? '; epochs and steps are counted from the start again' : ''
-    this.notes = [`going on from ${folder}: step ${step}, epoch ${epoch}${counting}`]
+    this.notes = [
+      `going on from ${folder}: step ${step}, epoch ${epoch}${counting}`,
+      ...(before === this.#device
+        ? []
+        : [
+            `it was computed on ${before} so far and goes on on ${this.#device}: results differ by rounding from here on`,
+          ]),
+    ]
   }
 
   /** @throws DataError when the data set is another one */
@@ -142,7 +153,7 @@ export class SavedTraining {
         `tensor "${name}": expected ${expected}, found ${dtype} ${formatShape(shape)}`,
       )
     }
-    return keep(tensor(await file.read(name), shape, { dtype: type as DType }))
+    return keep(tensor(await file.read(name), shape, { dtype: type as DType, device: this.#device }))
   }
 
   async close(): Promise<void> {

@@ -12,6 +12,7 @@ import type { RunIdentity, TrainingMethod } from '../method.ts'
 import type { LossAverage } from '../schedule.ts'
 import type { SkippedSteps } from '../skippedSteps.ts'
 import type { TrainConfig } from '../trainConfig.ts'
+import { deviceOf } from '../trainingDevice.ts'
 import { comparedOptions } from './comparedOptions.ts'
 import { type DataFacts, manifestText, type RunPosition, type StateManifest, stateFiles } from './manifest.ts'
 
@@ -52,6 +53,7 @@ export class StateKeeper {
     const manifest: StateManifest = {
       format: 1,
       kind,
+      device: deviceOf(config),
       seed,
       run,
       position,

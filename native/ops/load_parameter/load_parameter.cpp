@@ -2,6 +2,7 @@
 
 #include "core/file.h"
 #include "core/launch.h"
+#include "core/transfer.h"
 #include "ops/ops.h"
 
 namespace noisewright {
@@ -21,7 +22,8 @@ constexpr FileType kFileTypes[] = {{"F64", FileFloat::kFloat64, 8},
 }  // namespace
 
 Tensor load_parameter(int64_t descriptor, int64_t offset, const std::string& file_type, const Shape& shape,
-                      bool channels_last, DType dtype) {
+                      bool channels_last, DType dtype, const std::string& device) {
+  Device* target = device_named(device);
   const FileType* type = nullptr;
   for (const FileType& candidate : kFileTypes)
     if (file_type == candidate.name) type = &candidate;
@@ -52,7 +54,7 @@ Tensor load_parameter(int64_t descriptor, int64_t offset, const std::string& fil
     run_kernel("loadParameter", {cpu::load_parameter}, p);
     file->check("loadParameter", p.offset, bytes);
   });
-  return t;
+  return target == t.device() ? t : copy_to("loadParameter", t, target);
 }
 
 }  // namespace noisewright

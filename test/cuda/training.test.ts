@@ -1,0 +1,139 @@
+/** Steps of real trainings on the emulated GPU: the same bits in every order of threads, and what the CPU computes but for rounding. */
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { PagedAdamW } from '../../lib/optim/paged.ts'
+import { tensor } from '../../lib/tensor/create.ts'
+import { memory } from '../../lib/tensor/runtime.ts'
+import type { DeviceName } from '../../lib/tensor/tensor.ts'
+import type { TrainingKind } from '../../lib/train/method.ts'
+import { fineTuning } from '../../lib/train/methods/fineTune.ts'
+import { networkTraining } from '../../lib/train/methods/trainNetwork.ts'
+import type { MixedPrecision, TrainConfig } from '../../lib/train/trainConfig.ts'
+import { Trainer } from '../../lib/train/trainer.ts'
+import { dwarf } from '../support/dwarfModel.ts'
+import { canEmulate, orders, setEmulation } from '../support/emulatedGpu.ts'
+import { numbers } from '../support/opSuite.ts'
+import {
+  eventsOf,
+  makeTinyData,
+  only,
+  saveTinyModel,
+  type TinyOverrides,
+  tinyTraining,
+} from '../support/tinyTraining.ts'
+import { makeTinyMetadata, tinyFineTune } from '../support/tinyTrainings.ts'
+
+const devices: readonly DeviceName[] = ['cpu', 'cuda']
+let model: string
+let data: string
+let metadata: string
+let baseline: readonly number[]
+
+/** Storages that exist on each device, once everything enqueued has run. */
+async function liveBuffers(): Promise<number[]> {
+  const counts: number[] = []
+  for (const device of devices) {
+    const fence = tensor([0], [1], { device })
+    await fence.read()
+    fence.dispose()
+    await new Promise((resolve) => setImmediate(resolve))
+    counts.push(memory(device).liveBuffers)
+  }
+  return counts
+}
+
+interface Trained {
+  readonly losses: readonly number[]
+  readonly before: readonly ArrayLike<number>[]
+  readonly after: readonly ArrayLike<number>[]
+}
+
+/** Trains to the end; the values of all that learns, before and after. */
+async function trained<Config extends TrainConfig>(kind: TrainingKind<Config>, config: Config): Promise<Trained> {
+  const trainer = await Trainer.open(kind, config)
+  const read = () =>
+    Promise.all(trainer.method.groups.flatMap(({ params }) => params.map(({ master }) => numbers(master))))
+  try {
+    const before = await read()
+    const losses = only(await eventsOf(trainer.run()), 'step').map(({ loss }) => loss)
+    return { losses, before, after: await read() }
+  } finally {
+    trainer.dispose()
+  }
+}
+
+function bytesOf({ losses, after }: Trained): string[] {
+  return [losses, ...after].map((values) => Buffer.from(Float64Array.from(values).buffer).toString('base64'))
+}
+
+/** How alike the changes of two trainings are: the cosine between them, and the ratio of their norms. */
+function compareChanges(a: Trained, b: Trained): { readonly cosine: number; readonly ratio: number } {
+  let [product, squareA, squareB] = [0, 0, 0]
+  a.after.forEach((values, k) => {
+    for (let i = 0; i < values.length; i++) {
+      const [x, y] = [values[i]! - a.before[k]![i]!, b.after[k]![i]! - b.before[k]![i]!]
+      product += x * y
+      squareA += x * x
+      squareB += y * y
+    }
+  })
+  return { cosine: product / Math.sqrt(squareA * squareB), ratio: Math.sqrt(squareA / squareB) }
+}
+
+type Train = (overrides: TinyOverrides) => Promise<Trained>
+const kinds: Readonly<Record<string, Train>> = {
+  'a LoRA': async (overrides) => trained(networkTraining, await tinyTraining(model, data, overrides)),
+  'a whole U-Net': async (overrides) => trained(fineTuning, await tinyFineTune(model, metadata, overrides)),
+}
+
+/** One step of one picture. Tensors of 16 elements and more have 8-bit states where the optimizer has them. */
+function oneStep(device: DeviceName, mixedPrecision: MixedPrecision, type: string): TinyOverrides {
+  return {
+    training: { maxSteps: 1, mixedPrecision, device },
+    optimizer: { type, ...(type === 'AdamW8bit' && { arguments: { min_8bit_size: 16 } }) },
+    output: { saveAs: 'safetensors' },
+  }
+}
+
+describe.runIf(canEmulate)('a training on the GPU', () => {
+  beforeAll(async () => {
+    model = await saveTinyModel(dwarf)
+    data = await makeTinyData({ pictures: { 'a.png': [64, 64], 'a.txt': 'sks frog' }, batchSize: 1 })
+    metadata = await makeTinyMetadata({ 'a.png': [64, 64] })
+  })
+  beforeEach(async () => {
+    baseline = await liveBuffers()
+  })
+  afterEach(async () => {
+    setEmulation('ORDER', 'forward')
+    expect(await liveBuffers(), 'buffers left by the run').toEqual(baseline)
+  })
+
+  it.each([
+    ['a LoRA', 'no', 'AdamW'],
+    ['a LoRA', 'bf16', 'AdamW8bit'],
+    ['a whole U-Net', 'no', 'AdamW8bit'],
+    ['a whole U-Net', 'bf16', 'AdamW'],
+  ] as const)('of %s (mixed_precision %s, %s) takes the step of the CPU', async (kind, precision, type) => {
+    const onCpu = await kinds[kind]!(oneStep('cpu', precision, type))
+    const first = await kinds[kind]!(oneStep('cuda', precision, type))
+    for (const order of orders.slice(1, 3)) {
+      setEmulation('ORDER', order)
+      const other = await kinds[kind]!(oneStep('cuda', precision, type))
+      expect(bytesOf(other), `bits in ${order} order`).toEqual(bytesOf(first))
+    }
+    const half = precision === 'bf16'
+    expect(Math.abs(first.losses[0]! / onCpu.losses[0]! - 1)).toBeLessThan(half ? 2e-2 : 1e-5)
+    const { cosine, ratio } = compareChanges(first, onCpu)
+    // A first step of Adam's rule is a step by the sign: small gradients, of which bfloat16 may turn the sign, count like others.
+    expect(cosine).toBeGreaterThan(half ? 0.95 : 0.9999)
+    expect(Math.abs(ratio - 1)).toBeLessThan(2e-2)
+  })
+
+  it('refuses states in files, which are out of its reach', () => {
+    const master = tensor([1, 2], [2], { device: 'cuda' })
+    expect(() => new PagedAdamW([{ params: [{ name: 'w', master }], learningRate: 1 }])).toThrow(
+      "pagedAdamW: w must be on the CPU: states in files are out of a GPU's reach (AdamW keeps them on the GPU)",
+    )
+    master.dispose()
+  })
+})
