@@ -1,8 +1,6 @@
-import { noGrad } from '../../autograd/tape.ts'
 import { Conv2d } from '../../nn/conv2d.ts'
 import { GroupNorm, type GroupNormConfig } from '../../nn/groupNorm.ts'
 import { type Model, Registry, type WeightSource, Weights } from '../../nn/weights.ts'
-import { cast } from '../../ops/cast.ts'
 import { vaeEncode, vaeEncodeParameters } from '../../ops/vaeEncode.ts'
 import type { FloatDType } from '../../tensor/dtype.ts'
 import { scope } from '../../tensor/scope.ts'
@@ -130,15 +128,11 @@ export class Vae implements Model {
   }
 
   /**
-   * The same as `encode` for data, without gradients: on the CPU one native call with two activations alive.
-   * @param pixels [n, h, w, 3], float32 in [-1, 1], on the CPU also uint8
+   * The same as `encode` for data: one native call with two activations alive, without gradients.
+   * @param pixels [n, h, w, 3], uint8, or float32 in [-1, 1]
    * @returns as `encode`, always float32
    */
   encodePictures(pixels: Tensor): Tensor {
-    if (this.registry.device !== 'cpu') {
-      const { dtype } = this.registry
-      return noGrad(() => scope(() => cast(this.encode(cast(pixels, { dtype })), { dtype: 'float32' })))
-    }
     const { blockOutChannels: channels, layersPerBlock: layers, groups, latentChannels } = this.config
     const sizes = { channels, layers, latentChannels }
     const parameters = vaeEncodeParameters(sizes).map(({ name }) => this.registry.parameters.get(name)!.tensor)
