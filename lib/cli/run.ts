@@ -7,6 +7,7 @@ import { type TrainerName, trainerNames } from '../config/trainOptions.ts'
 import { type DemoMethodName, demoMethods } from '../demo/methods.ts'
 import { exitCodes, NoisewrightError } from '../util/errors.ts'
 import { packageRoot } from '../util/packageRoot.ts'
+import type { DoctorCommandOptions } from './doctor.ts'
 import { addFileCommands } from './fileCommands.ts'
 import { type CliHost, processHost } from './host.ts'
 import { addPrepareCommands } from './prepareCommands.ts'
@@ -175,6 +176,25 @@ function buildProgram(host: CliHost, options: TrainCommandOptions, setExitCode: 
     .action(async () => {
       const { schemaCommand } = await import('./explain.ts')
       setExitCode(schemaCommand(host))
+    })
+
+  program
+    .command('doctor')
+    .description('Say what this machine, the native binary and the GPU driver are; fit for a bug report.')
+    .option('--json', 'as JSON')
+    .option(
+      '--kernels [op...]',
+      'also run kernels, of all ops or of those named, compare them with the CPU and time them',
+    )
+    .addOption(new Option('--device <device>', 'whose kernels run').choices(['cpu', 'cuda']).default('cuda'))
+    .addOption(
+      new Option('--size <size>', 'shapes of Stable Diffusion 1.5, or small ones')
+        .choices(['small', 'full'])
+        .default('full'),
+    )
+    .action(async (options: DoctorCommandOptions) => {
+      const { doctorCommand } = await import('./doctor.ts')
+      setExitCode(await doctorCommand(options, host))
     })
 
   addFileCommands(program, host, setExitCode)

@@ -47,6 +47,15 @@ export interface Addon {
   /** False when this machine cannot run `name`. Takes effect in queue order. */
   setCpuTarget(name: string): boolean
 
+  // ---- what this build and the GPUs are
+  /** Of the CUDA toolkit that compiled the GPU's kernels, major * 1000 + minor * 10; 0 when the build has none. */
+  toolkitVersion(): number
+  /** What the kernels are compiled for: `80`, `86`. */
+  cudaArchitectures(): string[]
+  /** The driver's version, then multiprocessors, clock in kHz and compute capability times ten of each GPU; 0 where unknown. */
+  gpuNumbers(): number[]
+  gpuNames(): string[]
+
   // ---- files
   /** Elements read from byte `offset` of an open file when the op runs; the descriptor may be closed after the call. */
   fileTensor(descriptor: number, offset: number, shape: readonly number[], dtype: DType): Handle

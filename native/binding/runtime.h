@@ -5,6 +5,7 @@ namespace noisewright::binding {
 
 void define_runtime(napi_env env, napi_value exports);   // runtime.cpp: devices, counters, creation, views, reads
 void define_io(napi_env env, napi_value exports);        // io.cpp: tensors read from files
+void define_doctor(napi_env env, napi_value exports);    // doctor.cpp: what the build and the GPUs are
 void define_pictures(napi_env env, napi_value exports);  // pictures.cpp: pictures outside of tensors
 void define_ops(napi_env env, napi_value exports);       // ops.cpp: one line for each direction of each op
 

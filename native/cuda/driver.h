@@ -71,5 +71,6 @@ struct Image {
 };
 extern const Image kImages[];
 extern const int kToolkitVersion;  // of the nvcc that made them, major * 1000 + minor * 10; 0 when there was none
+extern const char* const kArchitectures[];  // "80", "86", ...: what they are compiled for; ends with a null
 
 }  // namespace noisewright::cuda

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { packageRoot } from '../../lib/util/packageRoot.ts'
 
-/** The addon under test, as lib/native/load.ts finds it. */
+/** The addon under test, as lib/native/find.ts finds it. */
 export const binary = process.env.NOISEWRIGHT_BINARY ?? join(packageRoot(), 'build', 'Release', 'noisewright.node')
 
 /** Whether the emulation exists for this machine: its switch of stacks is written for x86-64 Linux. */
