@@ -9,15 +9,10 @@ import { scope } from '../tensor/scope.ts'
 import { elementCount } from '../tensor/shape.ts'
 import type { DeviceName, Tensor } from '../tensor/tensor.ts'
 import { compareAll, type Difference } from './compare.ts'
+import type { DevicePeaks } from './devicePeaks.ts'
 import type { CaseInput, KernelCase } from './kernelCase.ts'
 import { medianMs } from './timing.ts'
 import { type ToleranceClass, tolerances } from './tolerances.ts'
-
-/** What the device can do at most, in GFLOP/s of matrix products and GB/s; null where unknown. */
-export interface DevicePeaks {
-  readonly gflops: Readonly<Record<FloatDType, number | null>>
-  readonly gbs: number
-}
 
 export interface KernelResult {
   readonly op: string

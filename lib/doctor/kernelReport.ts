@@ -1,15 +1,13 @@
 /** All kernels of a device against the CPU: what `noisewright doctor --kernels` shows. */
-import { addon } from '../native/load.ts'
 import { cudaUnavailable } from '../tensor/runtime.ts'
 import type { DeviceName } from '../tensor/tensor.ts'
 import { ArgumentError, NativeError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
-import { checkKernels, type DevicePeaks, type KernelResult } from './checkKernels.ts'
+import { checkKernels, type KernelResult } from './checkKernels.ts'
+import { type DevicePeaks, devicePeaks } from './devicePeaks.ts'
 import { elementCases } from './elementCases.ts'
 import type { CaseSize, KernelCase } from './kernelCase.ts'
-import { cudaReport } from './machineReport.ts'
 import { optimizerCases } from './optimizerCases.ts'
-import { gpuMatrixPeak, measureArithmetic, measureBandwidth } from './peaks.ts'
 import { productCases } from './productCases.ts'
 
 export interface KernelReportOptions {
@@ -49,21 +47,8 @@ export async function kernelReport({
       throw new ArgumentError('doctor', 'op', `one of ${known.join(', ')}`, `"${op}".${didYouMean(op, known)}`)
   const missing = device === 'cpu' ? null : cudaUnavailable()
   if (missing !== null) throw new NativeError(`doctor: kernels cannot run on ${device}: ${missing}`)
-  const peaks = await devicePeaks(device, size)
+  const peaks = await devicePeaks(device, { brief: size === 'small' })
   const cases = all.filter((kernelCase) => ops.length === 0 || ops.includes(opOf(kernelCase)))
   const results = await checkKernels({ device, cases, peaks, ...(onResult && { onResult }) })
   return { device, size, peaks, results }
-}
-
-/** Bandwidth as measured; arithmetic as measured on the CPU and as computed for a GPU. */
-async function devicePeaks(device: DeviceName, size: CaseSize): Promise<DevicePeaks> {
-  const small = size === 'small'
-  const gbs = await measureBandwidth(device, small ? { budgetMs: 100, elements: 1 << 14 } : {})
-  if (device === 'cpu') {
-    const gflops = await measureArithmetic(small ? 100 : 1000)
-    return { gbs, gflops: { float32: gflops, bfloat16: gflops, float16: gflops } }
-  }
-  const [gpu] = cudaReport(addon).devices
-  const peak = (dtype: 'float32' | 'bfloat16'): number | null => (gpu ? gpuMatrixPeak(gpu, dtype) : null)
-  return { gbs, gflops: { float32: peak('float32'), bfloat16: peak('bfloat16'), float16: peak('bfloat16') } }
 }
