@@ -1,8 +1,9 @@
 /** What a benchmark file exports, and how one is timed. `npm run bench -- ops [filter words]` runs them. */
-import { tensor } from '../lib/tensor/create.ts'
+import { settle as settleDevice } from '../lib/doctor/timing.ts'
 import { memory, resetPeak } from '../lib/tensor/runtime.ts'
 import { Scope } from '../lib/tensor/scope.ts'
 import type { Tensor } from '../lib/tensor/tensor.ts'
+import { device } from './tensors.ts'
 
 export interface Bench {
   /** Op, dtype and shape: `linear float32 4096x320x320`. */
@@ -29,10 +30,8 @@ export interface Measurement {
 }
 
 /** Waits until everything enqueued has run. */
-export async function settle(): Promise<void> {
-  const t = tensor([0], [1])
-  await t.read()
-  t.dispose()
+export function settle(): Promise<void> {
+  return settleDevice(device)
 }
 
 function disposeAll(result: Tensor | readonly Tensor[]): void {
@@ -62,7 +61,7 @@ async function timed(
 ): Promise<Measurement> {
   disposeAll(run())
   await settle()
-  resetPeak()
+  resetPeak(device)
   const times: number[] = []
   const started = performance.now()
   while (times.length < 3 || (times.length < 50 && performance.now() - started < budgetMs)) {
@@ -79,7 +78,7 @@ async function timed(
     medianMs: times[times.length >> 1]!,
     gflops: bench.flops === undefined ? null : bench.flops / minMs / 1e6,
     gbs: bench.bytes === undefined ? null : bench.bytes / minMs / 1e6,
-    peakBytes: memory().peakBytes,
+    peakBytes: memory(device).peakBytes,
     error: error ? await error() : null,
   }
 }

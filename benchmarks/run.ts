@@ -1,17 +1,20 @@
 /**
  * Runs benchmarks and prints a table. scripts/bench.mjs bundles this file and every benchmark and calls it as
- * `run.js <group> [filter words] [--save]`; it starts itself again with `--child` for each benchmark file.
+ * `run.js <group> [filter words] [--save] [--device cuda]`; it starts itself again with `--child` for each benchmark file.
  */
 import { spawn } from 'node:child_process'
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
+import { devicePeaks, type DevicePeaks as Peaks } from '../lib/doctor/devicePeaks.ts'
+import { type GpuReport, listGpus } from '../lib/tensor/device.ts'
 import { cpuTarget, threadCount } from '../lib/tensor/runtime.ts'
 import { packageRoot } from '../lib/util/packageRoot.ts'
 import { type Bench, type Measurement, measure } from './harness.ts'
 import { type LoadMeasurement, loadTask, runLoad } from './load.ts'
-import { measurePeaks, type Peaks } from './peaks.ts'
+import { device } from './tensors.ts'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 
@@ -52,10 +55,15 @@ function child(args: readonly string[], onMessage: (message: Message) => void): 
   })
 }
 
+/** The look-alike driver of native/emulation says so in its device's name. */
+const isEmulated = (name: string): boolean => name.includes('emulated')
+
 const number = (value: number | null, digits = 1): string => (value === null ? '' : value.toFixed(digits))
 
 function row(m: Measurement, peaks: Peaks): string[] {
-  const shares = [m.gflops === null ? 0 : m.gflops / peaks.gflops, m.gbs === null ? 0 : m.gbs / peaks.gbs]
+  const dtype = /\b(bfloat16|float16)\b/.exec(m.name)?.[0] as 'bfloat16' | 'float16' | undefined
+  const gflops = peaks.gflops[dtype ?? 'float32'] ?? Number.POSITIVE_INFINITY
+  const shares = [m.gflops === null ? 0 : m.gflops / gflops, m.gbs === null ? 0 : m.gbs / peaks.gbs]
   const share = Math.max(...shares)
   return [
     m.name,
@@ -74,7 +82,9 @@ const widths = [44, 9, 9, 9, 7, 7, 7, 9]
 const line = (cells: readonly string[]): string =>
   cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  ')
 
-async function runAll(group: string, words: readonly string[], save: boolean): Promise<number> {
+async function runAll(group: string, words: readonly string[], save: boolean, device: 'cpu' | 'cuda'): Promise<number> {
+  process.env.NOISEWRIGHT_BENCH_DEVICE = device // for the processes it starts
+  if (device === 'cuda') await firstGpu()
   const groups = readdirSync(here, { withFileTypes: true }).filter((entry) => entry.isDirectory())
   if (!groups.some((entry) => entry.name === group)) {
     console.error(`There are no benchmarks called "${group}"; there are ${groups.map(({ name }) => name).join(', ')}.`)
@@ -92,9 +102,16 @@ async function runAll(group: string, words: readonly string[], save: boolean): P
     console.error(`The machine's peaks could not be measured. ${failures.join(' ')}`)
     return 1
   }
-  const machine = { cpu: cpus()[0]!.model.trim(), threads: threadCount(), target: cpuTarget(), node: process.version }
-  console.log(`${machine.cpu}, ${machine.threads} threads, ${machine.target}, Node ${machine.node}`)
-  console.log(`peak ${peaks.gflops.toFixed(0)} GFLOP/s in float32, ${peaks.gbs.toFixed(1)} GB/s\n`)
+  const gpu = device === 'cuda' ? await firstGpu() : null
+  const machine = {
+    cpu: cpus()[0]!.model.trim(),
+    ...(gpu ? { gpu: gpu.name } : { threads: threadCount(), target: cpuTarget() }),
+    node: process.version,
+  }
+  console.log(`${Object.values(machine).join(', ')}`)
+  if (gpu && isEmulated(gpu.name)) console.log('This GPU is emulated on the CPU: its times say nothing about any GPU.')
+  const gflops = peaks.gflops.float32?.toFixed(0) ?? 'unknown'
+  console.log(`peak ${gflops} GFLOP/s in float32, ${peaks.gbs.toFixed(1)} GB/s\n`)
   console.log(line(heading))
   for (const file of files) {
     await child([join(here, group, file), ...words], ({ measurement, failed }) => {
@@ -114,22 +131,32 @@ async function runAll(group: string, words: readonly string[], save: boolean): P
   if (save) {
     const folder = join(packageRoot(), 'benchmarks', 'results')
     mkdirSync(folder, { recursive: true })
-    const cpu = machine.cpu
+    const name = (gpu?.name ?? machine.cpu)
       .replace(/\([^)]*\)/g, '')
       .replace(/[^A-Za-z0-9]+/g, '-')
       .replace(/^-|-$/g, '')
       .toLowerCase()
-    const path = join(folder, `${new Date().toISOString().slice(0, 10)}-${cpu}.json`)
+    const path = join(folder, `${new Date().toISOString().slice(0, 10)}-${name}.json`)
     writeFileSync(path, `${JSON.stringify({ machine, peaks, measurements }, null, 2)}\n`)
     console.log(`\nsaved as ${path}`)
   }
   return failures.length > 0 ? 1 : 0
 }
 
+/** The first GPU; ends the process where there is none. */
+async function firstGpu(): Promise<GpuReport> {
+  const { unavailable, gpus } = await listGpus()
+  if (unavailable === null) return gpus[0]!
+  console.error(unavailable)
+  process.exit(1)
+}
+
 const args = process.argv.slice(2)
 if (args[0] === '--child') {
-  if (args[1] === '--peaks') report({ peaks: await measurePeaks() })
-  else if (args[1] === '--load') {
+  if (args[1] === '--peaks') {
+    const brief = device === 'cuda' && isEmulated((await firstGpu()).name)
+    report({ peaks: await devicePeaks(device, { brief }) })
+  } else if (args[1] === '--load') {
     const [task, path, type] = args.slice(2) as Parameters<typeof loadTask>
     report({ load: await loadTask(task, path, type) })
   } else await runFile(args[1]!, args.slice(2))
@@ -145,6 +172,13 @@ if (args[0] === '--child') {
     return measured
   })
 } else {
-  const [group, ...words] = args.filter((word) => word !== '--save')
-  process.exitCode = await runAll(group ?? 'ops', words, args.includes('--save'))
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: { save: { type: 'boolean', default: false }, device: { type: 'string', default: 'cpu' } },
+  })
+  if (!['cpu', 'cuda'].includes(values.device))
+    throw new Error(`--device must be cpu or cuda, found "${values.device}"`)
+  const [group, ...words] = positionals
+  process.exitCode = await runAll(group ?? 'ops', words, values.save, values.device as 'cpu' | 'cuda')
 }

@@ -47,6 +47,10 @@ function(cuda_fatbins target)
     string(APPEND DECLARATIONS "extern \"C\" __attribute__((visibility(\"hidden\"))) const unsigned char ${name}_fatbin[];\n")
     string(APPEND ENTRIES "    {\"${name}\", ${name}_fatbin},\n")
   endforeach()
+  string(REPLACE ";" "\", \"" architectures "${F_ARCHS}")
+  if(F_ARCHS)
+    set(architectures "\"${architectures}\", ")
+  endif()
   file(CONFIGURE OUTPUT ${folder}/images.cpp CONTENT [[
 #include "cuda/driver.h"
 
@@ -56,6 +60,7 @@ const Image kImages[] = {
 @ENTRIES@    {nullptr, nullptr},
 };
 const int kToolkitVersion = @F_TOOLKIT@;
+const char* const kArchitectures[] = {@architectures@nullptr};
 }  // namespace noisewright::cuda
 ]] @ONLY)
   target_sources(${target} PRIVATE ${folder}/images.cpp)

@@ -1,6 +1,6 @@
 // npm run bench -- event-loop [steps], checkpoints [python], metadata [python], optimizers [filter words], pictures [python], plan-scale
 // [count ...], train-memory [filter words]: programs of their own in benchmarks/.
-// npm run bench -- ops [filter words] [--save]: bundles the benchmarks and runs them; see benchmarks/README.md.
+// npm run bench -- ops [filter words] [--save] [--device cuda]: bundles the benchmarks and runs them; see benchmarks/README.md.
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'

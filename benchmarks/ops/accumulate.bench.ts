@@ -1,7 +1,7 @@
 import { accumulate } from '../../lib/ops/accumulate.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 const count = 16_000_000
 

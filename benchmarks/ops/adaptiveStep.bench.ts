@@ -6,8 +6,8 @@ import {
   adaptiveScalars,
   adaptiveStep,
 } from '../../lib/ops/adaptiveStep.ts'
-import { randomNormal, zeros } from '../../lib/tensor/create.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal, zeros } from '../tensors.ts'
 
 // As many tensors as the U-Net of Stable Diffusion 1 has, at a fraction of their size.
 const tensors = 686

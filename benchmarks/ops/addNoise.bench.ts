@@ -1,7 +1,7 @@
 import { addNoise } from '../../lib/ops/addNoise.ts'
-import { randomNormal, randomUniform, tensor } from '../../lib/tensor/create.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal, randomUniform, tensor } from '../tensors.ts'
 
 const shapes = [
   [1, 64, 64, 4],

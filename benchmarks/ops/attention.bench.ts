@@ -1,9 +1,9 @@
 import { backward } from '../../lib/autograd/backward.ts'
 import { attention } from '../../lib/ops/attention.ts'
-import { randomNormal, tensor } from '../../lib/tensor/create.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal, tensor } from '../tensors.ts'
 
 interface Case {
   readonly queries: number

@@ -1,7 +1,7 @@
 import { concatChannels } from '../../lib/ops/concatChannels.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 const shape = [1, 64, 64, 320]
 

@@ -1,8 +1,8 @@
 import { contiguous } from '../../lib/ops/contiguous.ts'
 import { permute } from '../../lib/ops/permute.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 const cases = [
   { shape: [1, 64, 64, 320], axes: [0, 3, 1, 2] },

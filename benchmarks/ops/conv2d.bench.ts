@@ -1,9 +1,9 @@
 import { backward } from '../../lib/autograd/backward.ts'
 import { cast } from '../../lib/ops/cast.ts'
 import { type Conv2dOptions, conv2d } from '../../lib/ops/conv2d.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 interface Case extends Conv2dOptions {
   readonly size: number

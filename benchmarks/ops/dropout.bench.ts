@@ -1,8 +1,8 @@
 import { dropout } from '../../lib/ops/dropout.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { philox4x32 } from '../../lib/util/philox.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 const shapes = [
   [1, 64, 64, 320],

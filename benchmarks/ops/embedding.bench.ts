@@ -1,8 +1,8 @@
 import { backward } from '../../lib/autograd/backward.ts'
 import { embedding } from '../../lib/ops/embedding.ts'
-import { randomNormal, tensor } from '../../lib/tensor/create.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal, tensor } from '../tensors.ts'
 
 // The token table of CLIP-L and a batch of four prompts.
 const [rows, width, tokens] = [49408, 768, 4 * 77]

@@ -1,7 +1,7 @@
 import { geglu } from '../../lib/ops/geglu.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { exactGelu, sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 const shapes = [
   [1, 4096, 2560],

@@ -1,7 +1,7 @@
 import { gradientNorm } from '../../lib/ops/gradientNorm.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 // As many tensors as the U-Net of Stable Diffusion 1 has, at a fraction of their size.
 const tensors = 686

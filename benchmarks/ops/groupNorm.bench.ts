@@ -1,7 +1,7 @@
 import { groupNorm } from '../../lib/ops/groupNorm.ts'
-import { full, randomNormal, zeros } from '../../lib/tensor/create.ts'
 import { normaliser, sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { full, randomNormal, zeros } from '../tensors.ts'
 
 const shapes = [
   [1, 64, 64, 320],

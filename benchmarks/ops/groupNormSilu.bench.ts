@@ -1,7 +1,7 @@
 import { groupNormSilu } from '../../lib/ops/groupNormSilu.ts'
-import { full, randomNormal, zeros } from '../../lib/tensor/create.ts'
 import { normaliser, sampledError, sigmoid } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { full, randomNormal, zeros } from '../tensors.ts'
 
 const shapes = [
   [1, 64, 64, 320],

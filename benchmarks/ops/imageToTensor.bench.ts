@@ -1,9 +1,9 @@
 import { cast } from '../../lib/ops/cast.ts'
 import { imageToTensor } from '../../lib/ops/imageToTensor.ts'
-import { randomUniform } from '../../lib/tensor/create.ts'
 import { scope } from '../../lib/tensor/scope.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomUniform } from '../tensors.ts'
 
 const [imageHeight, imageWidth] = [520, 768]
 const [left, top, width, height] = [128, 4, 512, 512]

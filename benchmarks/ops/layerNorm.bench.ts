@@ -1,7 +1,7 @@
 import { layerNorm } from '../../lib/ops/layerNorm.ts'
-import { full, randomNormal, zeros } from '../../lib/tensor/create.ts'
 import { normaliser, sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { full, randomNormal, zeros } from '../tensors.ts'
 
 const shapes = [
   [1, 4096, 320],

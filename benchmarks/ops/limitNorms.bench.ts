@@ -1,6 +1,6 @@
 import { limitNorms } from '../../lib/ops/limitNorms.ts'
-import { randomNormal, tensor } from '../../lib/tensor/create.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal, tensor } from '../tensors.ts'
 
 // As many modules as a LoRA of Stable Diffusion 1 with convolutions has, of rank 16 and width 640, all of them too large.
 const modules = 350

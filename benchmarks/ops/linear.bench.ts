@@ -1,9 +1,9 @@
 import { backward } from '../../lib/autograd/backward.ts'
 import { cast } from '../../lib/ops/cast.ts'
 import { linear } from '../../lib/ops/linear.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 /** [rows, in, out]: attention projections, feed-forward layers, text context and time embedding of SD 1.5. */
 const shapes = [

@@ -1,9 +1,9 @@
 import { cast } from '../../lib/ops/cast.ts'
 import { lookupTable } from '../../lib/ops/lookupTable.ts'
-import { randomUniform, tensor } from '../../lib/tensor/create.ts'
 import { scope } from '../../lib/tensor/scope.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomUniform, tensor } from '../tensors.ts'
 
 const side = 512
 

@@ -1,7 +1,7 @@
 import { matmul } from '../../lib/ops/matmul.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 const shapes = [
   [4096, 320, 320],

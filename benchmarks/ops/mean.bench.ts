@@ -1,7 +1,7 @@
 import { mean } from '../../lib/ops/mean.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 const shape = [1, 64, 64, 320]
 

@@ -1,8 +1,8 @@
 import { backward } from '../../lib/autograd/backward.ts'
 import { mseLoss } from '../../lib/ops/mseLoss.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 const shape = [4, 128, 128, 4]
 const elements = 4 * 128 * 128 * 4

@@ -1,7 +1,7 @@
 import { mul } from '../../lib/ops/mul.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 const shapes = [
   [1, 64, 64, 320],

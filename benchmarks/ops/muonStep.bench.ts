@@ -1,7 +1,7 @@
 import { type MuonSlot, muonStep } from '../../lib/ops/muonStep.ts'
-import { randomNormal, zeros } from '../../lib/tensor/create.ts'
 import { sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal, zeros } from '../tensors.ts'
 
 type Matrices = readonly (readonly [count: number, rows: number, columns: number])[]
 

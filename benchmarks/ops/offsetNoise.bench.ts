@@ -1,8 +1,8 @@
 import { offsetNoise } from '../../lib/ops/offsetNoise.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { philox4x32 } from '../../lib/util/philox.ts'
 import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 const [samples, pixels, channels] = [4, 128 * 128, 4]
 const shape = [samples, 128, 128, channels]

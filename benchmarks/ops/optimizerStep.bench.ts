@@ -2,10 +2,10 @@ import { cast } from '../../lib/ops/cast.ts'
 import { type OptimizerRule, type OptimizerSlot, optimizerStep, ruleStates } from '../../lib/ops/optimizerStep.ts'
 import { blockCount, dequantizeBlockwise } from '../../lib/ops/quantizeBlockwise.ts'
 import { adamWDefaults, adamWDefinition } from '../../lib/optim/adamW.ts'
-import { full, randomNormal, zeros } from '../../lib/tensor/create.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { full, randomNormal, zeros } from '../tensors.ts'
 
 // As many tensors as the U-Net of Stable Diffusion 1 has, at a fraction of their size.
 const tensors = 686

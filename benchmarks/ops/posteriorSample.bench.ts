@@ -1,7 +1,7 @@
 import { posteriorSample } from '../../lib/ops/posteriorSample.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 const [n, h, w, c] = [4, 128, 128, 4]
 

@@ -4,9 +4,9 @@ import {
   quantizationMap,
   quantizeBlockwise,
 } from '../../lib/ops/quantizeBlockwise.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 const count = 16_000_000
 

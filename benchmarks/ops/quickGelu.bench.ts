@@ -1,7 +1,7 @@
 import { quickGelu } from '../../lib/ops/quickGelu.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { sampledError, sigmoid } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 const shapes = [
   [1, 64, 64, 320],

@@ -1,7 +1,7 @@
 import { type ResizeImageOptions, type ResizeMethod, resizeImage } from '../../lib/ops/resizeImage.ts'
-import { tensor } from '../../lib/tensor/create.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { tensor } from '../tensors.ts'
 
 // A 12-megapixel photo to a training bucket, a picture of twice the size, and a small one enlarged.
 const cases: readonly (readonly [number, number, ResizeImageOptions])[] = [

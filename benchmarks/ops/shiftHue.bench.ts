@@ -1,9 +1,9 @@
 import { cast } from '../../lib/ops/cast.ts'
 import { shiftHue } from '../../lib/ops/shiftHue.ts'
-import { randomUniform } from '../../lib/tensor/create.ts'
 import { scope } from '../../lib/tensor/scope.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomUniform } from '../tensors.ts'
 
 const side = 512
 

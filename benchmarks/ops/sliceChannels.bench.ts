@@ -1,7 +1,7 @@
 import { sliceChannels } from '../../lib/ops/sliceChannels.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 const shape = [1, 64, 64, 640]
 

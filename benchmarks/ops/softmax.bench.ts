@@ -1,7 +1,7 @@
 import { softmax } from '../../lib/ops/softmax.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 const shapes = [
   [1, 8, 1024, 1024],

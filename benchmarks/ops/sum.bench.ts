@@ -1,7 +1,7 @@
 import { sum } from '../../lib/ops/sum.ts'
-import { randomNormal } from '../../lib/tensor/create.ts'
 import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal } from '../tensors.ts'
 
 const shape = [1, 64, 64, 320]
 

@@ -4,10 +4,10 @@ import { adaFactorDefaults, adaFactorDefinition } from '../../lib/optim/adaFacto
 import { cameDefaults, cameDefinition } from '../../lib/optim/came.ts'
 import { factoredShapes } from '../../lib/optim/fileAxes.ts'
 import { stableAdamWDefaults, stableAdamWDefinition } from '../../lib/optim/stableAdamW.ts'
-import { randomNormal, zeros } from '../../lib/tensor/create.ts'
 import type { Shape } from '../../lib/tensor/shape.ts'
 import { sampledError, sumOf } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { randomNormal, zeros } from '../tensors.ts'
 
 const step = 3
 const adaFactor = adaFactorDefinition.numbers(adaFactorDefaults, step)

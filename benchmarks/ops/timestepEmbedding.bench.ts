@@ -1,7 +1,7 @@
 import { timestepEmbedding } from '../../lib/ops/timestepEmbedding.ts'
-import { tensor } from '../../lib/tensor/create.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { tensor } from '../tensors.ts'
 
 const dim = 320
 

@@ -3,10 +3,10 @@ import { sd1 } from '../../lib/models/stableDiffusion/config.ts'
 import { Vae } from '../../lib/models/stableDiffusion/vae.ts'
 import { randomWeights } from '../../lib/nn/init.ts'
 import { cast } from '../../lib/ops/cast.ts'
-import { tensor } from '../../lib/tensor/create.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { sampledError } from '../error.ts'
 import type { Bench } from '../harness.ts'
+import { tensor } from '../tensors.ts'
 
 type ComputeType = 'float32' | 'bfloat16'
 

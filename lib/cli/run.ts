@@ -3,10 +3,12 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { describeTrainOptions } from '../config/describeTrainOptions.ts'
+import { type DeviceText, expectedDevice, readDevice } from '../config/deviceName.ts'
 import { type TrainerName, trainerNames } from '../config/trainOptions.ts'
 import { type DemoMethodName, demoMethods } from '../demo/methods.ts'
 import { exitCodes, NoisewrightError } from '../util/errors.ts'
 import { packageRoot } from '../util/packageRoot.ts'
+import type { DoctorCommandOptions } from './doctor.ts'
 import { addFileCommands } from './fileCommands.ts'
 import { type CliHost, processHost } from './host.ts'
 import { addPrepareCommands } from './prepareCommands.ts'
@@ -177,6 +179,25 @@ function buildProgram(host: CliHost, options: TrainCommandOptions, setExitCode: 
       setExitCode(schemaCommand(host))
     })
 
+  program
+    .command('doctor')
+    .description('Say what this machine, the native binary and the GPU driver are; fit for a bug report.')
+    .option('--json', 'as JSON')
+    .option(
+      '--kernels [op...]',
+      'also run kernels, of all ops or of those named, compare them with the CPU and time them',
+    )
+    .addOption(new Option('--device <device>', 'whose kernels run').argParser(deviceName).default('cuda'))
+    .addOption(
+      new Option('--size <size>', 'shapes of Stable Diffusion 1.5, or small ones')
+        .choices(['small', 'full'])
+        .default('full'),
+    )
+    .action(async (options: DoctorCommandOptions) => {
+      const { doctorCommand } = await import('./doctor.ts')
+      setExitCode(await doctorCommand(options, host))
+    })
+
   addFileCommands(program, host, setExitCode)
   addPrepareCommands(program, host, setExitCode)
   return program
@@ -187,6 +208,12 @@ function trainerOf([first, ...others]: readonly string[]): [trainer: TrainerName
   const named = trainerNames.find((name) => name === first)
   if (named !== undefined) return [named, others]
   return ['train-network', first === undefined ? [] : [first, ...others]]
+}
+
+function deviceName(text: string): DeviceText {
+  const device = readDevice(text)
+  if (device === undefined) throw new InvalidArgumentError(`Expected ${expectedDevice}.`)
+  return device
 }
 
 function wholeNumber(text: string): number {

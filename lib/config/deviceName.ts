@@ -8,5 +8,5 @@ export const expectedDevice = 'cpu, cuda, or cuda:1 and so on where there are se
 /** A device in any case of letters; undefined where the text is none. Whether it is there is another question. */
 export function readDevice(text: string): DeviceText | undefined {
   const value = text.trim().toLowerCase()
-  return /^(cpu|cuda(:\d{1,3})?)$/.test(value) ? (value as DeviceText) : undefined
+  return /^(cpu|cuda(:(0|[1-9]\d{0,2}))?)$/.test(value) ? (value as DeviceText) : undefined
 }

@@ -34,9 +34,10 @@ export interface Addon {
   cudaStatus(device?: string): string
   /**
    * Newest CUDA of the driver (major * 1000 + minor * 10; 0 without one), why there is no GPU to use or an empty string, and of each GPU
-   * its name, compute capability, bytes in all and free (-1: unknown), and why it cannot be used or an empty string.
+   * its name, compute capability, multiprocessors and clock in kHz (0: unknown), bytes in all and free (-1: unknown), and why it cannot
+   * be used or an empty string.
    */
-  listGpus(): Promise<[number, string, [string, string, number, number, string][]]>
+  listGpus(): Promise<[number, string, [string, string, number, number, number, number, string][]]>
   /** Live buffers, live, peak and cached bytes, guard violations, jobs run, jobs waiting, bytes in files. */
   memory(device: string): [number, number, number, number, number, number, number, number]
   resetPeak(device: string): void
@@ -51,6 +52,12 @@ export interface Addon {
   cpuTarget(): string
   /** False when this machine cannot run `name`. Takes effect in queue order. */
   setCpuTarget(name: string): boolean
+
+  // ---- what this build was made with
+  /** Of the CUDA toolkit that compiled the GPU's kernels, major * 1000 + minor * 10; 0 when the build has none. */
+  toolkitVersion(): number
+  /** What the kernels are compiled for: `80`, `86`. */
+  cudaArchitectures(): string[]
 
   // ---- files
   /** Elements read from byte `offset` of an open file when the op runs; the descriptor may be closed after the call. */

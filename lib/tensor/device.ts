@@ -30,6 +30,9 @@ export interface GpuReport {
   readonly name: string
   /** Major and minor number, as in 8.6. Kernels need 8.0 or newer. */
   readonly computeCapability: string
+  /** Multiprocessors and their clock; null where the driver does not say. */
+  readonly multiprocessors: number | null
+  readonly clockMHz: number | null
   readonly totalBytes: number
   /** Free now, for all programs together; null where the GPU cannot be used. */
   readonly freeBytes: number | null
@@ -53,15 +56,22 @@ export interface GpuList {
 export async function listGpus(): Promise<GpuList> {
   const [version, unavailable, gpus] = await addon.listGpus()
   return {
-    driverCuda: version === 0 ? null : `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`,
+    driverCuda: cudaVersion(version),
     unavailable: unavailable || null,
-    gpus: gpus.map(([name, computeCapability, totalBytes, freeBytes, reason], number) => ({
+    gpus: gpus.map(([name, computeCapability, processors, kiloHertz, totalBytes, freeBytes, reason], number) => ({
       device: number === 0 ? 'cuda' : `cuda:${number}`,
       name,
       computeCapability,
+      multiprocessors: processors || null,
+      clockMHz: kiloHertz / 1e3 || null,
       totalBytes,
       freeBytes: freeBytes < 0 ? null : freeBytes,
       unavailable: reason || null,
     })),
   }
+}
+
+/** @internal `13.0` for 13000, null for 0: versions of CUDA as the driver counts them. */
+export function cudaVersion(version: number): string | null {
+  return version === 0 ? null : `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`
 }

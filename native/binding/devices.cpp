@@ -8,7 +8,7 @@ namespace noisewright::binding {
 
 namespace {
 
-using GpuFacts = std::tuple<std::string, std::string, int64_t, int64_t, std::string>;
+using GpuFacts = std::tuple<std::string, std::string, int64_t, int64_t, int64_t, int64_t, std::string>;
 
 struct Work {
   int64_t version = 0;
@@ -23,9 +23,9 @@ void execute(napi_env, void* data) {
   const cuda::Driver& driver = cuda::driver(&work.why_not);
   work.version = driver.version;
   for (const cuda::Gpu& gpu : driver.gpus)
-    work.gpus.emplace_back(gpu.name, std::to_string(gpu.major) + "." + std::to_string(gpu.minor), gpu.total_bytes,
-                           work.why_not.empty() && gpu.why_not.empty() ? cuda::free_bytes(driver, gpu) : -1,
-                           gpu.why_not);
+    work.gpus.emplace_back(
+        gpu.name, std::to_string(gpu.major) + "." + std::to_string(gpu.minor), gpu.multiprocessors, gpu.clock_khz,
+        gpu.total_bytes, work.why_not.empty() && gpu.why_not.empty() ? cuda::free_bytes(driver, gpu) : -1, gpu.why_not);
 }
 
 void complete(napi_env env, napi_status, void* data) {

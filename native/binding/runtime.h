@@ -6,6 +6,7 @@ namespace noisewright::binding {
 void define_runtime(napi_env env, napi_value exports);   // runtime.cpp: devices, counters, creation, views, reads
 void define_io(napi_env env, napi_value exports);        // io.cpp: tensors read from files
 void define_devices(napi_env env, napi_value exports);   // devices.cpp: what GPUs there are
+void define_doctor(napi_env env, napi_value exports);    // doctor.cpp: what the build was made with
 void define_pictures(napi_env env, napi_value exports);  // pictures.cpp: pictures outside of tensors
 void define_ops(napi_env env, napi_value exports);       // ops.cpp: one line for each direction of each op
 

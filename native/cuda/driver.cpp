@@ -38,6 +38,10 @@ std::string ask(const Driver& driver, Gpu& gpu, int ordinal) {
   if (!r) r = driver.cuDeviceTotalMem_v2(&total, gpu.number);
   if (!r) r = driver.cuDeviceGetAttribute(&gpu.major, kAttributeComputeCapabilityMajor, gpu.number);
   if (!r) r = driver.cuDeviceGetAttribute(&gpu.minor, kAttributeComputeCapabilityMinor, gpu.number);
+  // Only reports want these.
+  if (driver.cuDeviceGetAttribute(&gpu.multiprocessors, kAttributeMultiprocessorCount, gpu.number))
+    gpu.multiprocessors = 0;
+  if (driver.cuDeviceGetAttribute(&gpu.clock_khz, kAttributeClockRate, gpu.number)) gpu.clock_khz = 0;
   gpu.name = name;
   gpu.total_bytes = static_cast<int64_t>(total);
   if (r) return "asked about its GPU, the driver says " + describe(driver, r);

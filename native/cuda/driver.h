@@ -19,6 +19,8 @@ using Event = struct OpaqueEvent*;
 
 constexpr Result kErrorOutOfMemory = 2;
 constexpr Result kErrorNotFound = 500;
+constexpr int kAttributeClockRate = 13;  // kHz
+constexpr int kAttributeMultiprocessorCount = 16;
 constexpr int kAttributeComputeCapabilityMajor = 75;
 constexpr int kAttributeComputeCapabilityMinor = 76;
 constexpr int kFunctionMaxDynamicSharedBytes = 8;
@@ -65,7 +67,8 @@ constexpr unsigned kEventDisableTiming = 2;
 struct Gpu {
   DeviceNumber number = 0;
   std::string name;
-  int major = 0, minor = 0;  // compute capability
+  int major = 0, minor = 0;                // compute capability
+  int multiprocessors = 0, clock_khz = 0;  // 0: the driver does not say
   int64_t total_bytes = 0;
   std::string why_not;  // this build's kernels do not run there; empty when they do
 };
@@ -99,5 +102,6 @@ struct Image {
 };
 extern const Image kImages[];
 extern const int kToolkitVersion;  // of the nvcc that made them, major * 1000 + minor * 10; 0 when there was none
+extern const char* const kArchitectures[];  // "80", "86", ...: what they are compiled for; ends with a null
 
 }  // namespace noisewright::cuda

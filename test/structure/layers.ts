@@ -4,7 +4,7 @@
  */
 export const layers: readonly (readonly string[])[] = [
   ['cli'],
-  ['debugDataset', 'dashboard'],
+  ['debugDataset', 'dashboard', 'doctor'],
   ['train', 'demo', 'prepare'],
   ['data', 'metadata', 'checkpoints', 'preview'],
   ['models', 'diffusion', 'networks', 'optim'],

@@ -19,7 +19,7 @@ export async function liveBuffers(): Promise<number> {
   return memory().liveBuffers
 }
 
-/** The binary that lib/native/load.ts loads in this process. */
+/** The binary that lib/native/find.ts loads in this process. */
 export function binaryPath(): string {
   return process.env.NOISEWRIGHT_BINARY || join(packageRoot(), 'build', 'Release', 'noisewright.node')
 }

@@ -4,7 +4,7 @@
  * cases, random directions of larger ones); equal bits on 1 and 2 threads and when run again; no write outside a buffer; live
  * buffers back to the baseline. The reference composition, where there is one, is held against the same oracle. Ops with CUDA
  * kernels run every case in the emulation too: against the oracle, their gradients against the CPU's, with equal bits in every order
- * of threads.
+ * of threads that `orders` names.
  */
 import { afterAll, describe, expect, it } from 'vitest'
 import { backward } from '../../lib/autograd/backward.ts'

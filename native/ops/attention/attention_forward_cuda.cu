@@ -21,11 +21,13 @@ __device__ inline void forward(const AttentionForwardParams& p, const AttentionW
   DYN_SHARED(T, q_tile);
   T* k_tile = q_tile + kQueries * token_stride(kSize);
   T* v_tile = k_tile + kForwardKeys * token_stride(kSize);
-  const int64_t pair = blockIdx.y, first = int64_t{blockIdx.x} * kQueries, offset = s.keys - s.queries;
+  const int64_t pair = blockIdx.y;
+  // 32 bits are enough for tokens, of which no GPU holds 2^31; with 64, the kernel of size 40 spills.
+  const int first = static_cast<int>(blockIdx.x) * kQueries, offset = static_cast<int>(s.keys - s.queries);
   const T *k = head_of<T>(s, p.k, pair), *v = head_of<T>(s, p.v, pair);
   const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4, row = threadIdx.x / 32 * 16 * kM;
   const float c = s.scale * kLog2E;
-  int64_t end = s.keys;  // keys that the last query sees
+  int end = static_cast<int>(s.keys);  // keys that the last query sees
   if (s.causal && first + kQueries + offset < end) end = first + kQueries + offset;
 
   gpu::Sums sums[kM][kSize / 8];
@@ -44,7 +46,7 @@ __device__ inline void forward(const AttentionForwardParams& p, const AttentionW
                                 work.wide);
   if (end > 0) bring_tokens<kSize, kForwardKeys>(k_tile, k, p.k.token_stride, 0, s.keys, s.size, work.wide);
   gpu::commit_copies();
-  for (int64_t key = 0; key < end; key += kForwardKeys) {
+  for (int key = 0; key < end; key += kForwardKeys) {
     gpu::wait_for_copies<0>();
     __syncthreads();  // K is there, V is free
     bring_tokens<kSize, kForwardKeys>(v_tile, v, p.v.token_stride, key, s.keys, s.size, work.wide);
@@ -59,7 +61,7 @@ __device__ inline void forward(const AttentionForwardParams& p, const AttentionW
         for (int j = 0; j < kN; j++) {
           UNROLL
           for (int e = 0; e < 4; e++) {
-            const int64_t at = key + 8 * j + 2 * t + e % 2, query = first + row + 16 * i + 8 * (e / 2) + g;
+            const int at = key + 8 * j + 2 * t + e % 2, query = first + row + 16 * i + 8 * (e / 2) + g;
             if (at >= s.keys || (s.causal && at > query + offset)) scores[i][j].v[e] = -infinity();
           }
         }
@@ -109,13 +111,13 @@ __device__ inline void forward(const AttentionForwardParams& p, const AttentionW
     UNROLL
     for (int h = 0; h < 2; h++) {
       const float sum = reduce_quad<gpu::Sum>(total[i][h]);
-      const int64_t query = first + row + 16 * i + 8 * h + g;
+      const int query = first + row + 16 * i + 8 * h + g;
       if (query >= s.queries) continue;
       const float inverse = sum == 0 ? 0 : 1 / sum;  // of a NaN: NaN
       if (t == 0) p.lse[pair * s.queries + query] = sum == 0 ? infinity() : maximum[i][h] * s.scale + logf(sum);
       UNROLL
       for (int j = 0; j < kSize / 8 && 8 * j < s.size; j++)
-        store_two(o + query * p.o.token_stride + 8 * j + 2 * t, sums[i][j].v[2 * h] * inverse,
+        store_two(o + int64_t{query} * p.o.token_stride + 8 * j + 2 * t, sums[i][j].v[2 * h] * inverse,
                   sums[i][j].v[2 * h + 1] * inverse);
     }
   }
