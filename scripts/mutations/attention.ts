@@ -3,7 +3,7 @@ import type { MutatedFile } from './mutation.ts'
 export const attention: readonly MutatedFile[] = [
   {
     file: 'ops/attention/attention_forward_cuda.cu',
-    tests: ['cuda/attention'],
+    tests: ['ops/attention', 'cuda/attention'],
     mistakes: {
       'attention: V is read before it is there': [
         'gpu::wait_for_copies<0>();\n    __syncthreads();  // V is there, K is free',
@@ -28,7 +28,7 @@ export const attention: readonly MutatedFile[] = [
   },
   {
     file: 'ops/attention/attention_tile.cuh',
-    tests: ['cuda/attention'],
+    tests: ['ops/attention', 'cuda/attention'],
     mistakes: {
       'attention: channels of the next head are not masked': [
         'first + token < end && channel < size',
@@ -38,7 +38,7 @@ export const attention: readonly MutatedFile[] = [
   },
   {
     file: 'ops/attention/attention_backward_cuda.cu',
-    tests: ['cuda/attention'],
+    tests: ['ops/attention', 'cuda/attention'],
     mistakes: {
       'attention backward: tiles are overwritten while they are read': [
         '    __syncthreads();  // this tile is there, the one before is free\n',

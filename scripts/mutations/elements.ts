@@ -140,7 +140,7 @@ export const elements: readonly MutatedFile[] = [
         '? table[0].signed_value : table[0].unsigned_value',
         '? table[0].unsigned_value : table[0].unsigned_value',
       ],
-      'optimizer: the least state of a block is its scale': [
+      'optimizer: the sum of a block’s states is its scale': [
         'gpu::reduce_block<gpu::Max>(fabsf(s[k].v), part)',
         'gpu::reduce_block<gpu::Sum>(fabsf(s[k].v), part)',
       ],

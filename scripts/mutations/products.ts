@@ -3,7 +3,7 @@ import type { MutatedFile } from './mutation.ts'
 export const products: readonly MutatedFile[] = [
   {
     file: 'ops/matmul/gemm_cuda.cu',
-    tests: ['cuda/products'],
+    tests: ['ops/matmul', 'ops/linear', 'ops/conv2d', 'cuda/products'],
     mistakes: {
       'product: tiles are read without a barrier': [
         "      __syncthreads();  // everybody's part of this step is there, and the tiles of the last step are free\n",
@@ -42,7 +42,7 @@ export const products: readonly MutatedFile[] = [
   },
   {
     file: 'ops/matmul/gemm_tile.cuh',
-    tests: ['cuda/products'],
+    tests: ['ops/conv2d', 'ops/matmul', 'cuda/products'],
     mistakes: {
       'tile: a copy is one element short': [
         'static_cast<unsigned>(left * sizeof(T))',
@@ -72,7 +72,7 @@ export const products: readonly MutatedFile[] = [
   },
   {
     file: 'ops/matmul/column_sums_cuda.cu',
-    tests: ['cuda/products'],
+    tests: ['ops/linear', 'ops/conv2d', 'cuda/products'],
     mistakes: {
       'column sums: a row of each chunk is dropped': ['row < end; row++', 'row + 1 < end; row++'],
       'column sums: chunks lie a column apart': [
@@ -83,7 +83,7 @@ export const products: readonly MutatedFile[] = [
   },
   {
     file: 'ops/conv2d/conv2d_cuda.cu',
-    tests: ['cuda/products'],
+    tests: ['ops/conv2d', 'cuda/products'],
     mistakes: {
       'squares of an enlarged image begin a pixel to the right': ['kx = x - 1 + k % 2', 'kx = x + k % 2'],
     },
