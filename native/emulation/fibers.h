@@ -73,7 +73,7 @@ class Scheduler {
 
   [[noreturn]] void fiber_main();
   [[noreturn]] void abandon(std::exception_ptr error);
-  void use_emergency_stack() const {  // where abandon_launch already is, whatever AddressSanitizer believes
+  void use_emergency_stack() const {  // where a fault has led, whatever AddressSanitizer believes
     before_switch(nullptr, {emergency_stack_, sizeof emergency_stack_});
     after_switch(nullptr);
   }

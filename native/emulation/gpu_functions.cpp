@@ -19,10 +19,7 @@ Schedule Schedule::parse(const std::string& text) {
 void launch(Call call, dim3 grid, dim3 block, size_t shared_bytes, void** arguments, const Schedule& schedule) {
   scheduler().launch(call, grid, block, shared_bytes, arguments, schedule);
 }
-void abandon_launch(const std::string& message) {
-  scheduler().use_emergency_stack();
-  scheduler().abandon(std::make_exception_ptr(KernelError(message)));
-}
+void abandon_launch(const std::string& message) { scheduler().abandon(std::make_exception_ptr(KernelError(message))); }
 bool launch_is_running() { return scheduler().running; }
 std::string running_thread() { return scheduler().describe(*scheduler().current_); }
 bool is_stack_guard(const void* address) { return scheduler().is_stack_guard(address); }

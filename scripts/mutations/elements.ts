@@ -133,7 +133,7 @@ export const elements: readonly MutatedFile[] = [
   },
   {
     file: 'ops/optimizer_step/optimizer_step_cuda.cu',
-    tests: ['cuda/ops', 'cuda/optimizerRules'],
+    tests: ['cuda/optimizerRules', 'cuda/ops'],
     mistakes: {
       'optimizer: tables are read without a barrier': ['    __syncthreads();\n', ''],
       'optimizer: signed states use the unsigned table': [
