@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "emulation/sanitizer.h"
 #include "emulation/scheduler.h"
 
 namespace noisewright::emulation {
@@ -72,6 +73,10 @@ class Scheduler {
 
   [[noreturn]] void fiber_main();
   [[noreturn]] void abandon(std::exception_ptr error);
+  void use_emergency_stack() const {  // where a fault has led, whatever AddressSanitizer believes
+    before_switch(nullptr, {emergency_stack_, sizeof emergency_stack_});
+    after_switch(nullptr);
+  }
   bool is_stack_guard(const void* address) const;
   std::string describe(const Fiber& fiber) const;
 
@@ -84,6 +89,10 @@ class Scheduler {
  private:
   static unsigned lane(const Fiber& fiber) { return fiber.index % 32; }
   void run_block();
+  void go_on(Fiber* to, void** save);
+  StackBounds stack_of(const Fiber& fiber) const {
+    return {stacks_ + fiber.index * kStackBytes + kPageBytes, kStackBytes - kPageBytes};
+  }
   void wait(Waiting what, const Place& place);
   void wake(Fiber& fiber);
   Fiber* next_ready();
@@ -97,6 +106,7 @@ class Scheduler {
 
   unsigned char* stacks_;
   void* home_ = nullptr;
+  const StackBounds home_stack_ = stack_of_this_thread();
   std::unique_ptr<Fiber[]> fibers_{new Fiber[kMaxThreads]};
   unsigned count_ = 0;  // threads of the block
   unsigned ended_ = 0;

@@ -10,7 +10,7 @@
 #include <mutex>
 #include <string>
 
-#include "emulation/scheduler.h"
+#include "emulation/fibers.h"
 
 namespace noisewright::emulation {
 
@@ -66,7 +66,10 @@ std::string explain(const void* address) {
   return "out of bounds: " + running_thread() + " touched " + where;
 }
 
-[[noreturn]] void leave_kernel() { abandon_launch(explain(fault_address)); }
+[[noreturn]] void leave_kernel() {
+  scheduler().use_emergency_stack();
+  abandon_launch(explain(fault_address));
+}
 
 // A kernel's first touch of a buffer opens it. For any other address the faulting thread goes on in leave_kernel, on a
 // stack of its own: the kernel's may be what overflowed.

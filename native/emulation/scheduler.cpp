@@ -125,6 +125,7 @@ void Scheduler::run_block() {
     for (Group& group : warp) group.arrived = group.unread = 0;
   ended_ = arrived_ = 0;
   ready_head_ = ready_count_ = 0;
+  forget_frames({emergency_stack_, sizeof emergency_stack_});
   for (const unsigned i : order_of(count_)) {
     Fiber& f = fibers_[i];
     const dim3 size = indices.block_size;
@@ -133,6 +134,7 @@ void Scheduler::run_block() {
     f.waiting = Waiting::kNothing;
     f.ended = false;
     f.copies.clear();
+    forget_frames(stack_of(f));
     // Tops are staggered by a few cache lines, so that all stacks do not meet in the same cache sets.
     auto* top = reinterpret_cast<void**>(stacks_ + (i + 1) * kStackBytes - i % 16 * 128);
     *--top = nullptr;
@@ -142,7 +144,7 @@ void Scheduler::run_block() {
     ready_[ready_count_++] = &f;
   }
   current_ = next_ready();
-  noisewright_switch_stacks(&home_, current_->stack_pointer);
+  go_on(current_, &home_);
   if (error_) return;
   try {
     check_deadlock();
@@ -152,7 +154,17 @@ void Scheduler::run_block() {
   }
 }
 
+// Continues a fiber or, for null, run_block. Returns when something continues what calls it, which `save` then finds;
+// null: nothing will.
+void Scheduler::go_on(Fiber* to, void** save) {
+  void *state = nullptr, *never_used;
+  before_switch(save ? &state : nullptr, to ? stack_of(*to) : home_stack_);
+  noisewright_switch_stacks(save ? save : &never_used, to ? to->stack_pointer : home_);
+  after_switch(state);
+}
+
 void Scheduler::fiber_main() {
+  after_switch(nullptr);
   std::exception_ptr error;
   try {
     call_(arguments_);
@@ -167,16 +179,14 @@ void Scheduler::fiber_main() {
     error = std::current_exception();
   }
   if (error) abandon(std::move(error));
-  void* never_used;
   current_ = next_ready();
-  noisewright_switch_stacks(&never_used, current_ ? current_->stack_pointer : home_);
+  go_on(current_, nullptr);
   __builtin_unreachable();
 }
 
 void Scheduler::abandon(std::exception_ptr error) {
   error_ = std::move(error);
-  void* never_used;
-  noisewright_switch_stacks(&never_used, home_);
+  go_on(nullptr, nullptr);
   __builtin_unreachable();
 }
 
@@ -203,7 +213,7 @@ void Scheduler::wait(Waiting what, const Place& place) {
   me.place = place;
   current_ = next_ready();
   if (current_ == &me) return;
-  noisewright_switch_stacks(&me.stack_pointer, current_ ? current_->stack_pointer : home_);
+  go_on(current_, &me.stack_pointer);
 }
 
 void Scheduler::check_deadlock() const {

@@ -12,10 +12,15 @@ export const binary = process.env.NOISEWRIGHT_BINARY ?? join(packageRoot(), 'bui
 /** Whether the emulation exists for this machine: its switch of stacks is written for x86-64 Linux. */
 export const canEmulate = process.platform === 'linux' && process.arch === 'x64'
 
-/** libfakecuda.so beside the addon: in build/emulation, or emulation/ next to a binary of another build folder. */
-export const fakeDriver = [dirname(binary), dirname(dirname(binary))]
-  .map((folder) => join(folder, 'emulation', 'libfakecuda.so'))
-  .find(existsSync)
+/**
+ * The look-alike driver: what NOISEWRIGHT_LIBCUDA names, else libfakecuda.so beside the addon, in build/emulation, or emulation/
+ * next to a binary of another build folder.
+ */
+export const fakeDriver =
+  process.env.NOISEWRIGHT_LIBCUDA ??
+  [dirname(binary), dirname(dirname(binary))]
+    .map((folder) => join(folder, 'emulation', 'libfakecuda.so'))
+    .find(existsSync)
 
 if (canEmulate) {
   if (!fakeDriver) throw new Error(`no emulation/libfakecuda.so near ${binary}: build with -DNOISEWRIGHT_TESTS=ON`)

@@ -1,0 +1,129 @@
+/**
+ * Makes a mistake in a CUDA kernel, compiles the emulation with it and runs the kernel's tests, which must fail; then the next. Each
+ * test file must first pass with the kernels as they are. Prints a table; ends with 1 where no test noticed a mistake.
+ *
+ * `npm run test:mutations -- [--only TEXT] [--seed N] [--count N]`: mutations whose name or file holds TEXT; N of them, chosen by the seed.
+ */
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { changedText, libraryWith, scratch, unchangedLibrary } from './emulation.ts'
+import { mutatedFiles } from './list.ts'
+
+const report = join(scratch, 'report.json')
+/** A mistake may make a kernel run for ever. */
+const longestRun = 20 * 60_000
+
+interface Mutation {
+  readonly name: string
+  readonly file: string
+  readonly find: string
+  readonly replace: string
+  readonly tests: readonly string[]
+}
+
+function chosenMutations(): Mutation[] {
+  const { values } = parseArgs({
+    options: { only: { type: 'string', default: '' }, seed: { type: 'string' }, count: { type: 'string' } },
+  })
+  const chosen = mutatedFiles
+    .flatMap(({ file, tests, mistakes }) =>
+      Object.entries(mistakes).map(([name, [find, replace]]) => ({ name, file, find, replace, tests })),
+    )
+    .filter(({ name, file }) => name.includes(values.only) || file.includes(values.only))
+  if (chosen.length === 0) throw new Error(`no mutation has "${values.only}" in its name or file`)
+  const { seed } = values
+  if (seed !== undefined) chosen.sort((a, b) => place(seed, a.name).localeCompare(place(seed, b.name)))
+  return chosen.slice(0, values.count === undefined ? chosen.length : Number(values.count))
+}
+
+function place(seed: string, name: string): string {
+  return createHash('sha256').update(`${seed}/${name}`).digest('hex')
+}
+
+interface TestReport {
+  readonly numPassedTests: number
+  readonly testResults: readonly {
+    readonly assertionResults: readonly {
+      readonly status: string
+      readonly fullName: string
+      readonly failureMessages: readonly string[]
+    }[]
+  }[]
+}
+
+/** Runs the tests of one file that use the emulation, until one fails. Returns that one's name and its message; null if all pass. */
+function failureOf(test: string, library: string): { readonly name: string; readonly message: string } | null {
+  rmSync(report, { force: true })
+  const options = ['--bail=1', '--testTimeout=0', '--reporter=json', `--outputFile=${report}`, '-t', 'GPU|emulation']
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ['node_modules/vitest/vitest.mjs', 'run', '--project=library', `test/${test}.test.ts`, ...options],
+    {
+      env: { ...process.env, NOISEWRIGHT_LIBCUDA: library },
+      encoding: 'utf8',
+      timeout: longestRun,
+      killSignal: 'SIGKILL',
+    },
+  )
+  let result: TestReport
+  try {
+    result = JSON.parse(readFileSync(report, 'utf8')) as TestReport
+  } catch {
+    throw new Error(`test/${test}.test.ts did not run to its end:\n${stdout}${stderr}`)
+  }
+  const failed = result.testResults
+    .flatMap(({ assertionResults }) => assertionResults)
+    .find((each) => each.status === 'failed')
+  if (failed) return { name: failed.fullName, message: failed.failureMessages[0] ?? '' }
+  if (status !== 0 || result.numPassedTests === 0)
+    throw new Error(`test/${test}.test.ts ran no test to its end:\n${stdout}${stderr}`)
+  return null
+}
+
+const passing = new Set<string>()
+/** Time of the present mutation that went into tests of what is right. */
+let checking = 0
+function checkUnchanged(test: string): void {
+  if (passing.has(test)) return
+  const start = performance.now()
+  const failure = failureOf(test, unchangedLibrary)
+  if (failure)
+    throw new Error(`test/${test}.test.ts fails with the kernels as they are: ${failure.name}\n${failure.message}`)
+  passing.add(test)
+  checking += performance.now() - start
+}
+
+/** Which test notices a mutation, or null. */
+function noticedBy({ file, find, replace, tests }: Mutation): string | null {
+  const library = libraryWith(file, changedText(file, find, replace))
+  for (const test of tests) {
+    checkUnchanged(test)
+    const failure = failureOf(test, library)
+    if (failure) return `${test}: ${failure.name}`
+  }
+  return null
+}
+
+const mutations = chosenMutations()
+const width = Math.max(...mutations.map(({ name }) => name.length))
+let caught = 0
+console.log(`${'mutation'.padEnd(width)}  seconds  caught by`)
+for (const mutation of mutations) {
+  checking = 0
+  const start = performance.now()
+  let by: string
+  try {
+    const test = noticedBy(mutation)
+    if (test !== null) caught++
+    by = test ?? 'NO TEST'
+  } catch (error) {
+    by = `NOT TRIED: ${(error as Error).message}`
+  }
+  const seconds = ((performance.now() - start - checking) / 1000).toFixed(0).padStart(7)
+  console.log(`${mutation.name.padEnd(width)}  ${seconds}  ${by}`)
+}
+console.log(`${caught} of ${mutations.length} mutations caught`)
+process.exitCode = caught < mutations.length ? 1 : 0
