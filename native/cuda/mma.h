@@ -8,11 +8,14 @@
 #pragma once
 #include "cuda/gpu.h"
 
-// Before loops over arrays that must live in registers.
+// Before loops over arrays that must live in registers, and before loops whose copies would make code large for
+// nothing: nvcc unrolls by itself what it can count.
 #ifdef __CUDACC__
 #define UNROLL _Pragma("unroll")
+#define KEEP_LOOP _Pragma("unroll 1")
 #else
 #define UNROLL
+#define KEEP_LOOP
 #endif
 
 namespace noisewright::gpu {

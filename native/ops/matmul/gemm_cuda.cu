@@ -86,6 +86,8 @@ template <int kRows, bool kAKMajor, bool kBKMajor>
 struct Block {
   static constexpr int kM = kRows / 32, kN = kGemmColumns / 16;  // pieces of 16 x 8 of a warp
   static constexpr int kABytes = gemm_tile_bytes(kRows, kAKMajor), kBBytes = gemm_tile_bytes(kGemmColumns, kBKMajor);
+  static constexpr int kResultStride = kGemmColumns + 8;  // eight lines fall on different banks
+  static_assert(kRows * kResultStride * 4 <= kGemmStages * (kABytes + kBBytes), "the sums take the place of the tiles");
   template <class T>
   using A = Tile<T, kRows, kAKMajor>;
   template <class T>
@@ -115,7 +117,9 @@ struct Block {
       }
       gpu::commit_copies();
     };
+    KEEP_LOOP
     for (int32_t step = 0; step < kGemmStages - 1; step++) bring(step);
+    KEEP_LOOP
     for (int32_t step = 0; step < steps; step++) {
       gpu::wait_for_copies<kGemmStages - 2>();
       __syncthreads();  // everybody's part of this step is there, and the tiles of the last step are free
@@ -143,21 +147,34 @@ struct Block {
     if (p.low_k && split == p.splits - 1)
       add<typename LowRankMath<Math>::Type>(p, p.low_a, p.low_b, batch, row, column, 0, static_cast<int32_t>(p.low_k),
                                             memory);
+    float* tile = reinterpret_cast<float*>(memory);  // [kRows][kResultStride]
+    put_sums(tile);
+    __syncthreads();
+    constexpr int kPairs = kGemmColumns / 2;
+    KEEP_LOOP
+    for (int i = threadIdx.x; i < kRows * kPairs; i += kGemmThreads) {
+      const int32_t r = row + i / kPairs, c = column + i % kPairs * 2;
+      if (r >= p.m || c >= p.n) continue;
+      const float* from = tile + i / kPairs * kResultStride + i % kPairs * 2;
+      const float pair[2] = {from[0], from[1]};
+      if (p.partial)
+        put_pair<float>(p.partial, ((split * p.batch + batch) * p.m + r) * p.n + c, pair, p.n - c < 2 ? 1 : 2, false);
+      else
+        finish(p, target_of(p, batch, r), c, pair);
+    }
+  }
+
+  // Hands the sums over to where neighbouring threads have neighbouring columns.
+  __device__ void put_sums(float* tile) const {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     UNROLL
     for (int i = 0; i < 2 * kM; i++) {
-      const int32_t r = row + warp / 2 * (kRows / 2) + i * 8 + lane / 4;
-      if (r >= p.m) continue;
-      const RowTarget target = target_of(p, batch, r);
+      float* line = tile + (warp / 2 * (kRows / 2) + i * 8 + lane / 4) * kResultStride;
       UNROLL
       for (int j = 0; j < kN; j++) {
-        const int32_t c = column + warp % 2 * (kGemmColumns / 2) + j * 8 + lane % 4 * 2;
-        if (c >= p.n) continue;
-        const float pair[2] = {sums[i / 2][j].v[i % 2 * 2], sums[i / 2][j].v[i % 2 * 2 + 1]};
-        if (p.partial)
-          put_pair<float>(p.partial, ((split * p.batch + batch) * p.m + r) * p.n + c, pair, p.n - c < 2 ? 1 : 2, false);
-        else
-          finish(p, target, c, pair);
+        float* to = line + warp % 2 * (kGemmColumns / 2) + j * 8 + lane % 4 * 2;
+        to[0] = sums[i / 2][j].v[i % 2 * 2];
+        to[1] = sums[i / 2][j].v[i % 2 * 2 + 1];
       }
     }
   }

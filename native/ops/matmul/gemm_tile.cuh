@@ -135,7 +135,7 @@ class TileLoader {
         bring_chunk(to, f, data, left > 0 ? find(f, o, i) : -1, left);
         continue;
       }
-      UNROLL
+      KEEP_LOOP
       for (int e = 0; e < Tile::kPerChunk; e++) {
         const int64_t at = e < left ? find(f, o, e ? inner_of(f, inner_at + e) : i) : -1;
         if (at >= 0)
