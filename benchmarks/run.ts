@@ -29,11 +29,15 @@ function report(message: Message): void {
   process.send?.(message)
 }
 
-/** In a child: measures the benchmarks of one file whose names hold all words. */
-async function runFile(file: string, words: readonly string[]): Promise<void> {
+/** The benchmarks of one file whose names hold all words. */
+async function benchesOf(file: string, words: readonly string[]): Promise<readonly Bench[]> {
   const { benches } = (await import(pathToFileURL(file).href)) as { benches: readonly Bench[] }
-  for (const bench of benches) {
-    if (!words.every((word) => bench.name.toLowerCase().includes(word.toLowerCase()))) continue
+  return benches.filter(({ name }) => words.every((word) => name.toLowerCase().includes(word.toLowerCase())))
+}
+
+/** In a child: measures them. */
+async function runFile(file: string, words: readonly string[]): Promise<void> {
+  for (const bench of await benchesOf(file, words)) {
     try {
       report({ measurement: await measure(bench) })
     } catch (error) {
@@ -113,8 +117,11 @@ async function runAll(group: string, words: readonly string[], save: boolean, de
   const gflops = peaks.gflops.float32?.toFixed(0) ?? 'unknown'
   console.log(`peak ${gflops} GFLOP/s in float32, ${peaks.gbs.toFixed(1)} GB/s\n`)
   console.log(line(heading))
-  for (const file of files) {
-    await child([join(here, group, file), ...words], ({ measurement, failed }) => {
+  for (const name of files) {
+    const file = join(here, group, name)
+    // A process is started only where there is something to measure.
+    if ((await benchesOf(file, words)).length === 0) continue
+    await child([file, ...words], ({ measurement, failed }) => {
       if (failed) {
         failures.push(failed)
         console.log(failed)

@@ -10,7 +10,7 @@ import { elementCount } from '../tensor/shape.ts'
 import type { DeviceName, Tensor } from '../tensor/tensor.ts'
 import { compareAll, type Difference } from './compare.ts'
 import type { DevicePeaks } from './devicePeaks.ts'
-import type { CaseInput, KernelCase } from './kernelCase.ts'
+import { type CaseInput, type KernelCase, shapesOf } from './kernelCase.ts'
 import { medianMs } from './timing.ts'
 import { type ToleranceClass, tolerances } from './tolerances.ts'
 
@@ -18,7 +18,7 @@ export interface KernelResult {
   readonly op: string
   readonly pass: 'forward' | 'backward'
   readonly dtype: FloatDType
-  /** Of the inputs. */
+  /** Of the inputs, or of the first ten of them. */
   readonly shape: string
   readonly passed: boolean
   /** What the device said, where the kernel did not run; all numbers are null then. */
@@ -154,7 +154,7 @@ const heading = (kernelCase: KernelCase, dtype: FloatDType, pass: Pass) => ({
   op: kernelCase.op,
   pass,
   dtype,
-  shape: kernelCase.inputs.map(({ shape }) => shape.join('x')).join(' '),
+  shape: shapesOf(kernelCase),
   tolerance: tolerances[kernelCase[pass] as ToleranceClass][dtype],
 })
 

@@ -1,10 +1,11 @@
-/** Everything that memory, not arithmetic, sets the pace of: norms, activations, losses, noise, pictures, copies. */
+/** Everything that memory, not arithmetic, sets the pace of: norms, activations, losses, noise, copies. */
 import { add } from '../ops/add.ts'
 import { addNoise, velocity } from '../ops/addNoise.ts'
 import { cast } from '../ops/cast.ts'
 import { concatBatch } from '../ops/concatBatch.ts'
 import { concatChannels } from '../ops/concatChannels.ts'
 import { contiguous } from '../ops/contiguous.ts'
+import { div } from '../ops/div.ts'
 import { dropout } from '../ops/dropout.ts'
 import { elementLoss } from '../ops/elementLoss.ts'
 import { embedding } from '../ops/embedding.ts'
@@ -12,9 +13,7 @@ import { geglu } from '../ops/geglu.ts'
 import { gelu } from '../ops/gelu.ts'
 import { groupNorm } from '../ops/groupNorm.ts'
 import { groupNormSilu } from '../ops/groupNormSilu.ts'
-import { imageToTensor } from '../ops/imageToTensor.ts'
 import { layerNorm } from '../ops/layerNorm.ts'
-import { lookupTable } from '../ops/lookupTable.ts'
 import { mean } from '../ops/mean.ts'
 import { mseLoss } from '../ops/mseLoss.ts'
 import { mul } from '../ops/mul.ts'
@@ -22,15 +21,15 @@ import { offsetNoise } from '../ops/offsetNoise.ts'
 import { permute } from '../ops/permute.ts'
 import { posteriorSample } from '../ops/posteriorSample.ts'
 import { quickGelu } from '../ops/quickGelu.ts'
-import { resizeImage } from '../ops/resizeImage.ts'
 import { scale } from '../ops/scale.ts'
 import { silu } from '../ops/silu.ts'
 import { sliceChannels } from '../ops/sliceChannels.ts'
 import { softmax } from '../ops/softmax.ts'
+import { storeParameter } from '../ops/storeParameter.ts'
 import { sub } from '../ops/sub.ts'
 import { sum } from '../ops/sum.ts'
 import { timestepEmbedding } from '../ops/timestepEmbedding.ts'
-import { randomNormal, randomUniform } from '../tensor/create.ts'
+import { full, randomNormal, randomUniform } from '../tensor/create.ts'
 import type { Shape } from '../tensor/shape.ts'
 import { type CaseInput, type CaseSize, float32Only, type KernelCase } from './kernelCase.ts'
 
@@ -41,7 +40,6 @@ const shapes = {
     latents: [2, 8, 8, 4],
     table: [100, 32],
     ids: 24,
-    picture: [30, 40, 3],
   },
   full: {
     map: [1, 64, 64, 320],
@@ -49,12 +47,8 @@ const shapes = {
     latents: [4, 64, 64, 4],
     table: [49408, 768],
     ids: 308,
-    picture: [1024, 1536, 3],
   },
 } as const satisfies Readonly<Record<CaseSize, object>>
-
-/** Levels of a picture. */
-const levels = (shape: Shape): CaseInput => ({ shape, dtype: 'uint8', at: (i) => ((i * i) >> 5) & 255 })
 
 function normCases(map: Shape, tokens: Shape): readonly KernelCase[] {
   const parameters = (channels: number): readonly CaseInput[] => [
@@ -92,6 +86,7 @@ function normCases(map: Shape, tokens: Shape): readonly KernelCase[] {
 function elementwiseCases(map: Shape, tokens: Shape): readonly KernelCase[] {
   const one = [{ shape: tokens }]
   const two = [{ shape: tokens }, { shape: tokens }]
+  const divisor: CaseInput = { shape: tokens, at: (i) => 0.5 + ((i * 7) % 13) / 8 }
   const classes = { forward: 'element', backward: 'elementGradient' } as const
   return [
     { op: 'silu', inputs: one, run: ([x]) => silu(x!), ...classes },
@@ -101,6 +96,8 @@ function elementwiseCases(map: Shape, tokens: Shape): readonly KernelCase[] {
     { op: 'add', inputs: two, run: ([a, b]) => add(a!, b!), ...classes },
     { op: 'sub', inputs: two, run: ([a, b]) => sub(a!, b!), ...classes },
     { op: 'mul', inputs: two, run: ([a, b]) => mul(a!, b!), ...classes },
+    // Its gradients are quotients and products of the ops beside it.
+    { op: 'div', inputs: [...one, divisor], run: ([a, b]) => div(a!, b!), forward: 'element' },
     { op: 'scale', inputs: one, run: ([x]) => scale(x!, { factor: 0.7 }), ...classes },
     { op: 'dropout', inputs: one, run: ([x]) => dropout(x!, { p: 0.3, seed: 5n, stream: 2n }), ...classes },
     { op: 'cast to float32', inputs: one, run: ([x]) => cast(x!, { dtype: 'float32' }), ...classes },
@@ -126,6 +123,12 @@ function elementwiseCases(map: Shape, tokens: Shape): readonly KernelCase[] {
       run: ([a, b]) => concatChannels(a!, b!),
       forward: 'exact',
       backward: 'exact',
+    },
+    {
+      op: 'storeParameter',
+      inputs: [{ shape: map }],
+      run: ([x]) => storeParameter(x!, { layout: 'conv', dtype: 'float16' }),
+      forward: 'exact',
     },
     {
       op: 'concatBatch',
@@ -188,6 +191,13 @@ function diffusionCases(latents: Shape, table: Shape, ids: number): readonly Ker
       dtypes: float32Only,
     },
     {
+      op: 'full',
+      inputs: [],
+      run: (_inputs, device) => full(latents, 0.3, { device }),
+      forward: 'exact',
+      dtypes: float32Only,
+    },
+    {
       op: 'randomNormal',
       inputs: [],
       run: (_inputs, device) => randomNormal(latents, { seed: 7, device }),
@@ -212,29 +222,8 @@ function diffusionCases(latents: Shape, table: Shape, ids: number): readonly Ker
   ]
 }
 
-function pictureCases(picture: Shape): readonly KernelCase[] {
-  const [height, width] = [picture[0]! >> 1, picture[1]! >> 1]
-  const common = { inputs: [levels(picture)], forward: 'element', dtypes: float32Only } as const
-  return [
-    { op: 'resizeImage, area', ...common, run: ([x]) => resizeImage(x!, { width, height }) },
-    { op: 'resizeImage, lanczos', ...common, run: ([x]) => resizeImage(x!, { width, height, method: 'lanczos' }) },
-    { op: 'imageToTensor', ...common, run: ([x]) => imageToTensor(x!, { flip: true }) },
-    {
-      op: 'lookupTable',
-      ...common,
-      inputs: [levels(picture), { shape: [256], dtype: 'uint8', at: (i) => 255 - i }],
-      run: ([x, table]) => lookupTable(x!, table!),
-    },
-  ]
-}
-
 /** The cases of a size. */
 export function elementCases(size: CaseSize): readonly KernelCase[] {
-  const { map, tokens, latents, table, ids, picture } = shapes[size]
-  return [
-    ...normCases(map, tokens),
-    ...elementwiseCases(map, tokens),
-    ...diffusionCases(latents, table, ids),
-    ...pictureCases(picture),
-  ]
+  const { map, tokens, latents, table, ids } = shapes[size]
+  return [...normCases(map, tokens), ...elementwiseCases(map, tokens), ...diffusionCases(latents, table, ids)]
 }

@@ -43,3 +43,23 @@ export interface KernelCase {
 }
 
 export const float32Only: readonly FloatDType[] = ['float32']
+
+/** float32 normal numbers, whatever the dtype under test. */
+export const normals = (shape: Shape): CaseInput => ({ shape, dtype: 'float32' })
+
+/** float32 numbers from 0.5 to 1.5: second moments and scales. */
+export const positives = (shape: Shape): CaseInput => ({
+  shape,
+  dtype: 'float32',
+  at: (i) => 0.5 + ((i * 7) % 13) / 13,
+})
+
+/** Shapes that are told; the weights of a model are too many. */
+const shapesTold = 10
+
+/** The shapes of a case's inputs, for people. */
+export function shapesOf({ inputs }: KernelCase): string {
+  const more = inputs.length - shapesTold
+  const told = inputs.slice(0, shapesTold).map(({ shape }) => shape.join('x'))
+  return [...told, ...(more > 0 ? [`and ${more} more`] : [])].join(' ')
+}

@@ -8,7 +8,9 @@ import { type DevicePeaks, devicePeaks } from './devicePeaks.ts'
 import { elementCases } from './elementCases.ts'
 import type { CaseSize, KernelCase } from './kernelCase.ts'
 import { optimizerCases } from './optimizerCases.ts'
+import { pictureCases } from './pictureCases.ts'
 import { productCases } from './productCases.ts'
+import { tensorwiseCases } from './tensorwiseCases.ts'
 
 export interface KernelReportOptions {
   /** Default `cuda`. */
@@ -27,8 +29,19 @@ export interface KernelReport {
   readonly results: readonly KernelResult[]
 }
 
+/** All cases of a size. */
+export function kernelCases(size: CaseSize): readonly KernelCase[] {
+  return [
+    ...productCases[size],
+    ...elementCases(size),
+    ...pictureCases(size),
+    ...optimizerCases(size),
+    ...tensorwiseCases(size),
+  ]
+}
+
 /** The op of a case, without what distinguishes it from others of the op. */
-const opOf = ({ op }: KernelCase): string => op.split(/[ ,]/)[0]!
+export const opOf = ({ op }: KernelCase): string => op.split(/[ ,]/)[0]!
 
 /**
  * Runs every kernel of a device, compares and times it.
@@ -40,7 +53,7 @@ export async function kernelReport({
   ops = [],
   onResult,
 }: KernelReportOptions = {}): Promise<KernelReport> {
-  const all = [...productCases[size], ...elementCases(size), ...optimizerCases(size)]
+  const all = kernelCases(size)
   const known = [...new Set(all.map(opOf))]
   for (const op of ops)
     if (!known.includes(op))

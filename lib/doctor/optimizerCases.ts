@@ -5,19 +5,12 @@ import { limitNorms } from '../ops/limitNorms.ts'
 import { type OptimizerRule, optimizerStep, ruleStates } from '../ops/optimizerStep.ts'
 import { blockCount, dequantizeBlockwise, quantizeBlockwise } from '../ops/quantizeBlockwise.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { type CaseInput, type CaseSize, float32Only, type KernelCase } from './kernelCase.ts'
+import { type CaseInput, type CaseSize, float32Only, type KernelCase, normals, positives } from './kernelCase.ts'
 
 const elements: Readonly<Record<CaseSize, number>> = { small: 2100, full: 4_000_000 }
 
 /** Numbers that no rule divides by zero with; twelve are the most that a rule takes. */
 const constants = Array.from({ length: 12 }, (_, i) => 0.1 + 0.07 * i)
-
-const positive = (shape: readonly number[]): CaseInput => ({
-  shape,
-  dtype: 'float32',
-  at: (i) => 0.5 + ((i * 7) % 13) / 13,
-})
-const plain = (shape: readonly number[]): CaseInput => ({ shape, dtype: 'float32' })
 
 function ruleCase(rule: OptimizerRule, size: number): KernelCase {
   const list = ruleStates[rule]
@@ -25,9 +18,9 @@ function ruleCase(rule: OptimizerRule, size: number): KernelCase {
     op: `optimizerStep, ${rule}`,
     // The centred rule of RMSprop takes a root of its first state less the square of another.
     inputs: [
-      plain([size]),
-      plain([size]),
-      ...list.map((signed, k) => (signed && !(rule === 'rmsProp' && k === 0) ? plain([size]) : positive([size]))),
+      normals([size]),
+      normals([size]),
+      ...list.map((signed, k) => (signed && !(rule === 'rmsProp' && k === 0) ? normals([size]) : positives([size]))),
     ],
     run([param, gradient, ...states]) {
       const slot = { param: param!, gradient: gradient!, states, absmax: states.map(() => null), copy: null, row: 0 }
@@ -44,14 +37,14 @@ function codedCase(rule: OptimizerRule, states: number, size: number): KernelCas
   return {
     op: `optimizerStep, ${rule} in 8 bits`,
     inputs: [
-      plain([size]),
-      plain([size]),
+      normals([size]),
+      normals([size]),
       { shape: [size], dtype: 'bfloat16' },
       ...Array.from(
         { length: states },
         (): CaseInput => ({ shape: [size], dtype: 'uint8', at: (i) => 140 + (i % 90) }),
       ),
-      ...Array.from({ length: states }, () => positive([blockCount(size)])),
+      ...Array.from({ length: states }, () => positives([blockCount(size)])),
     ],
     run([param, gradient, copy, ...kept]) {
       const pad = (list: readonly Tensor[]): (Tensor | null)[] => ruleStates[rule].map((_, k) => list[k] ?? null)
@@ -73,7 +66,7 @@ export function optimizerCases(size: CaseSize): readonly KernelCase[] {
   return [
     {
       op: 'accumulate',
-      inputs: [plain(shape), { shape }],
+      inputs: [normals(shape), { shape }],
       forward: 'step',
       run([y, x]) {
         accumulate(y!, x!)
@@ -82,7 +75,7 @@ export function optimizerCases(size: CaseSize): readonly KernelCase[] {
     },
     {
       op: 'copyInto',
-      inputs: [plain(shape), { shape }],
+      inputs: [normals(shape), { shape }],
       forward: 'step',
       run([y, x]) {
         copyInto(y!, x!)
@@ -100,14 +93,14 @@ export function optimizerCases(size: CaseSize): readonly KernelCase[] {
     },
     {
       op: 'gradientNorm',
-      inputs: [plain([count >> 1]), plain([count >> 2]), plain([77])],
+      inputs: [normals([count >> 1]), normals([count >> 2]), normals([77])],
       run: (gradients) => gradientNorm(gradients, 1),
       forward: 'sum',
       dtypes: float32Only,
     },
     {
       op: 'limitNorms',
-      inputs: [plain([count >> 1]), plain([count >> 2]), { shape: [1], dtype: 'float32', at: () => 9 }],
+      inputs: [normals([count >> 1]), normals([count >> 2]), { shape: [1], dtype: 'float32', at: () => 9 }],
       run([down, up, square]) {
         const norms = limitNorms([{ factors: [down!, up!], square: square! }], 1)
         return [norms, down!, up!]
@@ -127,7 +120,7 @@ export function optimizerCases(size: CaseSize): readonly KernelCase[] {
     },
     {
       op: 'dequantizeBlockwise',
-      inputs: [{ shape, dtype: 'uint8', at: (i) => i & 255 }, positive([blockCount(count)])],
+      inputs: [{ shape, dtype: 'uint8', at: (i) => i & 255 }, positives([blockCount(count)])],
       run: ([codes, absmax]) => dequantizeBlockwise({ codes: codes!, absmax: absmax! }),
       forward: 'element',
       dtypes: float32Only,

@@ -26,7 +26,7 @@ const row = (
 export const tolerances = {
   element: row([2e-7, 1e-6, 1e-6], [2.5e-3, 4e-3, 2 ** -8], [3e-4, 5e-4, 2 ** -10]),
   elementGradient: row([8e-7, 5e-6, 1e-5], [7.5e-3, 1.2e-2, 2 ** -7], [9e-4, 1.5e-3, 2 ** -10]),
-  /** Sums over rows and the gradients of a norm's weight and bias. */
+  /** Sums over rows, the gradients of a norm's weight and bias, and steps of optimizers that sum over whole tensors. */
   sum: row([2e-6, 2e-5, 1e-5], [7.5e-3, 1.2e-2, 2 ** -7], [9e-4, 1.5e-3, 2 ** -10]),
   product: row([1e-6, 1e-5, 0], [2.5e-3, 4e-3, 2 ** -8], [4e-4, 1e-3, 2 ** -10]),
   /** 3x3 convolutions by Winograd's F(4x4, 3x3), which the CPU takes for float32. */
@@ -35,6 +35,10 @@ export const tolerances = {
   productGradient: row([4e-6, 4e-5, 0], [7.5e-3, 1.2e-2, 2 ** -7], [1.2e-3, 3e-3, 2 ** -10]),
   attention: row([1.5e-6, 4e-5, 0], [4e-3, 4e-2, 0], [6e-4, 5e-3, 0]),
   attentionGradient: row([2e-6, 5e-5, 0], [8e-3, 8e-2, 0], [1.2e-3, 1.2e-2, 0]),
+  /** The layers of an encoder, one after another. In float32 the CPU's fast convolutions alone make 6e-6 of the real one's. */
+  encoder: row([2e-5, 1e-4, 0], [1.5e-2, 1e-1, 0], [3e-3, 2e-2, 0]),
+  /** A step whose products are kept in bfloat16 from one to the next, while parameters are float32. */
+  bfloat16Products: row([5e-3, 2e-2, 0], [5e-3, 2e-2, 0], [5e-3, 2e-2, 0]),
   /** A step of an optimizer, whose parameters and states are float32. */
   step: row([1e-6, 2e-6, 1e-5], [2.5e-3, 4e-3, 2 ** -8], [3e-4, 5e-4, 2 ** -10]),
   /** Nothing is computed but copies. */
