@@ -144,9 +144,57 @@ export const elements: readonly MutatedFile[] = [
         'gpu::reduce_block<gpu::Max>(fabsf(s[k].v), part)',
         'gpu::reduce_block<gpu::Sum>(fabsf(s[k].v), part)',
       ],
-      'optimizer: four elements share a random word': ['.v[i % 4]', '.v[0]'],
-      'optimizer: chance has half of its range': ['bits += random & 0xFFFFu', 'bits += random & 0x7FFFu'],
       'optimizer: gradients are not clipped': ['float g = raw * scale', 'float g = raw'],
+    },
+  },
+  {
+    file: 'ops/adaptive_step/adaptive_step_cuda.cu',
+    tests: ['cuda/adaptiveStep'],
+    mistakes: {
+      'adaptive: groups weigh alike': ['(Rule::kUnweighted >> k & 1 ? 1 : c.e.group.factor) * total', 'total'],
+      'adaptive: a thread’s sums miss the next four': [
+        'i += kAdaptiveThreads * 4) body',
+        'i += kAdaptiveThreads * 8) body',
+      ],
+      'adaptive: the rule is read without a barrier': [
+        'Rule(p.settings, e.group, now);\n  __syncthreads();',
+        'Rule(p.settings, e.group, now);',
+      ],
+    },
+  },
+  {
+    file: 'ops/tensor_step/tensor_step_cuda.cu',
+    tests: ['cuda/tensorwise'],
+    mistakes: {
+      'tensor step: the sum of sizes is that of gradients': ['second += w.sums[2 * i + 1]', 'second += w.sums[2 * i]'],
+      'tensor step: the first moment is that of before': [
+        'gpu::store_four(moment + at, u, b.wide, left)',
+        'gpu::store_four(moment + at, before, b.wide, left)',
+      ],
+    },
+  },
+  {
+    file: 'ops/muon_step/muon_step_cuda.cu',
+    tests: ['cuda/tensorwise'],
+    mistakes: {
+      'muon: every matrix takes the norm of the first': [
+        'batch.sums + int64_t{blockIdx.y} * gridDim.x',
+        'batch.sums + int64_t{blockIdx.y} * 0',
+      ],
+      'muon: no look ahead': ['nesterov ? fmaf(keep, m.v[k], fresh) : m.v[k]', 'm.v[k]'],
+    },
+  },
+  {
+    file: 'ops/shift_hue/shift_hue_cuda.cu',
+    tests: ['cuda/data'],
+    mistakes: { 'hue: bytes of a word change places': ['word[i / 4] >> i % 4 * 8', 'word[i / 4] >> (3 - i % 4) * 8'] },
+  },
+  {
+    file: 'cuda/stepped_param.cuh',
+    tests: ['cuda/optimizerRules', 'cuda/ops'],
+    mistakes: {
+      'stepped parameter: elements of even places share a random word': ['i % 4 < 2 ? low : high', 'low'],
+      'stepped parameter: chance has half of its range': ['bits += random & 0xFFFFu', 'bits += random & 0x7FFFu'],
     },
   },
   {

@@ -22,9 +22,10 @@ export const products: readonly MutatedFile[] = [
         'for (int64_t split = 1; split < p.splits; split++)',
       ],
       'product: the sum ends one early': ['? k + p.k_per_split : p.k;', '? k + p.k_per_split : p.k - 1;'],
+      'product: sums are read before they are put': ['put_sums(tile);\n    __syncthreads();', 'put_sums(tile);'],
       'product: two rows of a piece change places': [
-        'pair[2] = {sums[i / 2][j].v[i % 2 * 2],',
-        'pair[2] = {sums[i / 2][j].v[2 - i % 2 * 2],',
+        'to[0] = sums[i / 2][j].v[i % 2 * 2];',
+        'to[0] = sums[i / 2][j].v[2 - i % 2 * 2];',
       ],
       'product: the low-rank branch is in every part of a split sum': [
         'if (p.low_k && split == p.splits - 1)',
