@@ -9,6 +9,7 @@ const option = (name) => rest.find((argument) => argument.startsWith(`--${name}=
 
 const options = [require.resolve('cmake-js/bin/cmake-js'), verb === 'build' ? 'build' : 'rebuild']
 options.push('--config', rest.includes('--debug') ? 'Debug' : 'Release')
+options.push('--CDCUDA_ARCHS=all')
 if (option('arch')) options.push('--arch', option('arch'))
 
 const { status, error } = spawnSync(process.execPath, options, { stdio: 'inherit' })
