@@ -26,11 +26,12 @@ function(cuda_fatbins target)
       file(GLOB_RECURSE headers ${CMAKE_CURRENT_SOURCE_DIR}/native/*.h ${CMAKE_CURRENT_SOURCE_DIR}/native/*.cuh)
       set(depends DEPENDS ${source} ${headers})
     endif()
+    # Ninja compiles again whatever its dependency file calls by another name than it does: relative to the build folder.
     # The numbers mean what they do in the CPU kernels: no contraction, denormals are zero.
     add_custom_command(OUTPUT ${bin}
       COMMAND ${NVCC} -fatbin -std=c++17 -O3 --fmad=false --ftz=true --compress-mode=size -Xptxas -warn-spills
               --expt-relaxed-constexpr -I${CMAKE_CURRENT_SOURCE_DIR}/native -ccbin ${CMAKE_CXX_COMPILER} ${gencode}
-              -MD -MF ${bin}.d -o ${bin} ${source}
+              -MD -MF ${bin}.d -MT fatbin/${name}.fatbin -o ${bin} ${source}
       ${depends} VERBATIM
       COMMENT "Compiling ${name}.cu for sm ${F_ARCHS}")
     file(CONFIGURE OUTPUT ${folder}/${name}.S CONTENT [[
