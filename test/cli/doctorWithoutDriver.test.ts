@@ -5,7 +5,7 @@ import { exitCodes } from '../../lib/util/errors.ts'
 import { makeTestHost } from './testHost.ts'
 
 process.env.NOISEWRIGHT_LIBCUDA = '/nowhere/libcuda.so.1'
-const reason = 'no CUDA device: the NVIDIA driver library (/nowhere/libcuda.so.1) is not installed'
+const reason = 'the NVIDIA driver library (/nowhere/libcuda.so.1) is not installed'
 
 it('says in a sentence why there is no GPU', async () => {
   const host = makeTestHost()
@@ -16,5 +16,5 @@ it('says in a sentence why there is no GPU', async () => {
 it('refuses to run kernels there', async () => {
   const host = makeTestHost()
   expect(await run(['doctor', '--kernels'], host)).toBe(exitCodes.native)
-  expect(host.stderr.text).toContain(`doctor: kernels cannot run on cuda: ${reason}`)
+  expect(host.stderr.text).toContain(`doctor: kernels cannot run on cuda: no CUDA device: ${reason}`)
 })

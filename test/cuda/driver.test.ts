@@ -80,7 +80,8 @@ describe.runIf(canEmulate)('a CUDA driver that answers', () => {
     ['cuMemcpyDtoHAsync_v2=1', 'read: download: the CUDA driver says CUDA_ERROR_INVALID_VALUE (emulated)'],
     [
       'cuModuleLoadData=209',
-      'add: loading the kernels of the emulated kernels: the CUDA driver says error 209 (emulated)',
+      // Of whichever come first in this build, or of the emulation where it has none.
+      expect.stringMatching(/^add: loading the kernels of [\w ]+: the CUDA driver says error 209 \(emulated\)$/),
     ],
     ['cuMemcpyHtoDAsync_v2=1', 'fromBytes: upload: the CUDA driver says CUDA_ERROR_INVALID_VALUE (emulated)'],
     [
@@ -95,7 +96,7 @@ describe.runIf(canEmulate)('a CUDA driver that answers', () => {
     ],
   ])('spoils what depends on it when %s, and the process lives on', (failure, message) => {
     const environment = { NOISEWRIGHT_LIBCUDA: fakeDriver!, NOISEWRIGHT_EMULATION_FAIL: failure }
-    expect(runAddon(`${addOnGpu} console.log(await sum())`, environment)).toBe(message)
+    expect(runAddon(`${addOnGpu} console.log(await sum())`, environment)).toEqual(message)
   })
   it('goes on after a failure', () => {
     const script = `${addOnGpu}

@@ -15,6 +15,7 @@ describe.each(['sd1', 'sd2'] as const)('tokenCounter for %s', (variant) => {
     "it's the dog's 2nd bowl... isn't it?!!",
     'LONG_HAIR, 1girl, ^_^, (masterpiece:1.2)',
     'e\u0301te\u0301 日本語の猫 👩‍👩‍👧 \u00a0\t\n x',
+    'İ" İstanbul',
     '<|endoftext|> and <|startoftext|>',
   ])('counts as encoding does: %j', (text) => {
     expect(tokenCounter(tokenizer)(text)).toBe(tokenizer.encode(text).length)

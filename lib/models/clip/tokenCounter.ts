@@ -22,6 +22,7 @@ export function tokenCounter(tokenizer: ClipTokenizer): (text: string) => number
   }
   return (text) => {
     if (tokenizer.addedTokens.length > 0 || special.test(text)) return tokenizer.encode(text).length
-    return (text.normalize('NFC').match(words) ?? []).reduce((sum, word) => sum + countWord(word), 0)
+    // A letter may become two in lower case, of which one is none: İ.
+    return (text.normalize('NFC').toLowerCase().match(words) ?? []).reduce((sum, word) => sum + countWord(word), 0)
   }
 }
