@@ -9,19 +9,9 @@ import { type Tensor, wrap } from '../../lib/tensor/tensor.ts'
 import { expectCloseOnGpu, gradientsOf, randomInput } from '../support/closeOnGpu.ts'
 import { canEmulate } from '../support/emulatedGpu.ts'
 import { expectClose } from '../support/float64.ts'
-import { numbers, roundedTensor } from '../support/opSuite.ts'
+import { attentionGradientTolerance, attentionTolerance, numbers, roundedTensor } from '../support/opSuite.ts'
 
-const tolerance = {
-  float32: { rms: 1.5e-6, max: 4e-5 },
-  bfloat16: { rms: 4e-3, max: 4e-2 },
-  float16: { rms: 6e-4, max: 5e-3 },
-} as const
-const gradientTolerance = {
-  float32: { rms: 2e-6, max: 5e-5 },
-  bfloat16: { rms: 8e-3, max: 8e-2 },
-  float16: { rms: 1.2e-3, max: 1.2e-2 },
-} as const
-type Float = keyof typeof tolerance
+type Float = keyof typeof attentionTolerance
 
 /** queries, keys, heads, head size */
 type Sizes = readonly [number, number, number, number]
@@ -57,7 +47,7 @@ describe.runIf(canEmulate)('attention on the GPU', () => {
         const y = attention(...inputs, { heads, causal })
         return [y, ...gradientsOf(y, inputs)]
       },
-      [tolerance[dtype], gradientTolerance[dtype]],
+      [attentionTolerance[dtype], attentionGradientTolerance[dtype]],
     )
   })
 
@@ -68,7 +58,7 @@ describe.runIf(canEmulate)('attention on the GPU', () => {
         const [q, k, v] = [input('q', 40), input('k', 20), input('v', 20)]
         return addon.attentionForward(q.handle, k.handle, v.handle, 2, false, 0.7).map(wrap)
       },
-      [tolerance[dtype], dtype === 'float32' ? { rms: 1e-6, max: 4e-6 } : { rms: 1e-5, max: 2e-5 }],
+      [attentionTolerance[dtype], dtype === 'float32' ? { rms: 1e-6, max: 4e-6 } : { rms: 1e-5, max: 2e-5 }],
     )
   })
 
@@ -84,7 +74,7 @@ describe.runIf(canEmulate)('attention on the GPU', () => {
         ) as [Tensor, Tensor, Tensor]
         return [attention(q, k, v, { heads: 3 })]
       },
-      [tolerance.bfloat16],
+      [attentionTolerance.bfloat16],
     )
   })
 

@@ -9,7 +9,7 @@ import type { Shape } from '../../lib/tensor/shape.ts'
 import { type Tensor, wrap } from '../../lib/tensor/tensor.ts'
 import { fixtureSuite } from '../support/fixtureSuite.ts'
 import { type Array64, array64, expectClose, pseudoRandom } from '../support/float64.ts'
-import { numbers, type OpCase, opSuite } from '../support/opSuite.ts'
+import { attentionGradientTolerance, attentionTolerance, numbers, type OpCase, opSuite } from '../support/opSuite.ts'
 
 interface Result {
   readonly o: Array64
@@ -78,22 +78,11 @@ function attentionCase(
   return { name, inputs: [q, k, { ...k, gradient: true }], options: { heads, ...options } }
 }
 
-const tolerance = {
-  float32: { rms: 1.5e-6, max: 4e-5 },
-  bfloat16: { rms: 4e-3, max: 4e-2 },
-  float16: { rms: 6e-4, max: 5e-3 },
-} as const
-const gradientTolerance = {
-  float32: { rms: 2e-6, max: 5e-5 },
-  bfloat16: { rms: 8e-3, max: 8e-2 },
-  float16: { rms: 1.2e-3, max: 1.2e-2 },
-} as const
-
 opSuite(attention, {
   gpu: true,
   oracle: ([q, k, v], options) => attention64(q!, k!, v!, options).o,
-  tolerance,
-  gradientTolerance,
+  tolerance: attentionTolerance,
+  gradientTolerance: attentionGradientTolerance,
   cases: [
     attentionCase('one query, one key', [1, 1, 1, 1, 8]),
     attentionCase('one query, many keys', [1, 1, 300, 1, 16]),
@@ -116,8 +105,8 @@ describe('attention where its composition may stand in', () => {
   beforeAll(() => setStrict(false))
   afterAll(() => setStrict(true))
   fixtureSuite(attention, {
-    tolerance,
-    gradientTolerance,
+    tolerance: attentionTolerance,
+    gradientTolerance: attentionGradientTolerance,
     // The composition rounds its scores to bfloat16.
     caseTolerance: ({ name }, dtype) =>
       name === 'oddCausalBatch3' && dtype === 'bfloat16' ? { rms: 2e-2, max: 1e-1 } : null,
@@ -157,10 +146,10 @@ describe.each(cpuTargets())('attention on %s', (target) => {
     const dy = pseudoRandom('dy', y.size)
     backward(y, tensor(dy, y.shape))
     const expected = attention64(...arrays, { heads, causal }, dy)
-    expectClose('o', await numbers(y), expected.o.data, tolerance.float32)
-    expectClose('dq', await numbers(tensors[0].grad!), expected.dq.data, gradientTolerance.float32)
-    expectClose('dk', await numbers(tensors[1].grad!), expected.dk.data, gradientTolerance.float32)
-    expectClose('dv', await numbers(tensors[2].grad!), expected.dv.data, gradientTolerance.float32)
+    expectClose('o', await numbers(y), expected.o.data, attentionTolerance.float32)
+    expectClose('dq', await numbers(tensors[0].grad!), expected.dq.data, attentionGradientTolerance.float32)
+    expectClose('dk', await numbers(tensors[1].grad!), expected.dk.data, attentionGradientTolerance.float32)
+    expectClose('dv', await numbers(tensors[2].grad!), expected.dv.data, attentionGradientTolerance.float32)
   })
 
   it('computes each gradient alike whichever others are wanted', async () => {
@@ -230,7 +219,7 @@ describe.each(cpuTargets())('attention on %s', (target) => {
       return copy
     }) as [Array64, Array64, Array64]
     const y = attention(...parts, { heads: 3 })
-    expectClose('o', await numbers(y), attention64(...copies, { heads: 3 }).o.data, tolerance.float32)
+    expectClose('o', await numbers(y), attention64(...copies, { heads: 3 }).o.data, attentionTolerance.float32)
   })
 })
 

@@ -76,6 +76,16 @@ export const gemmTolerance = {
   bfloat16: { rms: 2.5e-3, max: 4e-3, relative: 2 ** -8 },
   float16: { rms: 4e-4, max: 1e-3, relative: 2 ** -10 },
 } as const
+export const attentionTolerance = {
+  float32: { rms: 1.5e-6, max: 4e-5 },
+  bfloat16: { rms: 4e-3, max: 4e-2 },
+  float16: { rms: 6e-4, max: 5e-3 },
+} as const
+export const attentionGradientTolerance = {
+  float32: { rms: 2e-6, max: 5e-5 },
+  bfloat16: { rms: 8e-3, max: 8e-2 },
+  float16: { rms: 1.2e-3, max: 1.2e-2 },
+} as const
 
 function toleranceOf(tolerances: Tolerances, dtype: FloatDType): Tolerance {
   if (dtype !== 'float16') return tolerances[dtype]
@@ -231,12 +241,17 @@ function checkGradient<Options>(
   }
 }
 
+/** An op to be called with inputs of cases, whose number and kinds only the cases know. */
+function untyped<Inputs extends OpInputs, Options>(op: Op<Inputs, Options>): (...args: unknown[]) => Tensor {
+  return op as unknown as (...args: unknown[]) => Tensor
+}
+
 export function opSuite<Inputs extends OpInputs, Options extends object>(
   op: Op<Inputs, Options>,
   suite: OpSuite<Options>,
 ): void {
   setStrict(true)
-  const call = op as unknown as (...args: unknown[]) => Tensor
+  const call = untyped(op)
   const gradients = op.differentiable && (suite.gradients ?? true)
   const dtypesUnderTest = suite.dtypes ?? (['float32', 'bfloat16', 'float16'] as const)
   const times = (factor: number, { rms, max }: Tolerance, rest: number, relative: number): Tolerance => ({
@@ -318,7 +333,7 @@ function gpuSuite<Inputs extends OpInputs, Options extends object>(
   gradients: boolean,
   gradientTolerance: Tolerances,
 ): void {
-  const call = op as unknown as (...args: unknown[]) => Tensor
+  const call = untyped(op)
   describe.runIf(canEmulate)(`${op.opName} on the emulated GPU`, () => {
     afterAll(() => setEmulation('ORDER', 'forward'))
     for (const dtype of suite.dtypes ?? (['float32', 'bfloat16', 'float16'] as const))
