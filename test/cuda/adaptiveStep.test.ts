@@ -11,31 +11,14 @@ import {
 import { full, tensor } from '../../lib/tensor/create.ts'
 import type { FloatDType } from '../../lib/tensor/dtype.ts'
 import type { DeviceName, Tensor } from '../../lib/tensor/tensor.ts'
+import { settings as common, groups } from '../support/adaptiveSettings.ts'
 import { expectCloseOnGpu } from '../support/closeOnGpu.ts'
 import { canEmulate } from '../support/emulatedGpu.ts'
 import { pseudoRandom } from '../support/float64.ts'
 import { roundedTensor } from '../support/opSuite.ts'
 import { expectSameBits } from '../support/sameOnGpu.ts'
 
-const settings: AdaptiveSettings = {
-  learningRate: 1,
-  beta1: 0.9,
-  beta2: 0.99,
-  beta3: 0.98,
-  growthRate: 1.5,
-  d0: 1e-3,
-  dCoef: 1,
-  momentum: 0.5,
-  decouple: true,
-  useBiasCorrection: true,
-  safeguardWarmup: true,
-  noProx: true,
-  sliceP: 1,
-}
-const groups = [
-  { factor: 1, weightDecay: 0.1, eps: 1e-8 },
-  { factor: 0.5, weightDecay: 0, eps: 1e-6 },
-]
+const settings: AdaptiveSettings = { ...common, growthRate: 1.5 }
 const rules = Object.keys(adaptiveRuleStates) as AdaptiveRule[]
 const sizes = [1, 6, 4096, 9001]
 

@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { addon } from '../../lib/native/load.ts'
 import {
   type AdaptiveRule,
-  type AdaptiveSettings,
   type AdaptiveSlot,
   adaptiveRuleStates,
   adaptiveScalars,
@@ -13,6 +12,7 @@ import { gradientNorm } from '../../lib/ops/gradientNorm.ts'
 import { full, tensor, zeros } from '../../lib/tensor/create.ts'
 import { cpuTargets, memory, setCpuTarget, setThreadCount } from '../../lib/tensor/runtime.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
+import { groups, settings } from '../support/adaptiveSettings.ts'
 import { fromBFloat16Bits, pseudoRandom, roundToBFloat16 } from '../support/float64.ts'
 
 beforeAll(() => addon.setMemoryGuards(true))
@@ -21,25 +21,6 @@ afterAll(() => {
   setThreadCount(2)
 })
 
-const settings: AdaptiveSettings = {
-  learningRate: 1,
-  beta1: 0.9,
-  beta2: 0.99,
-  beta3: 0.98,
-  growthRate: Number.POSITIVE_INFINITY,
-  d0: 1e-3,
-  dCoef: 1,
-  momentum: 0.5,
-  decouple: true,
-  useBiasCorrection: true,
-  safeguardWarmup: true,
-  noProx: true,
-  sliceP: 1,
-}
-const groups = [
-  { factor: 1, weightDecay: 0.1, eps: 1e-8 },
-  { factor: 0.5, weightDecay: 0, eps: 1e-6 },
-]
 const rules = Object.keys(adaptiveRuleStates) as AdaptiveRule[]
 
 /** Rules, and Prodigy with slices. */
