@@ -35,6 +35,31 @@ const shapes: readonly (readonly [shape: Shape, count: number])[] = [
 type Groups = readonly ParameterGroup<object>[]
 type Row = readonly [name: string, make: (groups: Groups) => Optimizer, traffic?: number]
 
+/** Elements of a tensor whose passes caches serve but for the first: `kTensorBatch` of native/ops/tensor_step. */
+const cachedElements = 1 << 21
+
+/**
+ * Bytes for each parameter where a step needs statistics of a whole tensor before it may change it, so that tensors that no cache
+ * holds must be read again; the reasons stand in native/ops/tensor_step/tensor_step_cpu.cpp. A 3 x 3 convolution has 2/3 of a sum for
+ * each element, a matrix hardly any.
+ */
+function bytesOfPasses(once: { kernel: number; matrix: number }, again: { kernel: number; matrix: number }): number {
+  let bytes = 0
+  for (const [shape, count] of shapes) {
+    const size = shape.reduce((a, b) => a * b, 1)
+    bytes += count * size * (size > cachedElements ? again : once)[shape.length === 4 ? 'kernel' : 'matrix']
+  }
+  return bytes / shapes.reduce((sum, [shape, count]) => sum + count * shape.reduce((a, b) => a * b, 1), 0)
+}
+
+const sums = (4 * 2) / 3
+const traffic = {
+  adaFactor: bytesOfPasses({ kernel: 12 + 2 * sums, matrix: 12 }, { kernel: 20 + 3 * sums, matrix: 24 }),
+  adaFactorFlat: bytesOfPasses({ kernel: 12, matrix: 12 }, { kernel: 24, matrix: 24 }),
+  came: bytesOfPasses({ kernel: 20 + 4 * sums, matrix: 20 }, { kernel: 24 + 5 * sums, matrix: 32 }),
+  stableAdamW: bytesOfPasses({ kernel: 28, matrix: 28 }, { kernel: 36, matrix: 36 }),
+}
+
 /**
  * With the bytes for each parameter that go to and from memory; without them, what a step cannot do without: parameter and gradient
  * are read, the parameter is written, states are both. Learning-rate-free methods take two passes (native/ops/adaptive_step).
@@ -72,10 +97,10 @@ const optimizers: readonly Row[] = [
   ['DAdaptLion', (groups) => new optim.DAdaptLion(groups)],
   ['DAdaptSGD', (groups) => new optim.DAdaptSGD(groups), 28],
   ['Prodigy', (groups) => new optim.Prodigy(groups), 52],
-  ['AdaFactor', (groups) => new optim.AdaFactor(groups)],
-  ['AdaFactor flatten_conv', (groups) => new optim.AdaFactor(groups, { flattenConv: true })],
-  ['CAME', (groups) => new optim.Came(groups)],
-  ['StableAdamW', (groups) => new optim.StableAdamW(groups)],
+  ['AdaFactor', (groups) => new optim.AdaFactor(groups), traffic.adaFactor],
+  ['AdaFactor flatten_conv', (groups) => new optim.AdaFactor(groups, { flattenConv: true }), traffic.adaFactorFlat],
+  ['CAME', (groups) => new optim.Came(groups), traffic.came],
+  ['StableAdamW', (groups) => new optim.StableAdamW(groups), traffic.stableAdamW],
   ['Muon', (groups) => new optim.Muon(groups)],
 ]
 
@@ -125,13 +150,13 @@ console.log(
 console.log(`copy: ${bandwidth.toFixed(1)} GB/s\n`)
 const heads = ['ms', 'states', 'bytes', 'GB/s', 'of copy']
 console.log(`${'optimizer'.padEnd(26)}${heads.map((head) => head.padStart(9)).join('')}`)
-for (const [name, make, traffic] of optimizers) {
+for (const [name, make, moved] of optimizers) {
   if (!words.every((word) => name.toLowerCase().includes(word))) continue
   const optimizer = make([{ params }])
   const ms = await bestMs(() => optimizer.step({ learningRates: [1e-6] }))
   const states = stateBytes(optimizer)
   optimizer.dispose()
-  const bytes = traffic ?? 12 + 2 * states
+  const bytes = moved ?? 12 + 2 * states
   const gbs = (total * bytes) / ms / 1e6
   const cells = [
     ms.toFixed(1),

@@ -198,6 +198,23 @@ describe.each(cpuTargets())('tensorStep on %s', (target) => {
       expect(Math.abs(x - plain[i]!)).toBeLessThanOrEqual(1e-5 * Math.abs(plain[i]!))
     })
   })
+  it.each([
+    [1.2e-19, 0.99],
+    [1e-10, 0.99],
+    [1e10, 0.99],
+    [1e18, 0.99],
+    [0, Number.NaN],
+  ])('without eps, gradients of %s make a parameter of 1 what PyTorch makes of it: %s', async (g, expected) => {
+    setCpuTarget(target)
+    const rule = { name: 'AdaFactor', rule: 'adaFactor', numbers: adaFactor({ eps: [0, 1e-3] }) } as const
+    for (const axes of [null, [1, 3, 7, 1]] as const) {
+      const shape = axes ? [3, 7] : [21]
+      const [ones, gradient] = [1, g].map((x) => tensor(new Float32Array(21).fill(x), shape))
+      const slot = slotOf(rule, ones!, axes)
+      tensorStep('adaFactor', [{ ...slot, gradient: gradient! }], [rule.numbers(1)])
+      for (const x of await floats(slot.param)) expect(Math.round(1e6 * x) / 1e6).toBe(expected)
+    }
+  })
   it.each(rules)('changes nothing when the norm is not finite: $name', async (rule) => {
     setCpuTarget(target)
     const values = await stepOnce(rule, [Number.NaN, 1, 2, 3], 1)

@@ -1,6 +1,7 @@
 // How the rules of tensor_step go through a tensor: by blocks, which are rows of a sheet [rows, columns, inner] of a
 // factored tensor, or a run of elements of any other. Included by its kernel file alone.
 #pragma once
+#include "core/inverse_root.h"
 #include "core/parallel.h"
 #include "core/rows.h"
 #include "core/simd.h"
@@ -18,35 +19,31 @@ NW_INLINE Vec masked(Vec x, int64_t n) {
   return load(lanes);
 }
 
-NW_INLINE Vec inverse_root(Vec x) { return broadcast(1.0f) / sqrt(x); }
+// body(begin, n) for runs of [0, count): sums are float32 in a run, float64 between runs.
+template <class Body>
+NW_INLINE void for_runs(int64_t count, Body&& body) {
+  constexpr int64_t kRun = 512;
+  for (int64_t begin = 0; begin < count; begin += kRun) body(begin, count - begin < kRun ? count - begin : kRun);
+}
 
-// A long sum: float32 for a few vectors, float64 between them.
-struct Sum {
-  Vec part = zero();
+// The sum of what body(i, n, sum) adds to `sum` for each vector of [0, count).
+template <class Body>
+NW_INLINE double sum_vectors(int64_t count, Body&& body) {
   double total = 0;
-  int count = 0;
-  NW_INLINE void add(Vec x) {
-    part = part + x;
-    if (++count == 16) flush();
-  }
-  NW_INLINE void add_square(Vec x) { add(x * x); }
-  NW_INLINE void flush() {
-    total += static_cast<double>(sum_lanes(part));
-    part = zero();
-    count = 0;
-  }
-  NW_INLINE double value() {
-    flush();
-    return total;
-  }
-};
+  for_runs(count, [&](int64_t begin, int64_t length) {
+    Vec sum = zero();
+    for_vectors(length, [&](int64_t i, auto n) { body(begin + i, n, sum); });
+    total += static_cast<double>(sum_lanes(sum));
+  });
+  return total;
+}
 
-// Running means of something over columns (row) and over rows (column), and what a step needs of them.
+// Running means of something over columns (row) and over rows (column), and what a step needs of them for a block.
 struct Moments {
-  float *row, *column;    // states
-  float *partial, *mean;  // scratch: sums over the rows of each block, later 1 / sqrt(column) in a sheet's first one;
-                          // the mean of `row` over rows
-  float keep, rest;       // beta, 1 - beta
+  float *row, *column;   // states
+  float* sums;           // scratch: sums of the columns over the rows of the block
+  float *factor, *root;  // scratch: 1 / sqrt(column) of the block's sheet, sqrt of the mean of `row` over its rows
+  float keep, rest;      // beta, 1 - beta
 };
 
 struct Block {
@@ -54,7 +51,12 @@ struct Block {
   int64_t sheet, first_row, last_row;  // factored
   int64_t index;                       // among the blocks of its tensor
   int64_t begin, end;                  // elements
+  int thread;                          // that runs its task
 };
+
+// A sheet that is one block needs nothing of other tasks: its sums and factors stay with the thread, in its caches.
+bool in_one_block(const TensorStepEntry& e) { return e.outer != 0 && e.blocks_of_sheet() == 1; }
+bool in_many_blocks(const TensorStepEntry& e) { return e.outer != 0 && e.blocks_of_sheet() > 1; }
 
 // The tensors [first, last): a batch.
 struct Batch {
@@ -63,8 +65,13 @@ struct Batch {
   HalfRounding rounding;
   int64_t first_block() const { return entries[first].first_block; }
   int64_t blocks() const { return entries[last].first_block - first_block(); }
+  int64_t elements() const {
+    int64_t sum = 0;
+    for (int64_t i = first; i < last; i++) sum += entries[i].count;
+    return sum;
+  }
 
-  Block block(int64_t task) const {
+  Block block(int64_t task, int thread) const {
     const int64_t number = first_block() + task;
     int64_t low = first, high = last - 1;
     while (low < high) {  // the last tensor whose blocks start at or before this one
@@ -75,7 +82,7 @@ struct Batch {
         high = middle - 1;
     }
     const TensorStepEntry& e = entries[low];
-    Block b{&e, 0, 0, 0, number - e.first_block, 0, 0};
+    Block b{&e, 0, 0, 0, number - e.first_block, 0, 0, thread};
     if (e.outer == 0) {
       b.begin = b.index * kTensorBlock;
       b.end = b.begin + kTensorBlock < e.count ? b.begin + kTensorBlock : e.count;
@@ -91,51 +98,67 @@ struct Batch {
   }
 };
 
-// element(at, n, factor) for the elements of a block of a factored tensor, n of them from `at`. With kFactor, factor is
-// 1 / sqrt of the product of both means over the mean of all (`from`). With kGather, what element returns is added up
-// into the means `into`.
+// element(at, n, factor, sum) for the elements of a block of a factored tensor, n of them from `at`. With kFactor,
+// factor is 1 / sqrt of the product of both means over the mean of all (`from`). With kGather, what element returns is
+// added up into the means `into`. Returns the sum of what it adds to `sum`.
 template <bool kFactor, bool kGather, class Element>
-NW_INLINE void walk(const Block& b, const Moments& from, const Moments& into, Element&& element) {
+NW_INLINE double walk(const Block& b, const Moments& from, const Moments& into, Element&& element) {
   const TensorStepEntry& e = *b.e;
   const int64_t width = e.width(), inner = e.inner;
-  const float* column = kFactor ? from.partial + b.sheet * e.blocks_of_sheet() * width : nullptr;
-  const float* mean = kFactor ? from.mean + b.sheet * inner : nullptr;
-  float* partial = kGather ? into.partial + b.index * width : nullptr;
+  const float *column = from.factor, *root = from.root;
+  float* partial = into.sums;
+  double total = 0;
   if (kGather) clear(partial, width);
-  const auto visit = [&](int64_t at, int64_t i, auto n, Vec row_factor) {
-    const Vec value = element(at + i, n, kFactor ? row_factor * load_up_to(column + i, n) : row_factor);
+  const auto visit = [&](int64_t at, int64_t i, auto n, Vec row_factor, Vec& sum) {
+    const Vec value = element(at + i, n, kFactor ? row_factor * load_up_to(column + i, n) : row_factor, sum);
     if (kGather) store_up_to(partial + i, load_up_to(partial + i, n) + value, n);
     return value;
   };
   for (int64_t r = b.first_row; r < b.last_row; r++) {
     const int64_t line = b.sheet * e.rows + r, at = line * width;
     if (inner == 1) {
-      const Vec factor = kFactor ? inverse_root(broadcast(from.row[line] / mean[0])) : zero();
-      Sum sum;
-      for_vectors(width, [&](int64_t i, auto n) {
-        const Vec value = visit(at, i, n, factor);
-        if (kGather) sum.add(masked(value, n));
+      const Vec factor = kFactor ? broadcast(root[0]) * inverse_root(broadcast(from.row[line])) : zero();
+      double row = 0;
+      for_runs(width, [&](int64_t begin, int64_t length) {
+        Vec sum = zero(), part = zero();
+        for_vectors(length, [&](int64_t i, auto n) {
+          const Vec value = visit(at, begin + i, n, factor, sum);
+          if (kGather) part = part + masked(value, n);
+        });
+        total += static_cast<double>(sum_lanes(sum));
+        if (kGather) row += static_cast<double>(sum_lanes(part));
       });
       if (!kGather) continue;
-      const float average = static_cast<float>(sum.value() / static_cast<double>(e.columns));
+      const float average = static_cast<float>(row / static_cast<double>(e.columns));
       into.row[line] = into.keep * into.row[line] + into.rest * average;
     } else {
       const Vec share = broadcast(into.rest / static_cast<float>(e.columns)), keep = broadcast(into.keep);
-      for_vectors(inner, [&](int64_t i, auto n) {
+      total += sum_vectors(inner, [&](int64_t i, auto n, Vec& sum) {
         const int64_t place = line * inner + i;
-        const Vec factor = kFactor ? inverse_root(load_up_to(from.row + place, n) / load_up_to(mean + i, n)) : zero();
-        Vec sum = zero();
-        for (int64_t c = 0; c < e.columns; c++) sum = sum + visit(at, c * inner + i, n, factor);
-        if (kGather) store_up_to(into.row + place, fma(keep, load_up_to(into.row + place, n), share * sum), n);
+        const Vec factor = kFactor ? load_up_to(root + i, n) * inverse_root(load_up_to(from.row + place, n)) : zero();
+        Vec row = zero();
+        for (int64_t c = 0; c < e.columns; c++) row = row + visit(at, c * inner + i, n, factor, sum);
+        if (kGather) store_up_to(into.row + place, fma(keep, load_up_to(into.row + place, n), share * row), n);
       });
     }
   }
+  return total;
 }
 
-// each(i, n, v) for the columns of x, `terms` rows of `stride`: v has their means over `of`, added up in double
-// precision and row order.
+// each(i, n, v) for the columns of x, `terms` rows of `stride`: v has their means over `of`, added up in row order,
+// many in double precision.
 template <class Each>
 NW_INLINE void column_means(const float* x, int64_t terms, int64_t stride, int64_t count, int64_t of, Each&& each) {
+  const double share = 1.0 / static_cast<double>(of);
+  if (terms <= 8) {
+    const Vec narrow = broadcast(static_cast<float>(share));
+    for_vectors(count, [&](int64_t i, auto n) {
+      Vec total = load_up_to(x + i, n);
+      for (int64_t t = 1; t < terms; t++) total = total + load_up_to(x + t * stride + i, n);
+      each(i, n, total * narrow);
+    });
+    return;
+  }
   constexpr int64_t kChunk = 64;
   for (int64_t begin = 0; begin < count; begin += kChunk) {
     const int64_t n = count - begin < kChunk ? count - begin : kChunk;
@@ -143,25 +166,33 @@ NW_INLINE void column_means(const float* x, int64_t terms, int64_t stride, int64
     float means[kChunk] = {};
     for (int64_t t = 0; t < terms; t++)
       for (int64_t i = 0; i < n; i++) totals[i] += static_cast<double>(x[t * stride + begin + i]);
-    for (int64_t i = 0; i < n; i++) means[i] = static_cast<float>(totals[i] / static_cast<double>(of));
+    for (int64_t i = 0; i < n; i++) means[i] = static_cast<float>(totals[i] * share);
     for_vectors(n, [&](int64_t i, auto m) { each(begin + i, m, load(means + i)); });
   }
 }
 
-// After a gathering walk over all blocks of a sheet: the running means of its columns and the mean of its rows.
-inline void finish_sheet(const TensorStepEntry& e, int64_t sheet, const Moments& m) {
-  const int64_t width = e.width(), blocks = e.blocks_of_sheet();
-  float* partial = m.partial + sheet * blocks * width;
-  float* column = m.column + sheet * width;
+// What a walk over a block takes from the means of its sheet. The factors may lie where the sums of its first block
+// were.
+inline void make_factors(const Block& b, const Moments& m) {
+  const TensorStepEntry& e = *b.e;
+  const float* column = m.column + b.sheet * e.width();
+  for_vectors(e.width(),
+              [&](int64_t i, auto n) { store_up_to(m.factor + i, inverse_root(load_up_to(column + i, n)), n); });
+  column_means(m.row + b.sheet * e.rows * e.inner, e.rows, e.inner, e.inner, e.rows,
+               [&](int64_t i, auto n, Vec value) { store_up_to(m.root + i, sqrt(value), n); });
+}
+
+// After a gathering walk over all blocks of a sheet, of which this is the first: the running means of its columns, and
+// the factors.
+inline void finish_sheet(const Block& b, const Moments& m) {
+  const TensorStepEntry& e = *b.e;
+  const int64_t width = e.width();
+  float* column = m.column + b.sheet * width;
   const Vec keep = broadcast(m.keep), rest = broadcast(m.rest);
-  column_means(partial, blocks, width, width, e.rows, [&](int64_t i, auto n, Vec fresh) {
-    const Vec next = fma(keep, load_up_to(column + i, n), rest * fresh);
-    store_up_to(column + i, next, n);
-    store_up_to(partial + i, inverse_root(next), n);  // all blocks' sums of these columns have been read
+  column_means(m.sums, e.blocks_of_sheet(), width, width, e.rows, [&](int64_t i, auto n, Vec fresh) {
+    store_up_to(column + i, fma(keep, load_up_to(column + i, n), rest * fresh), n);
   });
-  float* mean = m.mean + sheet * e.inner;
-  column_means(m.row + sheet * e.rows * e.inner, e.rows, e.inner, e.inner, e.rows,
-               [&](int64_t i, auto n, Vec value) { store_up_to(mean + i, value, n); });
+  make_factors(b, m);
 }
 
 }  // namespace
