@@ -1,6 +1,6 @@
 /** Models to one file in the layout of the original latent-diffusion code. */
 import { type SafetensorsTensor, writeSafetensors } from '../io/safetensors.ts'
-import { bytesOf, type FileDType, float32ToBytes } from '../io/tensorBytes.ts'
+import { bytesOf, type FileDType, type FloatFileDType, float32ToBytes } from '../io/tensorBytes.ts'
 import type { TensorFile } from '../io/tensorFile.ts'
 import { TorchFile } from '../io/torchFile.ts'
 import { writeTorchFile } from '../io/torchFileWriter.ts'
@@ -171,5 +171,5 @@ function freshTensors(
 }
 
 function ones(count: number, dtype: FileDType): Uint8Array {
-  return float32ToBytes(new Float32Array(count).fill(1), dtype as 'F64' | 'F32' | 'F16' | 'BF16')
+  return float32ToBytes(new Float32Array(count).fill(1), dtype as FloatFileDType)
 }

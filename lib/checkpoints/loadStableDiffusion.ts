@@ -18,6 +18,8 @@ export interface LoadedModel {
 export interface LoadStableDiffusionOptions extends OpenModelOptions {
   /** Type each part is stored and computed in. Default float32. */
   readonly dtypes?: Readonly<Partial<Record<ModelPart, FloatDType>>> | undefined
+  /** Parts whose matrices are stored in 8 bits (float8_e4m3fn), for parts that are not trained. Default: none. */
+  readonly eightBits?: readonly ModelPart[] | undefined
   /** Where the parameters are read to. Default cpu. */
   readonly device?: DeviceName | undefined
 }

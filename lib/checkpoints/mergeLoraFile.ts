@@ -1,6 +1,6 @@
 /** LoRA files into the weights of a model, from file to file. */
 import type { SafetensorsTensor } from '../io/safetensors.ts'
-import { bytesToFloat32, float32ToBytes } from '../io/tensorBytes.ts'
+import { bytesToFloat32, type FloatFileDType, float32ToBytes } from '../io/tensorBytes.ts'
 import { type LoraStrength, strengths } from '../networks/attachLora.ts'
 import { type LoraFile, type LoraFileModule, readLora } from '../networks/loraFile.ts'
 import { loraDelta } from '../networks/mergeLora.ts'
@@ -71,7 +71,7 @@ export async function mergeLoraIntoCheckpoint(
 
 /** @param isCast another type is asked for: the sum stays float32 until then, so that it is rounded once */
 function withChanges(entry: SafetensorsTensor, changes: readonly Change[], isCast: boolean): SafetensorsTensor {
-  const dtype = isCast ? 'F32' : (entry.dtype as 'F64' | 'F32' | 'F16' | 'BF16')
+  const dtype = isCast ? 'F32' : (entry.dtype as FloatFileDType)
   return {
     ...entry,
     dtype,

@@ -12,7 +12,7 @@ import type { LdmSlot } from './keys/ldmKeys.ts'
 import { ldmShape } from './ldmShape.ts'
 
 /** Types that parameters may have in files. */
-const floatTypes: readonly FileDType[] = ['F32', 'F16', 'BF16', 'F64']
+const floatTypes: readonly FileDType[] = ['F32', 'F16', 'BF16', 'F64', 'F8_E4M3']
 
 /** A parameter, and the tensor that holds it. */
 export interface Place extends LdmSlot {
@@ -55,7 +55,9 @@ export class PartPlan {
       if (!sameMatrix(info.shape, expected))
         problems.push(`"${slot.key}" has shape ${formatShape(info.shape)}, expected ${formatShape(expected)}`)
       else if (!floatTypes.includes(info.dtype))
-        problems.push(`"${slot.key}" has type ${info.dtype}, expected F32, F16, BF16 or F64`)
+        problems.push(`"${slot.key}" has type ${info.dtype}, expected F32, F16, BF16, F64 or F8_E4M3`)
+      else if (info.dtype === 'F8_E4M3' && file.has(`${slot.key.replace(/weight$/, '')}scale_weight`))
+        problems.push(`"${slot.key}" has a scale of its own, which is not supported`)
       else places.set(parameter.name, { ...slot, parameter, info })
     }
   }

@@ -2,6 +2,7 @@
 import { bytesOf } from '../io/tensorBytes.ts'
 import type { StableDiffusionConfig } from '../models/stableDiffusion/config.ts'
 import { type ModelPart, StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
+import { eightBitMatrices } from '../nn/eightBits.ts'
 import type { ParameterRequest, WeightSource } from '../nn/weights.ts'
 import { cast } from '../ops/cast.ts'
 import { type LoadableType, loadParameter } from '../ops/loadParameter.ts'
@@ -12,7 +13,12 @@ import type { DeviceName, Tensor } from '../tensor/tensor.ts'
 import { toMemoryLayout } from './parameterFile.ts'
 import type { PartPlan, Place } from './partPlan.ts'
 
-const deviceTypes: Readonly<Record<string, DType>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }
+const deviceTypes: Readonly<Record<string, DType>> = {
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+  F8_E4M3: 'float8_e4m3fn',
+}
 
 /** The bytes of a tensor that is no one run in its file; they leave when its last parameter has them. */
 interface Gathered {
@@ -102,6 +108,8 @@ export async function finishReads<Made extends { dispose(): void }>(
 export interface ReadModelOptions {
   /** What each part is stored and computed in. Default float32. */
   readonly dtypes?: Readonly<Partial<Record<ModelPart, FloatDType>>> | undefined
+  /** Parts whose matrices are stored in 8 bits, for parts that are not trained. Default: none. */
+  readonly eightBits?: readonly ModelPart[] | undefined
   /** Where the parameters are to be. Default cpu. */
   readonly device?: DeviceName | undefined
 }
@@ -110,12 +118,14 @@ export interface ReadModelOptions {
 export async function readModel(
   config: StableDiffusionConfig,
   parts: Readonly<Record<ModelPart, PartPlan>>,
-  { dtypes, device }: ReadModelOptions = {},
+  { dtypes, eightBits = [], device }: ReadModelOptions = {},
 ): Promise<StableDiffusion> {
   const sources: Readonly<Record<ModelPart, WeightSource>> = {
     unet: await readPlan(parts.unet, device),
     textEncoder: await readPlan(parts.textEncoder, device),
     vae: await readPlan(parts.vae, device),
   }
-  return finishReads(() => new StableDiffusion(config, (part) => sources[part], dtypes), device)
+  const sourceOf = (part: ModelPart): WeightSource =>
+    eightBits.includes(part) ? eightBitMatrices(sources[part]) : sources[part]
+  return finishReads(() => new StableDiffusion(config, sourceOf, dtypes), device)
 }

@@ -52,7 +52,7 @@ export function suspicions(file: TensorFile, format: string, bytes: number): Sus
     note('extension', `the extension is "${extension}", the content is ${format}`)
   const infos = names.map((name) => file.info(name))
   const odd = infos.filter(
-    ({ name, dtype, shape }) => !/^(F32|F16|BF16)$/.test(dtype) && shape.length > 0 && !isPositionIds(name),
+    ({ name, dtype, shape }) => !/^(F32|F16|BF16|F8_E4M3)$/.test(dtype) && shape.length > 0 && !isPositionIds(name),
   )
   if (odd.length > 0) {
     const types = [...new Set(odd.map(({ dtype }) => dtype))].join(', ')

@@ -1,4 +1,3 @@
-import { laterTrainOptions } from './laterTrainOptions.ts'
 import { type TrainerName, type TrainOption, type TrainOptionGroup, trainOptionsOf } from './trainOptions.ts'
 
 /** Of the groups of options, in the order in which they are shown. */
@@ -25,8 +24,7 @@ export function describeTrainOptions(trainer: TrainerName, width = 100): string 
     const rows = options.filter((option) => option.group === group)
     if (rows.length > 0) lines.push('', `${title}:`, ...rows.flatMap((option) => describe(option, width)))
   }
-  const later = Object.keys(laterTrainOptions).sort().join(', ')
-  return [...lines.slice(1), '', 'Of a later version, refused by name:', ...wrap(later, width, '  ')].join('\n')
+  return lines.slice(1).join('\n')
 }
 
 function describe(option: TrainOption, width: number): string[] {

@@ -14,7 +14,6 @@ import { datasetRulesInWords } from './datasetRules.ts'
 import { groupTitles, valueName, wrap } from './describeTrainOptions.ts'
 import {
   expectedTrainValue,
-  laterTrainOptions,
   needlessTrainOptions,
   refusalOf,
   type TrainOption,
@@ -120,8 +119,7 @@ function item(rule: string, width: number): string[] {
 }
 
 function explainAbsence(key: string): string {
-  if ([laterTrainOptions, needlessTrainOptions].some((table) => Object.hasOwn(table, key)))
-    return refusalOf(key, `--${key}`, trainerNames[0])
+  if (Object.hasOwn(needlessTrainOptions, key)) return refusalOf(key, `--${key}`, trainerNames[0])
   if (laterDatasetOptions.includes(key))
     return `${key}, a key of dataset files, comes with a later version of noisewright`
   const names = [...rows.map((option) => option.name), ...flags.map((flag) => flag.name)]

@@ -8,7 +8,6 @@ import type { ConfigPath } from './problem.ts'
 import {
   expectedTrainValue,
   type GivenTrainOptions,
-  laterTrainOptions,
   needlessTrainOptions,
   readTrainValue,
   refusalOf,
@@ -102,9 +101,8 @@ function readKey(key: string, value: unknown, trainer: TrainerName): ValueReadin
   if (key === 'config_file' || key === 'output_config') return { problem: `"${key}" belongs on the command line` }
   const option = trainOptionsOf(trainer).get(key)
   if (option !== undefined) return readTomlValue(option, value)
-  // A switch of a later version that is off asks for what this version does.
-  const isFlag = Object.hasOwn(needlessTrainOptions, key) || laterTrainOptions[key]?.type === 'flag'
-  if (isFlag && value === false) return 'nothing asked'
+  // A switch that is off asks for what is done anyway.
+  if (Object.hasOwn(needlessTrainOptions, key) && value === false) return 'nothing asked'
   return { problem: refusalOf(key, key, trainer) }
 }
 

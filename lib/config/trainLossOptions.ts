@@ -3,6 +3,7 @@ import {
   amount,
   count,
   flag,
+  frozenModel,
   integer,
   network,
   noise,
@@ -87,6 +88,20 @@ export const trainLossOptions = [
     ...flag,
     name: 'full_bf16',
     help: 'What is trained is bfloat16 too, rounded up or down by chance. Needs mixed_precision bf16.',
+  },
+  {
+    ...training,
+    ...flag,
+    trainers: frozenModel.trainers,
+    name: 'fp8_base',
+    help: 'The matrices of the model, which is not trained, are stored in 8 bits (float8_e4m3fn): half of the memory, less precise. Needs mixed_precision fp16 or bf16.',
+  },
+  {
+    ...training,
+    ...flag,
+    trainers: frozenModel.trainers,
+    name: 'fp8_base_unet',
+    help: 'As fp8_base, for the U-Net alone.',
   },
   { ...training, ...flag, name: 'no_half_vae', help: 'The VAE is computed in float32 whatever mixed_precision says.' },
   {

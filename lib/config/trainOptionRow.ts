@@ -75,6 +75,8 @@ export const inversion = {
   group: 'method',
   trainers: ['train-textual-inversion', 'train-textual-inversion-xti'],
 } as const
+/** What leaves the model as it is. */
+export const frozenModel = { trainers: [...network.trainers, ...inversion.trainers] } as const
 export const optimizer = { ...inFirstVersion, group: 'optimizer' } as const
 export const training = { ...inFirstVersion, group: 'training' } as const
 export const noise = { ...inFirstVersion, group: 'noise' } as const

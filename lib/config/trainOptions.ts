@@ -2,7 +2,7 @@
 import { didYouMean } from '../util/nearest.ts'
 import { parseResolution } from './datasetConfig.ts'
 import { type DeviceText, expectedDevice, readDevice } from './deviceName.ts'
-import { laterTrainOptions, needlessTrainOptions } from './laterTrainOptions.ts'
+import { needlessTrainOptions } from './needlessTrainOptions.ts'
 import {
   type TrainerName,
   type TrainOption,
@@ -11,7 +11,7 @@ import {
   trainOptions,
 } from './trainOptionTable.ts'
 
-export { laterTrainOptions, needlessTrainOptions } from './laterTrainOptions.ts'
+export { needlessTrainOptions } from './needlessTrainOptions.ts'
 export {
   type TrainerName,
   type TrainOption,
@@ -213,12 +213,10 @@ export function expectedTrainValue(option: TrainOption): string {
  * @param written as the user wrote it
  */
 export function refusalOf(name: string, written: string, trainer: TrainerName): string {
-  if (Object.hasOwn(laterTrainOptions, name))
-    return `${written} comes with a later version of noisewright; leave it out: ${laterTrainOptions[name]!.instead}`
   if (Object.hasOwn(needlessTrainOptions, name)) return `${written} is not needed: ${needlessTrainOptions[name]}`
   const others = trainerNames.filter((other) => trainOptionsOf(other).has(name))
   if (others.length > 0) return `${written} is an option of ${others.join(' and ')}, not of ${trainer}`
-  const names = [...trainOptionsOf(trainer).keys(), ...Object.keys(laterTrainOptions)]
+  const names = [...trainOptionsOf(trainer).keys()]
   const prefixed = names.filter((candidate) => candidate.startsWith(name))
   const dashes = /^-*/.exec(written)![0]
   const hint = prefixed.length === 1 ? ` Did you mean "${prefixed[0]}"?` : didYouMean(name, names)

@@ -53,6 +53,13 @@ export const trainErrors: readonly TrainRule[] = [
       breaks: (given) => !!given[`full_${type}`] && given.mixed_precision !== type,
     }),
   ),
+  ...(['fp8_base', 'fp8_base_unet'] as const).map(
+    (name): TrainRule => ({
+      options: [name, 'mixed_precision'],
+      text: `--${name} needs --mixed_precision fp16 or bf16`,
+      breaks: (given) => !!given[name] && (given.mixed_precision ?? 'no') === 'no',
+    }),
+  ),
   needs('log_with', 'logging_dir', ', the folder of the log'),
   needs('resume_restart', 'resume', ''),
   ...(['initial_step', 'initial_epoch'] as const).map(
@@ -134,6 +141,11 @@ export const trainNotes: readonly TrainRule[] = [
       breaks: (given) => !!given[name],
     }),
   ),
+  {
+    options: ['fp8_base', 'fp8_base_unet'],
+    text: '--fp8_base is not used, since --fp8_base_unet leaves the text encoder as it is',
+    breaks: (given) => !!given.fp8_base && !!given.fp8_base_unet,
+  },
   without('multires_noise_discount', 'multires_noise_iterations'),
   ...(['huber_schedule', 'huber_c', 'huber_scale'] as const).map(
     (name): TrainRule => ({

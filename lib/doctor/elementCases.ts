@@ -101,6 +101,12 @@ function elementwiseCases(map: Shape, tokens: Shape): readonly KernelCase[] {
     { op: 'scale', inputs: one, run: ([x]) => scale(x!, { factor: 0.7 }), ...classes },
     { op: 'dropout', inputs: one, run: ([x]) => dropout(x!, { p: 0.3, seed: 5n, stream: 2n }), ...classes },
     { op: 'cast to float32', inputs: one, run: ([x]) => cast(x!, { dtype: 'float32' }), ...classes },
+    {
+      op: 'cast to float8_e4m3fn and back',
+      inputs: one,
+      run: ([x]) => cast(cast(x!, { dtype: 'float8_e4m3fn' }), { dtype: 'float32' }),
+      forward: 'exact',
+    },
     { op: 'sum', inputs: one, run: ([x]) => sum(x!, { axes: [0] }), forward: 'sum', backward: 'elementGradient' },
     { op: 'mean', inputs: one, run: ([x]) => mean(x!, { axes: [1] }), forward: 'sum', backward: 'elementGradient' },
     {

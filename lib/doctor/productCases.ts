@@ -24,13 +24,14 @@ function linearCase(rows: number, size: number, out: number, activation?: Linear
   }
 }
 
-function loraCase(rows: number, size: number, out: number, rank: number): KernelCase {
+/** @param stored of the weight. Default: the dtype under test */
+function loraCase(rows: number, size: number, out: number, rank: number, stored?: 'float8_e4m3fn'): KernelCase {
   const branch = 2 * rows * rank * (size + out)
   return {
-    op: `linear, LoRA of rank ${rank}`,
+    op: `linear, LoRA of rank ${rank}${stored ? ', weight in 8 bits' : ''}`,
     inputs: [
       { shape: [rows, size] },
-      { shape: [out, size], scale: fan(size), gradient: false },
+      { shape: [out, size], scale: fan(size), gradient: false, ...(stored && { dtype: stored }) },
       { shape: [rank, size], scale: fan(size), dtype: 'float32' },
       { shape: [out, rank], scale: fan(rank), dtype: 'float32' },
     ],
@@ -101,6 +102,7 @@ const smallCases: readonly KernelCase[] = [
   linearCase(40, 72, 64),
   linearCase(24, 40, 72, 'gelu'),
   loraCase(40, 48, 64, 4),
+  loraCase(40, 48, 64, 4, 'float8_e4m3fn'),
   convolutionCase({ size: 8, channels: [16, 24] }),
   convolutionCase({ size: 8, channels: [16, 24], exact: false }),
   convolutionCase({ size: 8, channels: [24, 16], kernel: 1 }),
@@ -122,6 +124,7 @@ const fullCases: readonly KernelCase[] = [
   linearCase(77, 768, 3072, 'quickGelu'),
   linearCase(4096, 320, 320, 'silu'),
   loraCase(4096, 320, 320, 16),
+  loraCase(4096, 320, 320, 16, 'float8_e4m3fn'),
   convolutionCase({ size: 64, channels: [320, 320] }),
   convolutionCase({ size: 64, channels: [320, 320], exact: false }),
   convolutionCase({ size: 16, channels: [1280, 1280] }),

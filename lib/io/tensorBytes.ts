@@ -1,3 +1,4 @@
+import { float8ToFloat32, float32ToFloat8 } from '../util/float8.ts'
 import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from '../util/float16.ts'
 
 /** Element types of a safetensors file, by their names there. */
@@ -12,9 +13,13 @@ export type FileDType =
   | 'F16'
   | 'U16'
   | 'I16'
+  | 'F8_E4M3'
   | 'I8'
   | 'U8'
   | 'BOOL'
+
+/** Those of parameters. */
+export type FloatFileDType = 'F64' | 'F32' | 'F16' | 'BF16' | 'F8_E4M3'
 
 /** Bytes per element. The order of the keys is the order in which the canonical writer lays tensors out. */
 export const fileDTypeBytes: Readonly<Record<FileDType, number>> = {
@@ -28,6 +33,7 @@ export const fileDTypeBytes: Readonly<Record<FileDType, number>> = {
   F16: 2,
   U16: 2,
   I16: 2,
+  F8_E4M3: 1,
   I8: 1,
   U8: 1,
   BOOL: 1,
@@ -38,7 +44,7 @@ export function isFileDType(name: string): name is FileDType {
 }
 
 /**
- * The values of little-endian tensor bytes as float32. float16 and bfloat16 convert exactly; float64 and integers round
+ * The values of little-endian tensor bytes as float32. Smaller floats convert exactly; float64 and integers round
  * to nearest. `F32` bytes are not copied when their memory is aligned.
  */
 export function bytesToFloat32(bytes: Uint8Array, dtype: FileDType): Float32Array {
@@ -52,6 +58,8 @@ export function bytesToFloat32(bytes: Uint8Array, dtype: FileDType): Float32Arra
       return float16ToFloat32(new Uint16Array(buffer, byteOffset, length))
     case 'BF16':
       return bfloat16ToFloat32(new Uint16Array(buffer, byteOffset, length))
+    case 'F8_E4M3':
+      return float8ToFloat32(aligned)
     case 'F64':
       return Float32Array.from(new Float64Array(buffer, byteOffset, length))
     case 'I64':
@@ -77,7 +85,7 @@ export function bytesToFloat32(bytes: Uint8Array, dtype: FileDType): Float32Arra
 }
 
 /** float32 values as little-endian bytes of a floating-point file type, rounded to nearest, ties to even. */
-export function float32ToBytes(values: Float32Array, dtype: 'F64' | 'F32' | 'F16' | 'BF16'): Uint8Array {
+export function float32ToBytes(values: Float32Array, dtype: FloatFileDType): Uint8Array {
   switch (dtype) {
     case 'F64':
       return bytesOf(Float64Array.from(values))
@@ -87,6 +95,8 @@ export function float32ToBytes(values: Float32Array, dtype: 'F64' | 'F32' | 'F16
       return bytesOf(float32ToFloat16(values))
     case 'BF16':
       return bytesOf(float32ToBfloat16(values))
+    case 'F8_E4M3':
+      return float32ToFloat8(values)
     default:
       return dtype satisfies never
   }

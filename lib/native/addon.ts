@@ -2,8 +2,12 @@
  * The whole boundary to native code as one interface. A structure test compares it with what the binary exports.
  * Arguments are checked by lib/ops before they come here.
  */
-/** Element types, in the order of native/core/dtype.h. 16-bit floats are computed with in float32 and rounded when they are stored. */
-export type DType = 'float32' | 'bfloat16' | 'float16' | 'uint8' | 'int8' | 'int32' | 'int64' | 'bool'
+/**
+ * Element types, in the order of native/core/dtype.h. 16-bit floats are computed with in float32 and rounded when they are stored.
+ * float8_e4m3fn (sign, 4 bits of exponent, 3 of fraction; no infinities) is for storage: `linear` and `conv2d` take weights of it, and
+ * `cast` converts it.
+ */
+export type DType = 'float32' | 'bfloat16' | 'float16' | 'uint8' | 'int8' | 'int32' | 'int64' | 'bool' | 'float8_e4m3fn'
 
 /** A native reference to a tensor's storage, shape and layout. Owned by one Tensor. */
 export interface Handle {

@@ -70,6 +70,8 @@ export interface TrainingFacts {
   readonly scaleWeightNorms: number | null
   readonly model?: ModelFacts
   readonly vae?: ModelFacts
+  /** Keys of later versions, `ss_` included. Default: none. */
+  readonly later?: Readonly<Record<string, PythonValue>>
   /** The texts that describe the data: `datasetMetadata` of lib/data/bookkeeping.ts. */
   readonly data: Readonly<Record<string, string>>
 }
@@ -127,6 +129,7 @@ export function loraMetadata(facts: TrainingFacts, save: SaveFacts): Record<stri
     ss_prior_loss_weight: float(facts.priorLossWeight),
     ss_min_snr_gamma: float(facts.minSnrGamma),
     ss_scale_weight_norms: float(facts.scaleWeightNorms),
+    ...facts.later,
     ss_steps: save.steps,
     ss_epoch: save.epoch,
     ss_training_finished_at: float(save.finishedAt),

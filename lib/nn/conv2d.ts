@@ -29,7 +29,8 @@ export interface Conv2dForward {
 
 /** Convolution on [n, h, w, i], weight [o, kh, kw, i] (files: [o, i, kh, kw]). */
 export class Conv2d {
-  readonly weight: Tensor
+  /** Frozen, it may be of float8_e4m3fn; see eightBits.ts, which alone sets it. */
+  weight: Tensor
   readonly bias: Tensor
   branch: Branch | null = null
   readonly #transformed: TransformedWeights

@@ -25,7 +25,8 @@ const activations = { silu, gelu, quickGelu } as const
 
 /** y = x W^T + b on the last axis, with what a branch adds. `weight` [out, in], `bias` [out]. */
 export class Linear {
-  readonly weight: Tensor
+  /** Frozen, it may be of float8_e4m3fn; see eightBits.ts, which alone sets it. */
+  weight: Tensor
   readonly bias: Tensor | null
   readonly conv1x1: boolean
   branch: Branch | null = null

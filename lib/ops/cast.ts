@@ -12,7 +12,8 @@ export interface CastOptions {
 }
 
 /**
- * `x` in another element type. To 16-bit floats numbers go to the nearest, ties to even; floats become integers towards zero, held within the
+ * `x` in another element type. To floats of 16 and 8 bits numbers go to the nearest, ties to even; float8_e4m3fn holds up to 448, and
+ * larger ones become that, as in PyTorch; floats become integers towards zero, held within the
  * integer's range, NaN as 0; bool says whether an element is not 0. Gradients flow between float types only.
  */
 export const cast = defineOp<readonly [x: Tensor], readonly [x: Tensor], CastOptions>('cast', {

@@ -28,6 +28,11 @@ export function expectFloat(op: string, name: string, x: Tensor): void {
   if (!isFloat(x.dtype)) throw new ArgumentError(op, name, 'a float tensor', x.dtype)
 }
 
+/** As {@link expectFloat}, or float8_e4m3fn: what products take weights in. */
+export function expectWeight(op: string, name: string, x: Tensor): void {
+  if (x.dtype !== 'float8_e4m3fn') expectFloat(op, name, x)
+}
+
 /** Tensors of one list argument. */
 export function expectListOnOneDevice(op: string, name: string, list: readonly Tensor[]): void {
   for (const [i, x] of list.entries()) expectSameDevice(op, `${name}[0]`, list[0]!, `${name}[${i}]`, x)

@@ -5,7 +5,7 @@ import { formatShape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { cast } from './cast.ts'
-import { expectDType, expectFloat, expectOption, expectRank, expectShape } from './check.ts'
+import { expectDType, expectFloat, expectOption, expectRank, expectShape, expectWeight } from './check.ts'
 
 export interface Conv2dOptions {
   /** Default 1. */
@@ -82,7 +82,7 @@ function checkOptions(options: Conv2dOptions): void {
  * Parameters may be of another float type than `x`. Gradients of parameters are float32, that of the time embedding is of
  * its own type.
  * @param x [n, h, w, ci]
- * @param weight [co, kh, kw, ci]
+ * @param weight [co, kh, kw, ci]; of float8_e4m3fn it is expanded, while the op runs, to the type of `x`
  * @param bias [co] or null
  * @param timeEmbedding [n, co], added at every pixel, or null
  * @param residual [n, ho, wo, co] with the dtype of `x`, or null
@@ -93,7 +93,7 @@ export const conv2d = defineOp<Inputs, Saved, Conv2dOptions>('conv2d', {
   check([x, weight, bias, timeEmbedding, residual], options) {
     expectFloat('conv2d', 'x', x)
     expectRank('conv2d', 'x', x, 4)
-    expectFloat('conv2d', 'weight', weight)
+    expectWeight('conv2d', 'weight', weight)
     expectRank('conv2d', 'weight', weight, 4)
     if (weight.dim(3) !== x.dim(3))
       throw new ArgumentError('conv2d', 'weight', `of shape [co, kh, kw, ${x.dim(3)}]`, formatShape(weight.shape))

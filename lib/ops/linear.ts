@@ -5,7 +5,7 @@ import { formatShape } from '../tensor/shape.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
-import { expectDType, expectFloat, expectRank, expectRankAtLeast, expectShape } from './check.ts'
+import { expectDType, expectFloat, expectRank, expectRankAtLeast, expectShape, expectWeight } from './check.ts'
 
 const activations = ['none', 'silu', 'gelu', 'quickGelu'] as const
 
@@ -54,7 +54,7 @@ function checkLora(x: Tensor, weight: Tensor, down: Tensor | null, up: Tensor | 
  * product; its inner result stays float32. Parameters may be of another float type than `x`, but the product
  * is faster where `x` and `weight` are both bfloat16 (on processors that multiply it). Gradients of parameters are float32.
  * @param x [..., in]
- * @param weight [out, in]
+ * @param weight [out, in]; of float8_e4m3fn it is expanded, while the op runs, to the type of `x`
  * @param bias [out] or null
  * @param residual [..., out] with the dtype of `x`, or null
  * @param loraDown [rank, in] or null
@@ -66,7 +66,7 @@ export const linear = defineOp<Inputs, Saved, LinearOptions>('linear', {
   check([x, weight, bias, residual, loraDown, loraUp], options) {
     expectFloat('linear', 'x', x)
     expectRankAtLeast('linear', 'x', x, 1)
-    expectFloat('linear', 'weight', weight)
+    expectWeight('linear', 'weight', weight)
     expectRank('linear', 'weight', weight, 2)
     if (weight.dim(1) !== x.dim(-1))
       throw new ArgumentError('linear', 'weight', `of shape [out, ${x.dim(-1)}]`, formatShape(weight.shape))

@@ -7,7 +7,7 @@ import { ArgumentError } from '../util/errors.ts'
 import { expectOption } from './check.ts'
 
 /** Element types of files that can become parameters, by the names safetensors gives them. */
-export const loadableTypes = ['F64', 'F32', 'F16', 'BF16'] as const
+export const loadableTypes = ['F64', 'F32', 'F16', 'BF16', 'F8_E4M3'] as const
 export type LoadableType = (typeof loadableTypes)[number]
 
 export interface LoadParameterOptions {

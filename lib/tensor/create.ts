@@ -23,7 +23,7 @@ function checkShape(op: string, shape: Shape, dtype: DType = 'float32'): void {
 
 /**
  * A tensor from numbers or from the bytes of a typed array. Plain arrays become float32 or integer elements; a typed array must hold
- * exactly the elements of `shape` in `dtype` (16-bit floats as Uint16Array bits). The data is copied before the call returns.
+ * exactly the elements of `shape` in `dtype` (floats of 16 and 8 bits as those bits). The data is copied before the call returns.
  */
 export function tensor(data: readonly number[] | ArrayBufferView, shape: Shape, options: CreateOptions = {}): Tensor {
   const { dtype = inferDtype(data), device = 'cpu' } = options
@@ -67,7 +67,7 @@ function fromNumbers(data: readonly number[], dtype: DType): ArrayBufferView {
     case 'int64':
       return BigInt64Array.from(data, BigInt)
     default:
-      throw new ArgumentError('tensor', 'data', `a Uint16Array of ${dtype} bits`, 'an array of numbers')
+      throw new ArgumentError('tensor', 'data', `a typed array of ${dtype} bits`, 'an array of numbers')
   }
 }
 

@@ -87,6 +87,8 @@ export interface TrainingKind<Config extends TrainConfig = TrainConfig> {
   readonly accepts?: AcceptedData
   /** Whether `lossWeights` of pictures, the prior loss weight, count. Default true. */
   readonly weighsPictures?: boolean
+  /** Whether `create` changes weights of the model, before any training. Default false. */
+  mergesFirst?(config: Config): boolean
   /** Parts of the model whose own weights are trained. */
   trainedParts(config: Config): readonly ModelPart[]
   /** Parts that learn in any way, in the order of the groups. */

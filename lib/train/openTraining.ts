@@ -14,6 +14,7 @@ import { ConfigError, DataError } from '../util/errors.ts'
 import { BadPictures } from './badPictures.ts'
 import { conditioningWarnings } from './conditioning.ts'
 import type { TrainingControls } from './controls.ts'
+import { eightBitParts } from './eightBitParts.ts'
 import { LatentCache } from './latentCache.ts'
 import { cachesFolder, LatentStore } from './latentStore.ts'
 import type { RunIdentity, TrainingKind } from './method.ts'
@@ -72,6 +73,7 @@ export async function openTraining<Config extends TrainConfig>(
       '--initial_step and --initial_epoch contradict --resume: a state goes on where it was saved. Leave them out'
     throw new ConfigError(message, { option: 'resume' })
   }
+  const narrow = eightBitParts(config, kind.trainedParts(config))
   const device = deviceOf(config)
   expectStatesInReach(device, optimizerPlan)
   await expectDevice(device)
@@ -99,6 +101,8 @@ export async function openTraining<Config extends TrainConfig>(
       vParameterization: model.vParameterization || undefined,
       vae: model.vae ?? undefined,
       dtypes: partTypes(config, kind.trainedParts(config)),
+      // What is merged into a weight is rounded together with it.
+      eightBits: kind.mergesFirst?.(config) ? [] : narrow,
       device,
       hub: { signal: options.signal, onProgress: options.onDownload },
     })

@@ -24,6 +24,9 @@ export type SaveForm = SaveModelAs | 'pt'
 /** What models are computed in: float32, float16 with a scaled loss, or bfloat16. */
 export type MixedPrecision = 'no' | 'fp16' | 'bf16'
 
+/** What `training.eightBitParts` may name. */
+export type EightBitPart = 'unet' | 'textEncoder'
+
 /** Texts for people. Null: none. */
 export interface DescriptiveMetadata {
   readonly title?: string | null
@@ -120,6 +123,10 @@ export interface TrainConfig {
     readonly device?: DeviceName
     /** The model's own weights that are trained are in the type of `mixedPrecision` too. Default false. */
     readonly fullPrecision?: boolean
+    /**
+     * Parts whose matrices are stored in 8 bits, with half the memory of 16. They must not be trained themselves. Default: none.
+     */
+    readonly eightBitParts?: readonly EightBitPart[]
     /** Compute the VAE in float32 whatever `mixedPrecision` says. Default false. */
     readonly noHalfVae?: boolean
     /** What becomes of a step whose loss or gradient is not finite. Default skip. */

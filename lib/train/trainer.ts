@@ -6,6 +6,7 @@ import { inEvaluation, type Optimizer } from '../optim/optimizer.ts'
 import type { RateFunction } from '../optim/schedules/schedule.ts'
 import { memory } from '../tensor/runtime.ts'
 import type { DeviceName } from '../tensor/tensor.ts'
+import { narrowParts } from './eightBitParts.ts'
 import type { MemoryUse, TrainEvent } from './events.ts'
 import { checkLossOptions } from './loss.ts'
 import { describeOverflow, LossScaler } from './lossScaler.ts'
@@ -80,6 +81,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       const context = { config, seed, run, group, models, tokenizer, optimizerPlan, plan, fileSystem }
       const method = await kind.create(context)
       made.push(() => method.dispose())
+      narrowParts(models, config.training.eightBitParts ?? [])
       const optimizer = makeOptimizer(optimizerPlan, method.groups, seed)
       made.push(() => optimizer.dispose())
       const trainer = new Trainer(kind, { config, opened, options, plan, beginning, method, optimizer })

@@ -63,6 +63,7 @@ export function trainingBlocks(
       mixedPrecision: values.mixed_precision,
       ...(values.device !== 'cpu' && { device: values.device as DeviceName }),
       ...((values.full_bf16 || values.full_fp16) && { fullPrecision: true }),
+      ...eightBitBlock(values),
       ...(values.no_half_vae && { noHalfVae: true }),
       onNonFinite: values.on_non_finite,
       maxSkippedSteps: values.max_skipped_steps,
@@ -146,6 +147,11 @@ function hubBlock(values: TrainOptionValues): Pick<TrainConfig, 'hub'> {
       resume,
     },
   }
+}
+
+function eightBitBlock({ fp8_base, fp8_base_unet }: TrainOptionValues): Pick<TrainConfig['training'], 'eightBitParts'> {
+  if (fp8_base_unet) return { eightBitParts: ['unet'] }
+  return fp8_base ? { eightBitParts: ['unet', 'textEncoder'] } : {}
 }
 
 function startBlock(values: TrainOptionValues): Pick<TrainConfig['training'], 'start'> {

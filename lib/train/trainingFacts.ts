@@ -2,6 +2,7 @@
 import { datasetMetadata } from '../data/bookkeeping.ts'
 import type { NetworkFacts, TrainingFacts } from '../networks/metadata.ts'
 import { float } from '../networks/pythonText.ts'
+import { laterFacts } from './laterFacts.ts'
 import type { TrainingContext } from './method.ts'
 import { modelFacts } from './modelFacts.ts'
 import { recordedOptimizer, recordedSchedule } from './optimizerPlan.ts'
@@ -70,6 +71,7 @@ export function trainingFacts(
     minSnrGamma: loss.minSnrGamma ?? null,
     scaleWeightNorms: config.network.scaleWeightNorms ?? null,
     ...described,
+    later: laterFacts(config, models.config),
     data: datasetMetadata(group),
   }
 }

@@ -88,6 +88,7 @@ export async function planTraining(
     diskBytes: toDisk ? latentBytes : 0,
     memory: estimateMemory({
       mixedPrecision: training.mixedPrecision,
+      eightBitParts: training.eightBitParts ?? [],
       gradientCheckpointing: training.gradientCheckpointing,
       model: await reportOf(model.path),
       latentBytes: toDisk ? 0 : latentBytes,

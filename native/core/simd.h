@@ -71,6 +71,17 @@ NW_INLINE void store(float16* p, Vec a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                       _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
+NW_INLINE Vec load(const float8_e4m3fn* p) {
+  const __m512i bits = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  const __m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(0x7F));
+  const __m512i sign = _mm512_slli_epi32(_mm512_xor_si512(bits, magnitude), 24);
+  __m512i r = _mm512_add_epi32(_mm512_slli_epi32(magnitude, 20), _mm512_set1_epi32(120 << 23));
+  r = _mm512_mask_mov_epi32(r, _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(8)),
+                            _mm512_castps_si512(_mm512_mul_ps(_mm512_cvtepi32_ps(magnitude), _mm512_set1_ps(0x1p-9f))));
+  r = _mm512_mask_mov_epi32(r, _mm512_cmpeq_epi32_mask(magnitude, _mm512_set1_epi32(0x7F)),
+                            _mm512_set1_epi32(0x7FC00000));
+  return {_mm512_castsi512_ps(_mm512_or_si512(r, sign))};
+}
 
 #elif defined(__AVX2__)
 constexpr int kLanes = 8;
@@ -115,6 +126,16 @@ NW_INLINE void store(bfloat16* p, Vec a) {
 NW_INLINE Vec load(const float16* p) { return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))}; }
 NW_INLINE void store(float16* p, Vec a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+NW_INLINE Vec load(const float8_e4m3fn* p) {
+  const __m256i bits = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  const __m256i magnitude = _mm256_and_si256(bits, _mm256_set1_epi32(0x7F));
+  const __m256i sign = _mm256_slli_epi32(_mm256_xor_si256(bits, magnitude), 24);
+  __m256i r = _mm256_add_epi32(_mm256_slli_epi32(magnitude, 20), _mm256_set1_epi32(120 << 23));
+  const __m256 subnormal = _mm256_mul_ps(_mm256_cvtepi32_ps(magnitude), _mm256_set1_ps(0x1p-9f));
+  r = _mm256_blendv_epi8(r, _mm256_castps_si256(subnormal), _mm256_cmpgt_epi32(_mm256_set1_epi32(8), magnitude));
+  r = _mm256_blendv_epi8(r, _mm256_set1_epi32(0x7FC00000), _mm256_cmpeq_epi32(magnitude, _mm256_set1_epi32(0x7F)));
+  return {_mm256_castsi256_ps(_mm256_or_si256(r, sign))};
 }
 
 #else  // any machine: the compiler's own four-lane vectors
@@ -185,6 +206,17 @@ NW_INLINE float to_float(float16 x) {
   return f;
 #endif
 }
+NW_INLINE float to_float(float8_e4m3fn x) {
+  const uint32_t sign = static_cast<uint32_t>(x.bits & 0x80) << 24, magnitude = x.bits & 0x7F;
+  if (magnitude < 8) {
+    const float f = static_cast<float>(magnitude) * 0x1p-9f;
+    return sign ? -f : f;
+  }
+  const uint32_t bits = sign | (magnitude == 0x7F ? 0x7FC00000 : (magnitude << 20) + (120u << 23));
+  float f;
+  std::memcpy(&f, &bits, 4);
+  return f;
+}
 template <class T>
 NW_INLINE T from_float(float x);
 template <>
@@ -221,6 +253,23 @@ NW_INLINE float16 from_float<float16>(float x) {
 #endif
 }
 
+template <>
+NW_INLINE float8_e4m3fn from_float<float8_e4m3fn>(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, 4);
+  const uint32_t sign = (bits >> 24) & 0x80;
+  bits &= 0x7FFFFFFF;
+  if (bits > 0x43E00000) return {static_cast<uint8_t>(sign | (bits > 0x7F800000 ? 0x7F : 0x7E))};  // NaN, or beyond 448
+  if (bits < 0x3C800000) {  // subnormal: the float adder rounds
+    float f;
+    std::memcpy(&f, &bits, 4);
+    f += 0x1p14f;
+    std::memcpy(&bits, &f, 4);
+    return {static_cast<uint8_t>(sign | (bits - 0x46800000))};
+  }
+  return {static_cast<uint8_t>(sign | ((bits - (120u << 23) + 0x7FFFF + ((bits >> 20) & 1)) >> 20))};
+}
+
 #if !defined(__AVX2__)
 NW_INLINE Vec load(const bfloat16* p) {
   Vec a;
@@ -239,7 +288,18 @@ __attribute__((noinline)) Vec load(const float16* p) {
 __attribute__((noinline)) void store(float16* p, Vec a) {
   for (int i = 0; i < kLanes; i++) p[i] = from_float<float16>(a.v[i]);
 }
+__attribute__((noinline)) Vec load(const float8_e4m3fn* p) {
+  Vec a;
+  for (int i = 0; i < kLanes; i++) a.v[i] = to_float(p[i]);
+  return a;
+}
 #endif
+// Only where files and casts make weights small: not for speed.
+__attribute__((noinline)) void store(float8_e4m3fn* p, Vec a) {
+  float values[kLanes];
+  store(values, a);
+  for (int i = 0; i < kLanes; i++) p[i] = from_float<float8_e4m3fn>(values[i]);
+}
 
 // The first n < kLanes elements; the others read as zero and are not written.
 template <class T>

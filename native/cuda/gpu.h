@@ -81,6 +81,24 @@ __device__ inline void store(float16* p, float x) {
 #endif
 }
 
+// As core/simd.h. Only GPUs newer than those that are supported convert it themselves.
+__device__ inline float load(const float8_e4m3fn* p) {
+  const uint32_t sign = static_cast<uint32_t>(p->bits & 0x80) << 24, magnitude = p->bits & 0x7F;
+  if (magnitude < 8) return __uint_as_float(__float_as_uint(static_cast<float>(magnitude) * 0x1p-9f) | sign);
+  return __uint_as_float(sign | (magnitude == 0x7F ? 0x7FC00000 : (magnitude << 20) + (120u << 23)));
+}
+__device__ inline void store(float8_e4m3fn* p, float x) {
+  const uint32_t bits = __float_as_uint(x) & 0x7FFFFFFF, sign = __float_as_uint(x) >> 24 & 0x80;
+  uint32_t small;
+  if (bits > 0x43E00000)  // NaN, or beyond 448
+    small = bits > 0x7F800000 ? 0x7F : 0x7E;
+  else if (bits < 0x3C800000)  // subnormal: the adder rounds
+    small = __float_as_uint(__uint_as_float(bits) + 0x1p14f) - 0x46800000;
+  else
+    small = (bits - (120u << 23) + 0x7FFFF + (bits >> 20 & 1)) >> 20;
+  p->bits = static_cast<uint8_t>(sign | small);
+}
+
 // Element i of a vector whose type is known when the kernel runs.
 __device__ inline float load_any(const void* p, DType dtype, int64_t i) {
   if (dtype == DType::kBFloat16) return load(static_cast<const bfloat16*>(p) + i);
@@ -110,17 +128,27 @@ __device__ inline void store4(T* p, const Four& four) {
   *reinterpret_cast<FourStored<T>*>(p) = stored;
 }
 
-// Eight neighbours: one access of 16 bytes for 16-bit floats, two for float32; the address is divisible by 16.
+// Eight neighbours: one access of 16 bytes for 16-bit floats, two for float32, one of 8 for 8-bit floats; the address
+// is divisible by as much as the access.
 struct Eight {
   float v[8];
 };
 struct alignas(16) SixteenBytes {
   uint32_t word[4];
 };
+struct alignas(8) EightBytes {
+  uint8_t byte[8];
+};
 template <class T>
 __device__ inline Eight load8(const T* p) {
   Eight eight;
-  if constexpr (sizeof(T) == 4) {
+  if constexpr (sizeof(T) == 1) {
+    const EightBytes stored = *reinterpret_cast<const EightBytes*>(p);
+    for (int i = 0; i < 8; i++) {
+      const T element{stored.byte[i]};
+      eight.v[i] = load(&element);
+    }
+  } else if constexpr (sizeof(T) == 4) {
     const Four low = load4(p), high = load4(p + 4);
     for (int i = 0; i < 4; i++) {
       eight.v[i] = low.v[i];
@@ -137,7 +165,15 @@ __device__ inline Eight load8(const T* p) {
 }
 template <class T>
 __device__ inline void store8(T* p, const Eight& eight) {
-  if constexpr (sizeof(T) == 4) {
+  if constexpr (sizeof(T) == 1) {
+    EightBytes stored;
+    for (int i = 0; i < 8; i++) {
+      T element;
+      store(&element, eight.v[i]);
+      stored.byte[i] = element.bits;
+    }
+    *reinterpret_cast<EightBytes*>(p) = stored;
+  } else if constexpr (sizeof(T) == 4) {
     store4(p, Four{{eight.v[0], eight.v[1], eight.v[2], eight.v[3]}});
     store4(p + 4, Four{{eight.v[4], eight.v[5], eight.v[6], eight.v[7]}});
   } else {

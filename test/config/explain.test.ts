@@ -48,7 +48,7 @@ describe('an explanation', () => {
   })
 
   it('of an option that is not here says why', () => {
-    expect(explainOption('--fp8_base')).toContain('--fp8_base comes with a later version')
+    expect(explainOption('--wandb_run_name')).toContain('--wandb_run_name is not needed: logs go to files')
     expect(explainOption('skip_cache_check')).toContain('is not needed: caches are found by')
     expect(explainOption('token_string')).toContain('Of train-textual-inversion, train-textual-inversion-xti.')
   })

@@ -50,13 +50,13 @@ describe('the configuration file', () => {
 
   it('is read strictly, and its problems join those of the command line', async () => {
     const file = await fileWith(
-      '[a]\nnetwork_dimm = 4\nseed = "1"\nfp8_base = true\nresolution = 1.5\n[b]\nflip_aug = 1\nseed = 2\nconfig_file = "x"\n',
+      '[a]\nnetwork_dimm = 4\nseed = "1"\nhighvram = true\nresolution = 1.5\n[b]\nflip_aug = 1\nseed = 2\nconfig_file = "x"\n',
     )
     expect(await problemsOf(...needed, '--config_file', file, '--clip_skip', '0')).toEqual([
       '--clip_skip must be a whole number of at least 1, found "0"',
       `${file}:2:1: unknown option "network_dimm". Did you mean "network_dim"?`,
       `${file}:3:1: "seed" must be a whole number from 0 to 4294967296, found "1"`,
-      expect.stringContaining(`${file}:4:1: fp8_base comes with a later version of noisewright; leave it out:`),
+      `${file}:4:1: highvram is not needed: memory is kept for reuse anyway`,
       `${file}:5:1: "resolution" must be one or two whole numbers ("512" or "512,768"), found "1.5"`,
       `${file}:7:1: "flip_aug" must be true or false, found 1`,
       `${file}:8:1: "seed" is given twice; remove one`,

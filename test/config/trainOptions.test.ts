@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { describeTrainOptions } from '../../lib/config/describeTrainOptions.ts'
 import {
-  laterTrainOptions,
   needlessTrainOptions,
   readTrainArguments,
   type TrainOption,
@@ -18,11 +17,7 @@ describe('the tables', () => {
       const rows = (trainOptions as readonly TrainOption[]).filter(({ trainers = trainerNames }) =>
         trainers.includes(trainer),
       )
-      const names = [
-        ...rows.map(({ name }) => name),
-        ...Object.keys(laterTrainOptions),
-        ...Object.keys(needlessTrainOptions),
-      ]
+      const names = [...rows.map(({ name }) => name), ...Object.keys(needlessTrainOptions)]
       expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([])
     }
   })
@@ -46,11 +41,7 @@ describe('the tables', () => {
       network_weights network_dim network_alpha network_dropout network_args network_train_unet_only
       network_train_text_encoder_only dim_from_weights scale_weight_norms base_weights base_weights_multiplier no_metadata
       training_comment`
-    const known = new Set([
-      ...trainOptionsOf('train-network').keys(),
-      ...Object.keys(laterTrainOptions),
-      ...Object.keys(needlessTrainOptions),
-    ])
+    const known = new Set([...trainOptionsOf('train-network').keys(), ...Object.keys(needlessTrainOptions)])
     expect(reference.split(/\s+/).filter((name) => !known.has(name))).toEqual([])
   })
 
@@ -87,10 +78,6 @@ describe('arguments', () => {
     [['--network_dimm', '8'], 'unknown option "--network_dimm". Did you mean "--network_dim"?'],
     [['--caption_ext', 'txt'], 'unknown option "--caption_ext".'],
     [['--network_al', '1'], 'unknown option "--network_al". Did you mean "--network_alpha"?'],
-    [
-      ['--fp8_base'],
-      '--fp8_base comes with a later version of noisewright; leave it out: --mixed_precision bf16 keeps',
-    ],
     [['--skip_cache_check'], '--skip_cache_check is not needed: caches are found by the content of their pictures'],
     [['--constructor', '1'], 'unknown option "--constructor"'],
     [['--__proto__', '1'], 'unknown option "--__proto__"'],
@@ -139,10 +126,10 @@ describe('rules between options', () => {
   it('report all problems of one command line together', async () => {
     expect(await problemsOf('--network_dim', 'x', '--fp8_base', '--sede', '1', '--output_dir', 'out')).toEqual([
       '--network_dim must be a whole number of at least 1, found "x"',
-      expect.stringContaining('--fp8_base comes with a later version'),
       'unknown option "--sede". Did you mean "--seed"?',
       expect.stringContaining('--pretrained_model_name_or_path is missing'),
       'there is no training data: give --dataset_config, --train_data_dir or --in_json',
+      '--fp8_base needs --mixed_precision fp16 or bf16',
     ])
   })
 

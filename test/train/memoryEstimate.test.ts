@@ -45,6 +45,17 @@ describe('estimateMemory', () => {
     expect(bytesOf('transformed', { model, mixedPrecision: 'fp16' })).toBe(4 * 2 ** 30)
   })
 
+  it('counts a byte for each number of parts in 8 bits, and nothing kept beside them', async () => {
+    const blank = await inspectFile(await makeFolder())
+    const part = (parameterCount: number) => ({ tensorCount: 1, parameterCount, bytes: 0, dtypes: [] })
+    const model = { ...blank, parts: { unet: part(800e6), textEncoder: part(100e6), vae: part(10e6) } }
+    const unet = { model, mixedPrecision: 'fp16', eightBitParts: ['unet'] } as const
+    expect(bytesOf('weights', unet)).toBe(800e6 + 400e6 + 20e6)
+    expect(bytesOf('transformed', unet)).toBe(160e6)
+    const both = { ...unet, eightBitParts: ['unet', 'textEncoder'] } as const
+    expect(bytesOf('weights', both)).toBe(800e6 + 193e6 + 20e6)
+  })
+
   it('lists the largest first', () => {
     const sizes = estimateMemory({ ...facts, latentBytes: 5, largestPicture: 12e6 }).map(({ bytes }) => bytes)
     expect(sizes).toEqual(sizes.toSorted((a, b) => b - a))

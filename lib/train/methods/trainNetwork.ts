@@ -19,6 +19,7 @@ import { NetworkMethod } from './network.ts'
 export const networkTraining: TrainingKind<TrainNetworkConfig> = {
   name: 'train-network',
   trackerName: 'network_train',
+  mergesFirst: ({ network }) => (network.baseWeights ?? []).length > 0,
   trainedParts: () => [],
   trainedGroups: ({ network }) => [
     ...(network.trainTextEncoder ? (['textencoder'] as const) : []),

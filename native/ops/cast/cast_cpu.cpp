@@ -13,7 +13,8 @@ struct Bool {
 };
 
 template <class T>
-constexpr bool kIsFloat = std::is_same_v<T, float> || std::is_same_v<T, bfloat16> || std::is_same_v<T, float16>;
+constexpr bool kIsFloat = std::is_same_v<T, float> || std::is_same_v<T, bfloat16> || std::is_same_v<T, float16> ||
+                          std::is_same_v<T, float8_e4m3fn>;
 
 // The largest float that converts to Int without overflow is high for 8-bit types; 32 and 64 bits end just below 2^31
 // and 2^63.
@@ -81,6 +82,8 @@ void with_any_type(DType dtype, Body&& body) {
       return body(static_cast<int64_t*>(nullptr));
     case DType::kBool:
       return body(static_cast<Bool*>(nullptr));
+    case DType::kFloat8E4M3:
+      return body(static_cast<float8_e4m3fn*>(nullptr));
   }
 }
 

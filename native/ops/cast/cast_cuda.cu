@@ -16,7 +16,7 @@ constexpr bool kSame = false;
 template <class T>
 constexpr bool kSame<T, T> = true;
 template <class T>
-constexpr bool kIsFloat = kSame<T, float> || kSame<T, bfloat16> || kSame<T, float16>;
+constexpr bool kIsFloat = kSame<T, float> || kSame<T, bfloat16> || kSame<T, float16> || kSame<T, float8_e4m3fn>;
 
 // The largest float that converts to Int without overflow is high for 8-bit types; 32 and 64 bits end just below 2^31
 // and 2^63.
@@ -85,6 +85,8 @@ __device__ inline void cast_to(const CastParams& p, bool wide) {
       return cast_eight<To, int64_t>(p, wide, i);
     case DType::kBool:
       return cast_eight<To, Bool>(p, wide, i);
+    case DType::kFloat8E4M3:
+      return cast_eight<To, float8_e4m3fn>(p, wide, i);
   }
 }
 
@@ -98,5 +100,6 @@ FLOAT_KERNEL(cast_to, int8, int8_t, CastParams);
 FLOAT_KERNEL(cast_to, int32, int32_t, CastParams);
 FLOAT_KERNEL(cast_to, int64, int64_t, CastParams);
 FLOAT_KERNEL(cast_to, bool, Bool, CastParams);
+FLOAT_KERNEL(cast_to, float8_e4m3fn, float8_e4m3fn, CastParams);
 
 }  // namespace noisewright::cuda

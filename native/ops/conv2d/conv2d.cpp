@@ -3,6 +3,7 @@
 #include <map>
 
 #include "core/launch.h"
+#include "ops/cast/expanded_weight.h"
 #include "ops/ops.h"
 
 namespace noisewright {
@@ -77,7 +78,7 @@ struct KeptWeights {
   std::map<std::tuple<int64_t, Shape, bool, int>, Buffer> buffers;
 };
 
-const float* kept_weights(const Tensor& weight, const Conv2dShape& s, bool backward) {
+const float* kept_weights(const Tensor& weight, DType dtype, const Conv2dShape& s, bool backward) {
   Storage& storage = *weight.storage;
   if (!storage.derived || storage.derived_version != storage.version) {
     storage.derived = std::make_shared<KeptWeights>();
@@ -90,9 +91,9 @@ const float* kept_weights(const Tensor& weight, const Conv2dShape& s, bool backw
     buffer.data =
         device->pool().take(static_cast<size_t>(winograd_weights_size(s.ci, s.co, backward)) * sizeof(float), "conv2d");
     buffer.pool = &device->pool();
-    run_kernel(
-        "conv2d", {cpu::winograd_weights},
-        WinogradWeightsParams{weight.data(), weight.dtype, s.ci, s.co, backward, static_cast<float*>(buffer.data)});
+    const ExpandedWeight expanded(weight, dtype);
+    run_kernel("conv2d", {cpu::winograd_weights},
+               WinogradWeightsParams{expanded.data(), dtype, s.ci, s.co, backward, static_cast<float*>(buffer.data)});
   }
   return static_cast<const float*>(buffer.data);
 }
@@ -107,11 +108,11 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const MaybeTensor& 
                       const MaybeTensor& residual, int64_t stride, int64_t top, int64_t bottom, int64_t left,
                       int64_t right, bool upsample, bool exact, int64_t keep) {
   check_tensor(x, "x");
-  check_tensor(weight, "weight");
+  CHECK("conv2d", weight.contiguous() && is_weight(weight.dtype), "weight must be contiguous floats");
   Conv2dParams p{};
   p.s = shape_of(x.shape, weight, stride, top, bottom, left, right, upsample);
   p.dtype = x.dtype;
-  p.weight_dtype = weight.dtype;
+  p.weight_dtype = ExpandedWeight::type_of(weight, x.dtype);
   if (bias) {
     check_tensor(*bias, "bias");
     p.bias_dtype = bias->dtype;
@@ -131,7 +132,6 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const MaybeTensor& 
   for (const auto* t : {&bias, &time_embedding, &residual}) append(inputs, *t);
   launch("conv2d", inputs, {y}, [=]() mutable {
     p.x = x.data();
-    p.weight = weight.data();
     p.bias = data_of(bias);
     p.time = data_of(time_embedding);
     p.residual = data_of(residual);
@@ -139,7 +139,9 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const MaybeTensor& 
     const FastChoice choice = choose_fast(p.s, p.s.ho, p.s.wo, exact, static_cast<Keep>(keep),
                                           p.dtype == DType::kBFloat16 && p.weight_dtype == p.dtype);
     p.winograd = choice.fast;
-    if (choice.fast && choice.keep) p.transformed = kept_weights(weight, p.s, false);
+    if (choice.fast && choice.keep) p.transformed = kept_weights(weight, p.weight_dtype, p.s, false);
+    const ExpandedWeight expanded(weight, p.weight_dtype, p.transformed == nullptr);
+    p.weight = expanded.data();
     run_kernel("conv2d", {cpu::conv2d_forward, cuda::conv2d_forward}, p);
   });
   return y;
@@ -153,7 +155,7 @@ std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> conv2d_backward(
   Conv2dBackwardParams p{};
   p.s = shape_of(x_shape, weight, stride, top, bottom, left, right, upsample);
   p.dtype = dy.dtype;
-  p.weight_dtype = weight.dtype;
+  p.weight_dtype = ExpandedWeight::type_of(weight, dy.dtype);
   CHECK("conv2d", dy.count() == p.s.n * p.s.ho * p.s.wo * p.s.co && (!x || x->dtype == dy.dtype),
         "dy must be like the result");
   CHECK("conv2d", x || !needs_weight, "x is missing");
@@ -170,7 +172,6 @@ std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> conv2d_backward(
   launch("conv2d backward", inputs, outputs, [=]() mutable {
     p.dy = dy.data();
     p.x = data_of(x);
-    p.weight = weight.data();
     p.dx = data_of(dx);
     p.dweight = floats_of(dweight);
     p.dbias = floats_of(dbias);
@@ -178,7 +179,9 @@ std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> conv2d_backward(
     const FastChoice choice = choose_fast(p.s, p.s.h, p.s.w, never_fast, static_cast<Keep>(keep),
                                           p.dtype == DType::kBFloat16 && p.weight_dtype == p.dtype);
     p.winograd = choice.fast;
-    if (p.dx && choice.fast && choice.keep) p.transformed = kept_weights(weight, p.s, true);
+    if (p.dx && choice.fast && choice.keep) p.transformed = kept_weights(weight, p.weight_dtype, p.s, true);
+    const ExpandedWeight expanded(weight, p.weight_dtype, p.dx && p.transformed == nullptr);
+    p.weight = expanded.data();
     run_kernel("conv2d backward", {cpu::conv2d_backward, cuda::conv2d_backward}, p);
   });
   return {dx, dweight, dbias, dtime};

@@ -35,6 +35,8 @@ void fill_forward(const FillParams& p) {
       return fill_typed(p, static_cast<int64_t>(p.value));
     case DType::kBool:
       return fill_typed(p, static_cast<uint8_t>(p.value != 0));
+    case DType::kFloat8E4M3:
+      return fill_typed(p, from_float<float8_e4m3fn>(static_cast<float>(p.value)));
   }
 }
 

@@ -32,6 +32,8 @@ __device__ inline uint64_t pattern_of(const FillParams& p) {
       return static_cast<uint64_t>(static_cast<int64_t>(p.value));
     case DType::kBool:
       return p.value != 0 ? 0x101010101010101ull : 0;
+    case DType::kFloat8E4M3:
+      return bits_of<float8_e4m3fn>(static_cast<float>(p.value)) * 0x101010101010101ull;
   }
   return 0;
 }

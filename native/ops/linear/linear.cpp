@@ -1,6 +1,7 @@
 #include "ops/linear/linear.h"
 
 #include "core/launch.h"
+#include "ops/cast/expanded_weight.h"
 #include "ops/ops.h"
 
 namespace noisewright {
@@ -24,13 +25,13 @@ std::tuple<Tensor, MaybeTensor, MaybeTensor> linear_forward(const Tensor& x, con
                                                             const MaybeTensor& lora_down, const MaybeTensor& lora_up,
                                                             int64_t activation, double lora_scale, bool save) {
   check_matrix(x, "x");
-  check_matrix(weight, "weight");
+  CHECK("linear", weight.contiguous() && is_weight(weight.dtype), "weight must be contiguous floats");
   LinearParams p{};
   p.in = weight.size(1);
   p.out = weight.size(0);
   p.rows = x.count() / p.in;
   p.dtype = x.dtype;
-  p.weight_dtype = weight.dtype;
+  p.weight_dtype = ExpandedWeight::type_of(weight, x.dtype);
   p.activation = static_cast<Activation>(activation);
   p.lora_scale = static_cast<float>(lora_scale);
   CHECK("linear", x.size(-1) == p.in, "x has ", x.size(-1), " columns, weight has ", p.in);
@@ -61,8 +62,9 @@ std::tuple<Tensor, MaybeTensor, MaybeTensor> linear_forward(const Tensor& x, con
   for (const auto* t : {&bias, &residual, &lora_down, &lora_up}) append(inputs, *t);
   for (const auto* t : {&z, &pre}) append(outputs, *t);
   launch("linear", inputs, outputs, [=]() mutable {
+    const ExpandedWeight expanded(weight, p.dtype);
     p.x = x.data();
-    p.weight = weight.data();
+    p.weight = expanded.data();
     p.bias = data_of(bias);
     p.residual = data_of(residual);
     p.lora_down = data_of(lora_down);
@@ -85,7 +87,7 @@ std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> line
   p.out = weight.size(0);
   p.rows = dy.count() / p.out;
   p.dtype = dy.dtype;
-  p.weight_dtype = weight.dtype;
+  p.weight_dtype = ExpandedWeight::type_of(weight, dy.dtype);
   p.activation = static_cast<Activation>(activation);
   p.lora_scale = static_cast<float>(lora_scale);
   CHECK("linear", dy.size(-1) == p.out && (!x || x->dtype == dy.dtype), "dy must be like the result");
@@ -111,8 +113,9 @@ std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> line
   if (outputs.empty()) return {};
   launch("linear backward", inputs, outputs, [=]() mutable {
     p.dy = dy.data();
+    const ExpandedWeight expanded(weight, p.dtype, dx.has_value());
     p.x = data_of(x);
-    p.weight = weight.data();
+    p.weight = expanded.data();
     p.lora_down = data_of(lora_down);
     p.lora_up = data_of(lora_up);
     p.z = floats_of(z);

@@ -17,7 +17,8 @@ struct FileType {
 constexpr FileType kFileTypes[] = {{"F64", FileFloat::kFloat64, 8},
                                    {"F32", FileFloat::kFloat32, 4},
                                    {"F16", FileFloat::kFloat16, 2},
-                                   {"BF16", FileFloat::kBFloat16, 2}};
+                                   {"BF16", FileFloat::kBFloat16, 2},
+                                   {"F8_E4M3", FileFloat::kFloat8E4M3, 1}};
 
 }  // namespace
 
@@ -27,7 +28,7 @@ Tensor load_parameter(int64_t descriptor, int64_t offset, const std::string& fil
   const FileType* type = nullptr;
   for (const FileType& candidate : kFileTypes)
     if (file_type == candidate.name) type = &candidate;
-  CHECK("loadParameter", type, "the file's element type must be F64, F32, F16 or BF16, received ", file_type);
+  CHECK("loadParameter", type, "the file's element type must be F64, F32, F16, BF16 or F8_E4M3, received ", file_type);
   CHECK("loadParameter", is_float(dtype), "dtype must be a float type");
   CHECK("loadParameter", count_of(shape) > 0 && offset >= 0, "sizes must be positive");
   LoadParameterParams p{};

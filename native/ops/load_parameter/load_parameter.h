@@ -5,7 +5,7 @@
 
 namespace noisewright {
 
-enum class FileFloat { kFloat64, kFloat32, kFloat16, kBFloat16 };
+enum class FileFloat { kFloat64, kFloat32, kFloat16, kBFloat16, kFloat8E4M3 };
 
 // In the file [rows, channels, taps], in memory [rows, taps, channels].
 struct LoadParameterParams {

@@ -99,6 +99,8 @@ void load_to(const LoadParameterParams& p) {
       return load_typed<float16, To>(p);
     case FileFloat::kBFloat16:
       return load_typed<bfloat16, To>(p);
+    case FileFloat::kFloat8E4M3:
+      return load_typed<float8_e4m3fn, To>(p);
   }
 }
 

@@ -1,15 +1,16 @@
 #include "ops/store_parameter/store_parameter.h"
 
 #include "core/launch.h"
+#include "ops/cast/expanded_weight.h"
 #include "ops/ops.h"
 
 namespace noisewright {
 
 Tensor store_parameter(const Tensor& x, bool channels_last, DType dtype) {
   CHECK("storeParameter", x.contiguous(), "x must be contiguous");
-  CHECK("storeParameter", is_float(x.dtype) && is_float(dtype), "x and dtype must be of float types");
+  CHECK("storeParameter", is_weight(x.dtype) && is_float(dtype), "x and dtype must be of float types");
   StoreParameterParams p{};
-  p.from = x.dtype;
+  p.from = ExpandedWeight::type_of(x, dtype);
   p.rows = 1;
   p.channels = x.count();
   p.taps = 1;
@@ -25,7 +26,8 @@ Tensor store_parameter(const Tensor& x, bool channels_last, DType dtype) {
   p.to = dtype;
   Tensor y = empty(x, shape, dtype);
   launch("storeParameter", {x}, {y}, [=]() mutable {
-    p.x = x.data();
+    const ExpandedWeight expanded(x, dtype);
+    p.x = expanded.data();
     p.y = y.data();
     run_kernel("storeParameter", {cpu::store_parameter, cuda::store_parameter}, p);
   });

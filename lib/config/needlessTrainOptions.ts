@@ -1,20 +1,3 @@
-/** What this version has in place of an option that it refuses. */
-export interface LaterTrainOption {
-  readonly type: 'flag'
-  readonly instead: string
-}
-
-const eightBits = {
-  type: 'flag',
-  instead: '--mixed_precision bf16 keeps weights that are not trained in two bytes each',
-} as const
-
-/** Options of sd-scripts' trainers that this version refuses by name, so that none is ignored in silence. */
-export const laterTrainOptions: Readonly<Record<string, LaterTrainOption>> = {
-  fp8_base: eightBits,
-  fp8_base_unet: eightBits,
-}
-
 /** Options of sd-scripts that there will be none of, and why. */
 export const needlessTrainOptions: Readonly<Record<string, string>> = {
   skip_cache_check: 'caches are found by the content of their pictures, so that there is no check to skip',
