@@ -1,7 +1,8 @@
 /**
  * Frozen matrices in 8 bits (float8_e4m3fn), half of what 16-bit floats take; products expand each to the type of its activations while
- * they run. Weights of projections and convolutions are nearly all of a model; embeddings, norms and biases stay as they are: they
- * would save a thousandth, and each number of a norm changes a whole channel.
+ * they run. Weights of projections and convolutions are nearly all of a model. Embeddings, norms and biases stay as they are, where
+ * sd-scripts rounds the U-Net's norms and biases too: that would save a thousandth, and raise the error of the miniature's U-Net (rms,
+ * relative to float32) from 7.2, 6.0 and 2.2 % to 9.0, 7.9 and 3.0 % at timesteps 100, 500 and 900.
  */
 import { noGrad } from '../autograd/tape.ts'
 import { cast } from '../ops/cast.ts'

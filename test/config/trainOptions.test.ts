@@ -45,6 +45,26 @@ describe('the tables', () => {
     expect(reference.split(/\s+/).filter((name) => !known.has(name))).toEqual([])
   })
 
+  it('cover every later option of the reference that train_network has, or say why they are not needed', () => {
+    const later = `sdpa full_bf16 ip_noise_gamma zero_terminal_snr min_timestep max_timestep v_pred_like_loss caption_prefix
+      caption_suffix log_tracker_config metadata_title metadata_author metadata_description metadata_license metadata_tags
+      no_half_vae debiased_estimation_loss sample_at_first caption_separator keep_tokens_separator wandb_run_name ddp_timeout
+      torch_compile dynamo_backend fp8_base highvram loss_type huber_schedule huber_c huber_scale masked_loss
+      conditioning_data_dir noise_offset_random_strength ip_noise_gamma_random_strength save_state_on_train_end
+      secondary_separator enable_wildcard cache_info deepspeed zero_stage offload_optimizer_device
+      offload_optimizer_nvme_path offload_param_device offload_param_nvme_path zero3_init_flag zero3_save_16bit_model
+      fp16_master_weights_and_gradients ddp_gradient_as_bucket_view ddp_static_graph console_log_level console_log_file
+      console_log_simple alpha_mask initial_epoch initial_step skip_until_initial_step lr_decay_steps
+      lr_scheduler_timescale lr_scheduler_min_lr_ratio fused_backward_pass log_config validation_split validation_seed
+      validate_every_n_steps validate_every_n_epochs max_validation_steps skip_cache_check resize_interpolation
+      fp8_base_unet cpu_offload_checkpointing metadata_usage_hint metadata_thumbnail metadata_merged_from
+      metadata_trigger_phrase metadata_preprocessor metadata_is_negative_embedding weighting_scheme logit_mean logit_std
+      mode_scale blocks_to_swap cache_text_encoder_outputs cache_text_encoder_outputs_to_disk text_encoder_batch_size
+      disable_mmap_load_safetensors`
+    const known = new Set([...trainOptionsOf('train-network').keys(), ...Object.keys(needlessTrainOptions)])
+    expect(later.split(/\s+/).filter((name) => !known.has(name))).toEqual([])
+  })
+
   it('are described in full and within the width', () => {
     const text = describeTrainOptions('train-network', 80)
     for (const name of trainOptionsOf('train-network').keys()) expect(text).toContain(`--${name}`)
@@ -119,6 +139,27 @@ describe('arguments', () => {
     const { problems } = readTrainArguments(args, 'train-network')
     expect(problems).toHaveLength(1)
     expect(problems[0]).toContain(message)
+  })
+})
+
+describe('fp8_base', () => {
+  const options = (...more: readonly string[]) => parseTraining('train-network', [...needed, ...more])
+  it('stores both parts in 8 bits, and fp8_base_unet one of them', async () => {
+    const half = ['--mixed_precision', 'fp16']
+    expect((await options(...half)).config.training).not.toHaveProperty('eightBitParts')
+    expect((await options(...half, '--fp8_base')).config.training.eightBitParts).toEqual(['unet', 'textEncoder'])
+    expect((await options(...half, '--fp8_base_unet')).config.training.eightBitParts).toEqual(['unet'])
+    const both = await options(...half, '--fp8_base', '--fp8_base_unet')
+    expect(both.config.training.eightBitParts).toEqual(['unet'])
+    expect(both.notes).toEqual(['--fp8_base is not used, since --fp8_base_unet leaves the text encoder as it is'])
+  })
+  it('is refused where the model is trained, and without 16 bits', async () => {
+    expect(await problemsOf(...needed, '--fp8_base_unet', '--mixed_precision', 'no')).toEqual([
+      '--fp8_base_unet needs --mixed_precision fp16 or bf16',
+    ])
+    expect(readTrainArguments(['--fp8_base'], 'train-db').problems).toEqual([
+      '--fp8_base is an option of train-network and train-textual-inversion and train-textual-inversion-xti, not of train-db',
+    ])
   })
 })
 
