@@ -98,7 +98,7 @@ describe('a single-file checkpoint with something wrong', () => {
 
   it('is refused with the type that was found', async () => {
     const message = await changed(one, { change: only(unetKey, () => zerosOf(unetKey, [32], 'I64')) })
-    expect(message).toContain(`"${unetKey}" has type I64, expected F32, F16, BF16 or F64`)
+    expect(message).toContain(`"${unetKey}" has type I64, expected F32, F16, BF16, F64 or F8_E4M3`)
   })
 
   it.each([

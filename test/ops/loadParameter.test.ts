@@ -191,7 +191,7 @@ describe('loadParameter', () => {
     expect(() => loadParameter({ descriptor: 99999, byteOffset: 0 }, options)).toThrow('the file is not open')
     expect(() =>
       loadParameter({ descriptor: 0, byteOffset: 0 }, { ...options, fileDType: 'I32' as LoadableType }),
-    ).toThrow('loadParameter: fileDType must be one of F64, F32, F16, BF16, received I32')
+    ).toThrow('loadParameter: fileDType must be one of F64, F32, F16, BF16, F8_E4M3, received I32')
     expect(() => loadParameter({ descriptor: 0, byteOffset: 0 }, { ...options, layout: 'conv' })).toThrow('of 4 axes')
   })
 })
