@@ -4,24 +4,11 @@
 #pragma once
 #include "core/philox.h"
 #include "cuda/elementwise.cuh"
+#include "cuda/entries.cuh"
 
 namespace noisewright::gpu {
 
 __device__ inline float infinity() { return __uint_as_float(0x7F800000u); }
-
-// The last entry whose tasks start at or before this one.
-template <class Params>
-__device__ inline const auto& entry_of(const Params& p, int64_t task) {
-  int64_t low = 0, high = p.entry_count - 1;
-  while (low < high) {
-    const int64_t middle = (low + high + 1) / 2;
-    if (p.entries[middle].first_task <= task)
-      low = middle;
-    else
-      high = middle - 1;
-  }
-  return p.entries[low];
-}
 
 // Unbiased rounding, as in core/stepped_param.h: up with the probability of the part cut off. Infinities, NaN and the
 // last binade are cut.

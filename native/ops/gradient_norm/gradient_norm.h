@@ -10,7 +10,7 @@ namespace noisewright {
 struct GradientNormEntry {
   const float* x;
   int64_t count;
-  int64_t first_chunk;  // number of chunks of all tensors before this one
+  int64_t first_task;  // number of chunks of all tensors before this one
 };
 
 struct GradientNormParams {

@@ -33,15 +33,15 @@ void gradient_norm(const GradientNormParams& p) {
     int64_t low = 0, high = p.entry_count - 1;
     while (low < high) {  // the last tensor that starts at or before `begin`
       const int64_t middle = (low + high + 1) / 2;
-      if (p.entries[middle].first_chunk <= begin)
+      if (p.entries[middle].first_task <= begin)
         low = middle;
       else
         high = middle - 1;
     }
     for (int64_t chunk = begin; chunk < end; chunk++) {
-      while (low + 1 < p.entry_count && p.entries[low + 1].first_chunk <= chunk) low++;
+      while (low + 1 < p.entry_count && p.entries[low + 1].first_task <= chunk) low++;
       const GradientNormEntry& e = p.entries[low];
-      const int64_t start = (chunk - e.first_chunk) * kGradientNormChunk;
+      const int64_t start = (chunk - e.first_task) * kGradientNormChunk;
       sums[chunk] =
           chunk_squares(e.x + start, e.count - start < kGradientNormChunk ? e.count - start : kGradientNormChunk);
     }

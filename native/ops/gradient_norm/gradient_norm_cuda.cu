@@ -3,31 +3,19 @@
 #include "ops/gradient_norm/gradient_norm_cuda.h"
 
 #include "cuda/elementwise.cuh"
+#include "cuda/entries.cuh"
 #include "cuda/reduce.cuh"
 
 namespace noisewright::cuda {
 
 namespace {
 
-// The last tensor that starts at or before this chunk.
-__device__ inline const GradientNormEntry& entry_of(const GradientNormParams& p, int64_t chunk) {
-  int64_t low = 0, high = p.entry_count - 1;
-  while (low < high) {
-    const int64_t middle = (low + high + 1) / 2;
-    if (p.entries[middle].first_chunk <= chunk)
-      low = middle;
-    else
-      high = middle - 1;
-  }
-  return p.entries[low];
-}
-
 // sums [chunk_count].
 __device__ inline void sum_squares(const GradientNormParams& p, double* sums) {
   SHARED(double, part, [gpu::kWarpSize]);
-  const GradientNormEntry& e = entry_of(p, blockIdx.x);
+  const GradientNormEntry& e = gpu::entry_of(p, blockIdx.x);
   const bool wide = reinterpret_cast<uintptr_t>(e.x) % 16 == 0;
-  const int64_t start = (blockIdx.x - e.first_chunk) * kGradientNormChunk;
+  const int64_t start = (blockIdx.x - e.first_task) * kGradientNormChunk;
   const int64_t end = start + kGradientNormChunk < e.count ? start + kGradientNormChunk : e.count;
   float sum = 0.0f;
   for (int64_t i = start + threadIdx.x * 8; i < end; i += kGradientNormThreads * 8) {
