@@ -1,11 +1,7 @@
 /** Optimizers that look at whole tensors: their CUDA kernels in the emulation, compared with the CPU's. */
 import { describe, it } from 'vitest'
 import { muonStep } from '../../lib/ops/muonStep.ts'
-import { type FactoredAxes, type TensorRule, tensorStep } from '../../lib/ops/tensorStep.ts'
-import { adaFactorDefaults, adaFactorDefinition } from '../../lib/optim/adaFactor.ts'
-import { cameDefaults, cameDefinition } from '../../lib/optim/came.ts'
-import { factoredShapes } from '../../lib/optim/fileAxes.ts'
-import { stableAdamWDefaults, stableAdamWDefinition } from '../../lib/optim/stableAdamW.ts'
+import { type FactoredAxes, tensorStep } from '../../lib/ops/tensorStep.ts'
 import { tensor, zeros } from '../../lib/tensor/create.ts'
 import type { FloatDType } from '../../lib/tensor/dtype.ts'
 import { elementCount, type Shape } from '../../lib/tensor/shape.ts'
@@ -15,31 +11,7 @@ import { canEmulate } from '../support/emulatedGpu.ts'
 import { pseudoRandom } from '../support/float64.ts'
 import { roundedTensor } from '../support/opSuite.ts'
 import { expectSameBits } from '../support/sameOnGpu.ts'
-
-const manual = { learningRate: 0.01, relativeStep: false, scaleParameter: false, weightDecay: 0.1 }
-const adaFactor = (change: object) => (t: number) => adaFactorDefinition.numbers({ ...adaFactorDefaults, ...change }, t)
-
-interface Rule {
-  readonly name: string
-  readonly rule: TensorRule
-  readonly numbers: (t: number) => readonly number[]
-  readonly moment?: boolean
-}
-const rules: readonly Rule[] = [
-  { name: 'AdaFactor', rule: 'adaFactor', numbers: adaFactor({}) },
-  { name: 'AdaFactor with a moment', rule: 'adaFactor', numbers: adaFactor({ ...manual, beta1: 0.9 }), moment: true },
-  {
-    name: 'CAME',
-    rule: 'came',
-    numbers: (t) => cameDefinition.numbers({ ...cameDefaults, learningRate: 0.01, weightDecay: 0.01 }, t),
-    moment: true,
-  },
-  {
-    name: 'StableAdamW',
-    rule: 'stableAdamW',
-    numbers: (t) => stableAdamWDefinition.numbers({ ...stableAdamWDefaults, learningRate: 0.01 }, t),
-  },
-]
+import { type RuleCase, rules, stateShapes } from '../support/tensorRules.ts'
 
 /** Blocks of rows (more of them than warps), wide rows, odd rows, kernels, 1x1 kernels, and tensors that are not factored. */
 const shapes: readonly (readonly [Shape, FactoredAxes | null])[] = [
@@ -71,14 +43,8 @@ const shapes: readonly (readonly [Shape, FactoredAxes | null])[] = [
   [[1], null],
 ]
 
-function stateShapes({ rule, moment }: Rule, shape: Shape, axes: FactoredAxes | null): readonly (Shape | null)[] {
-  if (rule === 'stableAdamW') return [shape, shape]
-  const means = axes ? factoredShapes(axes) : [shape, null]
-  return [...means, moment ? shape : null, ...(rule === 'came' ? (axes ? means : [null, null]) : [])]
-}
-
 /** Three steps on one device: the copies, then all else that changed. */
-function run(rule: Rule, dtype: FloatDType, device: DeviceName, clip?: readonly [number, number], seed?: bigint) {
+function run(rule: RuleCase, dtype: FloatDType, device: DeviceName, clip?: readonly [number, number], seed?: bigint) {
   const rates = zeros([shapes.length], { device })
   const slots = shapes.map(([shape, axes], k) => ({
     param: roundedTensor(pseudoRandom(`p${k}`, elementCount(shape)), shape, dtype, device),

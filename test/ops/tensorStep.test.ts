@@ -1,16 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { addon } from '../../lib/native/load.ts'
 import { gradientNorm } from '../../lib/ops/gradientNorm.ts'
-import { type FactoredAxes, type TensorRule, type TensorSlot, tensorStep } from '../../lib/ops/tensorStep.ts'
-import { adaFactorDefaults, adaFactorDefinition } from '../../lib/optim/adaFactor.ts'
-import { cameDefaults, cameDefinition } from '../../lib/optim/came.ts'
-import { factoredShapes } from '../../lib/optim/fileAxes.ts'
-import { stableAdamWDefaults, stableAdamWDefinition } from '../../lib/optim/stableAdamW.ts'
+import { type FactoredAxes, type TensorSlot, tensorStep } from '../../lib/ops/tensorStep.ts'
 import { tensor, zeros } from '../../lib/tensor/create.ts'
 import { cpuTargets, memory, setCpuTarget, setThreadCount } from '../../lib/tensor/runtime.ts'
 import type { Shape } from '../../lib/tensor/shape.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { fromBFloat16Bits, pseudoRandom, roundToBFloat16 } from '../support/float64.ts'
+import { adaFactor, came, manual, type RuleCase, rules, stable, stateShapes } from '../support/tensorRules.ts'
 import { type Tensor64, tensorStep64 } from '../support/tensorStep64.ts'
 
 beforeAll(() => addon.setMemoryGuards(true))
@@ -19,31 +16,7 @@ afterAll(() => {
   setThreadCount(2)
 })
 
-const manual = { learningRate: 0.01, relativeStep: false, scaleParameter: false, weightDecay: 0.1 }
-const adaFactor = (change: object) => (t: number) => adaFactorDefinition.numbers({ ...adaFactorDefaults, ...change }, t)
-const came = (t: number) => cameDefinition.numbers({ ...cameDefaults, learningRate: 0.01, weightDecay: 0.01 }, t)
-const stable = (t: number) => stableAdamWDefinition.numbers({ ...stableAdamWDefaults, learningRate: 0.01 }, t)
-
-interface Rule {
-  readonly name: string
-  readonly rule: TensorRule
-  readonly numbers: (t: number) => readonly number[]
-  readonly moment?: boolean
-}
-const rules: readonly Rule[] = [
-  { name: 'AdaFactor', rule: 'adaFactor', numbers: adaFactor({}) },
-  { name: 'AdaFactor with a moment', rule: 'adaFactor', numbers: adaFactor({ ...manual, beta1: 0.9 }), moment: true },
-  { name: 'CAME', rule: 'came', numbers: came, moment: true },
-  { name: 'StableAdamW', rule: 'stableAdamW', numbers: stable },
-]
-
-function stateShapes({ rule, moment }: Rule, shape: Shape, axes: FactoredAxes | null): readonly (Shape | null)[] {
-  if (rule === 'stableAdamW') return [shape, shape]
-  const means = axes ? factoredShapes(axes) : [shape, null]
-  return [...means, moment ? shape : null, ...(rule === 'came' ? (axes ? means : [null, null]) : [])]
-}
-
-function slotOf(rule: Rule, param: Tensor, axes: FactoredAxes | null): Omit<TensorSlot, 'gradient'> {
+function slotOf(rule: RuleCase, param: Tensor, axes: FactoredAxes | null): Omit<TensorSlot, 'gradient'> {
   const states = stateShapes(rule, param.shape, axes).map((shape) => shape && zeros(shape))
   const copy = zeros(param.shape, { dtype: 'bfloat16' })
   return { param, states, copy, axes: rule.rule === 'stableAdamW' ? null : axes, row: 0, rateIndex: null }
@@ -181,7 +154,7 @@ describe.each(cpuTargets())('tensorStep on %s', (target) => {
     })
   })
 
-  const stepOnce = async (rule: Rule, gradient: readonly number[], maxNorm?: number): Promise<number[]> => {
+  const stepOnce = async (rule: RuleCase, gradient: readonly number[], maxNorm?: number): Promise<number[]> => {
     const slot = slotOf(rule, tensor([1, 2, 3, 4], [2, 2]), [1, 2, 2, 1])
     const g = tensor(gradient, [2, 2])
     tensorStep(rule.rule, [{ ...slot, gradient: g }], [rule.numbers(1)], {
