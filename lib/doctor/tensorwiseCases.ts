@@ -96,7 +96,8 @@ function muonCase(shapes: readonly Shape[], name: string, half = false): KernelC
   }
 }
 
-const settings: AdaptiveSettings = {
+/** Of learning-rate-free steps, as cases and tests take them: with every switch on, and numbers that leave traces. */
+export const adaptiveSettings: AdaptiveSettings = {
   learningRate: 1,
   beta1: 0.9,
   beta2: 0.99,
@@ -128,11 +129,11 @@ function adaptiveCase(rule: AdaptiveRule, size: number, sliceP = 1): KernelCase 
     op: `adaptiveStep, ${rule}${sliceP > 1 ? `, slices of ${sliceP}` : ''}`,
     inputs: [along, along, copyOf([size]), ...states],
     run([param, gradient, copy, ...kept], device) {
-      const scalars = adaptiveScalars(settings.d0, device)
+      const scalars = adaptiveScalars(adaptiveSettings.d0, device)
       const slot = { param: param!, gradient: gradient!, states: kept, copy: copy!, row: 0 }
       const group = { factor: 1, weightDecay: 0.1, eps: 1e-8 }
       for (let t = 0; t < adaptiveSteps; t++)
-        adaptiveStep(rule, [{ ...slot, fresh: t === 0 }], [group], { ...settings, sliceP }, scalars)
+        adaptiveStep(rule, [{ ...slot, fresh: t === 0 }], [group], { ...adaptiveSettings, sliceP }, scalars)
       return [param!, copy!, ...kept]
     },
     forward: 'sum',
