@@ -156,7 +156,7 @@ export { type SampleOptions, samplePicture } from './preview/pipeline.ts'
 export { type RgbImage, writePng } from './preview/png.ts'
 export { type PromptSpec, readPromptFile } from './preview/promptFile.ts'
 export { type CreateOptions, full, randomNormal, randomUniform, tensor, zeros } from './tensor/create.ts'
-export { type GpuList, type GpuReport, listGpus } from './tensor/device.ts'
+export { type GpuList, type GpuReport, listGpus, openDevice } from './tensor/device.ts'
 export type { DType, FloatDType, TypedArray } from './tensor/dtype.ts'
 export {
   cpuTarget,

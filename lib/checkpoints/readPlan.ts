@@ -7,6 +7,7 @@ import type { ParameterRequest, WeightSource } from '../nn/weights.ts'
 import { cast } from '../ops/cast.ts'
 import { type LoadableType, loadParameter } from '../ops/loadParameter.ts'
 import { tensor } from '../tensor/create.ts'
+import { openDevice } from '../tensor/device.ts'
 import type { DType, FloatDType } from '../tensor/dtype.ts'
 import { scope } from '../tensor/scope.ts'
 import type { DeviceName, Tensor } from '../tensor/tensor.ts'
@@ -34,6 +35,7 @@ interface Gathered {
  */
 export async function readPlan(plan: PartPlan, device: DeviceName = 'cpu'): Promise<WeightSource> {
   const { file } = plan.file
+  await openDevice(device)
   const gathered = new Map<string, Gathered>()
   for (const { key, info } of plan.places.values()) {
     if (info.place !== undefined) continue

@@ -1,5 +1,5 @@
 /** All kernels of a device against the CPU: what `noisewright doctor --kernels` shows. */
-import { cudaUnavailable } from '../tensor/runtime.ts'
+import { openingFault } from '../tensor/device.ts'
 import type { DeviceName } from '../tensor/tensor.ts'
 import { ArgumentError, NativeError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
@@ -58,8 +58,8 @@ export async function kernelReport({
   for (const op of ops)
     if (!known.includes(op))
       throw new ArgumentError('doctor', 'op', `one of ${known.join(', ')}`, `"${op}".${didYouMean(op, known)}`)
-  const missing = device === 'cpu' ? null : cudaUnavailable()
-  if (missing !== null) throw new NativeError(`doctor: kernels cannot run on ${device}: ${missing}`)
+  const missing = await openingFault(device)
+  if (missing) throw new NativeError(`doctor: kernels cannot run on ${device}: ${missing}`)
   const peaks = await devicePeaks(device, { brief: size === 'small' })
   const cases = all.filter((kernelCase) => ops.length === 0 || ops.includes(opOf(kernelCase)))
   const results = await checkKernels({ device, cases, peaks, ...(onResult && { onResult }) })

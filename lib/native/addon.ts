@@ -34,7 +34,9 @@ export interface Addon {
   view(tensor: Handle, shape: readonly number[], strides: readonly number[], offset: number): Handle
   /** Strides followed by the offset, in elements. */
   layout(tensor: Handle): number[]
-  /** Why a GPU cannot be used, by default the first; empty when it can. */
+  /** Opens a device on a thread of libuv's pool. Why it cannot be used; empty when it can. */
+  openDevice(device: string): Promise<string>
+  /** Why a GPU cannot be used, by default the first; empty when it can. Starts the driver unless openDevice or listGpus has. */
   cudaStatus(device?: string): string
   /**
    * Newest CUDA of the driver (major * 1000 + minor * 10; 0 without one), why there is no GPU to use or an empty string, and of each GPU
@@ -42,7 +44,7 @@ export interface Addon {
    * be used or an empty string.
    */
   listGpus(): Promise<[number, string, [string, string, number, number, number, number, string][]]>
-  /** Live buffers, live, peak and cached bytes, guard violations, jobs run, jobs waiting, bytes in files. */
+  /** Live buffers, live, peak and cached bytes, guard violations, jobs run, jobs waiting, bytes in files or in pinned host memory. */
   memory(device: string): [number, number, number, number, number, number, number, number]
   resetPeak(device: string): void
   releaseCached(device: string): void
@@ -79,6 +81,8 @@ export interface Addon {
   fill(shape: readonly number[], dtype: DType, value: number, device?: string): Handle
   /** Zeros in a file without a name in `folder`, whose pages the system may write out and read again. */
   pagedZeros(shape: readonly number[], dtype: DType, folder: string): Handle
+  /** Zeros in pinned host memory, which the kernels of that GPU reach over the bus. */
+  pinnedZeros(shape: readonly number[], dtype: DType, device: string): Handle
   /** The pages of what pagedZeros made leave the process. */
   pageOut(tensors: readonly Handle[]): void
   randomUniform(

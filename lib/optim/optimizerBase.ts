@@ -37,6 +37,11 @@ export interface BaseDefinition<Settings extends OptimizerSettings> {
 
 /** How an optimizer keeps states. */
 export interface StateKeeping<Settings extends OptimizerSettings> {
+  /**
+   * Told of all parameters before the first state is made.
+   * @throws what keeps their states from being made
+   */
+  expect?(all: readonly { readonly parameter: OptimizerParameter; readonly settings: Settings }[]): void
   /** The states of a parameter as they start, in a fixed order; null for one that it does without. */
   start(parameter: OptimizerParameter, settings: Settings): readonly (MomentTensors | null)[]
   /** Of states that may be 8-bit codes, whether each has a sign. Default: all are float32. */
@@ -82,11 +87,11 @@ export abstract class OptimizerBase<Settings extends OptimizerSettings> implemen
     { name, defaults, check }: BaseDefinition<Settings>,
     groups: readonly ParameterGroup<Settings>[],
     { stochasticRounding, ...settings }: Partial<Settings> & RoundingSettings,
-    { start, signs }: StateKeeping<Settings>,
+    keeping: StateKeeping<Settings>,
   ) {
     this.name = name
     this.#rounding = stochasticRounding
-    this.#signs = signs
+    this.#signs = keeping.signs
     const known = Object.keys(defaults)
     expectKnownSettings(name, settings, [...known, 'stochasticRounding'])
     for (const group of groups) expectKnownSettings(name, group, [...known, 'params', 'name'])
@@ -107,9 +112,14 @@ export abstract class OptimizerBase<Settings extends OptimizerSettings> implemen
       )
     for (const { params } of groups)
       for (const parameter of params) expectMaster(name, parameter, stochasticRounding !== undefined)
-    this.slots = groups.flatMap(({ params }, group) =>
-      params.map((parameter) => ({ parameter, group, moments: start(parameter, this.groups[group]!), step: 0 })),
+    const all = groups.flatMap(({ params }, group) =>
+      params.map((parameter) => ({ parameter, group, settings: this.groups[group]! })),
     )
+    keeping.expect?.(all)
+    this.slots = all.map(({ parameter, group, settings: s }) => ({
+      ...{ parameter, group, step: 0 },
+      moments: keeping.start(parameter, s),
+    }))
   }
 
   /** Where the parameters are, and with them their states and whatever else a step needs. */

@@ -45,7 +45,7 @@ const eightBit: readonly OptimizerArgument[] = [
   only('block_wise', true, 'there is only the block-wise form'),
 ]
 
-/** Where states in files lie, and how many bytes of them may stay in memory. */
+/** Where states in files lie, and how many bytes of states stay in memory, or on a GPU. */
 const paged: readonly OptimizerArgument[] = [{ name: 'folder', kind: 'text' }, amount('resident_bytes')]
 
 /** What the classes of dadaptation and prodigyopt take besides. */
@@ -62,19 +62,19 @@ export const optimizerTable: readonly OptimizerRow[] = [
     ...listed('PagedAdamW', 'bitsandbytes.optim.adamw', PagedAdamW),
     aliases: ['PagedAdamW32bit'],
     arguments: [...adam, flag('amsgrad'), ...paged],
-    statesInFiles: true,
+    paged: true,
   },
   {
     ...listed('PagedAdamW8bit', 'bitsandbytes.optim.adamw', PagedAdamW8bit),
     arguments: [...adam, ...eightBit, ...paged],
-    statesInFiles: true,
+    paged: true,
   },
   { ...listed('Lion', 'lion_pytorch.lion_pytorch', Lion), arguments: [betas, weightDecay] },
   { ...listed('Lion8bit', 'bitsandbytes.optim.lion', Lion8bit), arguments: [betas, weightDecay, ...eightBit] },
   {
     ...listed('PagedLion8bit', 'bitsandbytes.optim.lion', PagedLion8bit),
     arguments: [betas, weightDecay, ...eightBit, ...paged],
-    statesInFiles: true,
+    paged: true,
   },
   {
     ...listed('SGDNesterov', 'torch.optim.sgd', SGDNesterov, 'SGD'),

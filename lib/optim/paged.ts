@@ -1,6 +1,7 @@
 /**
- * Optimizers whose states lie in files that the system maps into memory: the same numbers as without, and a step completes on a
- * machine with too little memory, at the speed of its disk. States of fewer than 100,000 elements stay in memory.
+ * Optimizers whose states lie elsewhere: the same numbers as without. On the CPU they lie in files that the system maps into memory, and
+ * a step completes on a machine with too little memory, at the speed of its disk. On a GPU they lie in pinned host memory, and a step
+ * reads and writes them at the speed of the bus. States of fewer than 100,000 elements stay where the parameters are.
  */
 import { type AdamWSettings, adamWDefinition } from './adamW.ts'
 import { adamW8bitDefinition } from './adamW8bit.ts'
@@ -13,7 +14,7 @@ import { RuleOptimizer } from './ruleOptimizer.ts'
 
 type Paged<Settings> = Partial<Settings> & PagedSettings & RoundingSettings
 
-/** AdamW with float32 states in files: 8 bytes of disk for each parameter. */
+/** AdamW with float32 states elsewhere: 8 bytes of disk or host memory for each parameter. */
 export class PagedAdamW extends RuleOptimizer<AdamWSettings> {
   constructor(groups: readonly ParameterGroup<AdamWSettings>[], settings: Paged<AdamWSettings> = {}) {
     const { rest, paged } = pagedStates('pagedAdamW', settings)
@@ -21,7 +22,7 @@ export class PagedAdamW extends RuleOptimizer<AdamWSettings> {
   }
 }
 
-/** AdamW with 8-bit states in files: 2 bytes of disk for each parameter. */
+/** AdamW with 8-bit states elsewhere: 2 bytes of disk or host memory for each parameter. */
 export class PagedAdamW8bit extends RuleOptimizer<AdamWSettings> {
   constructor(
     groups: readonly ParameterGroup<AdamWSettings>[],
@@ -33,7 +34,7 @@ export class PagedAdamW8bit extends RuleOptimizer<AdamWSettings> {
   }
 }
 
-/** Lion with an 8-bit momentum in files: a byte of disk for each parameter. */
+/** Lion with an 8-bit momentum elsewhere: a byte of disk or host memory for each parameter. */
 export class PagedLion8bit extends RuleOptimizer<LionSettings> {
   constructor(groups: readonly ParameterGroup<LionSettings>[], settings: Paged<LionSettings> & EightBitSettings = {}) {
     const { rest: others, paged } = pagedStates('pagedLion8bit', settings)

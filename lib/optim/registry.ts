@@ -29,8 +29,8 @@ export interface OptimizerRow {
    * estimates. `relative`: the optimizer, as long as its argument relative_step is on. `scheduleFree`: the options alone.
    */
   readonly rates: 'given' | 'estimated' | 'relative' | 'scheduleFree'
-  /** Whether states lie in files, which no GPU reaches. Default false. */
-  readonly statesInFiles?: true
+  /** Whether states lie in files, or, on a GPU, in host memory. Default false. */
+  readonly paged?: true
   /** What users should know who choose it. */
   readonly note?: string
   readonly make: (groups: readonly OptimizerGroup[], settings: Readonly<Record<string, unknown>>) => Optimizer

@@ -7,7 +7,7 @@ import {
   ruleStates,
 } from '../ops/optimizerStep.ts'
 import { blockCount } from '../ops/quantizeBlockwise.ts'
-import { full, pagedZeros } from '../tensor/create.ts'
+import { full } from '../tensor/create.ts'
 import { keep } from '../tensor/scope.ts'
 import { ArgumentError } from '../util/errors.ts'
 import type { OptimizerParameter, OptimizerState, ParameterGroup, StepOptions } from './optimizer.ts'
@@ -17,10 +17,18 @@ import {
   OptimizerBase,
   type OptimizerSettings,
   type RoundingSettings,
+  type StateKeeping,
   type StepFacts,
 } from './optimizerBase.ts'
 import { expectScalar, type MomentTensors } from './optimizerState.ts'
-import { expectPageable, isLargeState, type PagedStates, pageOutBeyond } from './pagedStates.ts'
+import {
+  expectPlaces,
+  isLargeState,
+  type LargeState,
+  type PagedStates,
+  pagedStateMaker,
+  pageOutBeyond,
+} from './pagedStates.ts'
 
 /** What a state starts from: a number everywhere, or the parameter itself. */
 export type StateStart = number | 'parameter'
@@ -44,7 +52,7 @@ export interface RuleVariant {
   readonly codes?: (parameter: OptimizerParameter) => boolean
   readonly decayAfter?: boolean
   readonly skipInvalid?: boolean
-  /** Keep the states of large parameters in files. Default: in memory. */
+  /** Keep the states of large parameters in files, or, on a GPU, in host memory. Default: where the parameters are. */
   readonly paged?: PagedStates
 }
 
@@ -61,10 +69,7 @@ export class RuleOptimizer<Settings extends OptimizerSettings> extends Optimizer
     settings: Partial<Settings> & RoundingSettings = {},
     variant: RuleVariant = {},
   ) {
-    super(definition, groups, settings, {
-      start: (parameter, group) => startMoments(definition, variant, parameter, group),
-      signs: ruleStates[definition.rule],
-    })
+    super(definition, groups, settings, momentKeeping(definition, variant))
     this.#definition = definition
     this.#variant = variant
     this.#histories = groups.map(() => ({ step: 0, ...definition.history }))
@@ -150,25 +155,38 @@ export class RuleOptimizer<Settings extends OptimizerSettings> extends Optimizer
   }
 }
 
-function startMoments<Settings extends OptimizerSettings>(
+function momentKeeping<Settings extends OptimizerSettings>(
   { name, rule, states }: RuleDefinition<Settings>,
-  { codes: isCoded, paged: allPaged }: RuleVariant,
-  parameter: OptimizerParameter,
-  settings: Settings,
-): readonly (MomentTensors | null)[] {
-  const { shape, size, device } = parameter.master
-  if (allPaged) expectPageable(name, parameter)
-  const codes = isCoded?.(parameter) ?? false
-  const starts = states?.(settings) ?? ruleStates[rule].map(() => 0)
-  return starts.map((start): MomentTensors | null => {
-    if (start === null) return null
-    const dtype = codes ? 'uint8' : 'float32'
-    const paged = isLargeState(parameter.master) ? allPaged : undefined
-    const value = codes || start === 'parameter' ? 0 : start
-    const state = keep(
-      paged && value === 0 ? pagedZeros(shape, paged.folder, { dtype }) : full(shape, value, { dtype, device }),
-    )
-    if (start === 'parameter') copyInto(state, parameter.master)
-    return { state, absmax: codes ? keep(full([blockCount(size)], 0, { device })) : null }
-  })
+  { codes: isCoded, paged }: RuleVariant,
+): StateKeeping<Settings> {
+  const startsOf = (settings: Settings): readonly (StateStart | null)[] =>
+    states?.(settings) ?? ruleStates[rule].map(() => 0)
+  /** A state that pages, or null. */
+  const largeState = (parameter: OptimizerParameter, start: StateStart | null, codes: boolean): LargeState | null =>
+    paged && start === 0 && isLargeState(parameter.master) ? { parameter, dtype: codes ? 'uint8' : 'float32' } : null
+  const makePaged = paged && pagedStateMaker(paged)
+  return {
+    signs: ruleStates[rule],
+    expect(all) {
+      if (!paged) return
+      const large = all.flatMap(({ parameter, settings }) => {
+        const codes = isCoded?.(parameter) ?? false
+        return startsOf(settings).flatMap((start) => largeState(parameter, start, codes) ?? [])
+      })
+      expectPlaces(name, paged, large)
+    },
+    start(parameter, settings) {
+      const { shape, size, device } = parameter.master
+      const codes = isCoded?.(parameter) ?? false
+      return startsOf(settings).map((start): MomentTensors | null => {
+        if (start === null) return null
+        const dtype = codes ? 'uint8' : 'float32'
+        const value = codes || start === 'parameter' ? 0 : start
+        const large = largeState(parameter, start, codes)
+        const state = large && makePaged ? makePaged(large) : keep(full(shape, value, { dtype, device }))
+        if (start === 'parameter') copyInto(state, parameter.master)
+        return { state, absmax: codes ? keep(full([blockCount(size)], 0, { device })) : null }
+      })
+    },
+  }
 }

@@ -95,6 +95,18 @@ export function pagedZeros(shape: Shape, folder: string, options: { readonly dty
   return wrap(addon.pagedZeros(shape, options.dtype ?? 'float32', folder))
 }
 
+/**
+ * Zeros on a GPU whose memory is the host's, pinned and mapped: kernels read and write it over the bus.
+ * @throws OutOfMemoryError on the next read, when the driver has no such memory to give
+ */
+export function pinnedZeros(shape: Shape, { dtype = 'float32', device = 'cuda' }: CreateOptions = {}): Tensor {
+  checkShape('pinnedZeros', shape, dtype)
+  if (device === 'cpu') throw new ArgumentError('pinnedZeros', 'device', 'a GPU, which has a bus to the host', device)
+  checkDevice('pinnedZeros', device)
+  markCall()
+  return wrap(addon.pinnedZeros(shape, dtype, device))
+}
+
 /** Lets the memory of tensors that `pagedZeros` made go; it comes back from the file when they are used. Others are refused by the caller. */
 export function pageOut(tensors: readonly Tensor[]): void {
   markCall()

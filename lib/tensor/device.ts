@@ -6,9 +6,16 @@ import type { DeviceName, Tensor } from './tensor.ts'
 /** @internal Throws for a name that is none (ArgumentError) and for a device that cannot be used (NativeError). */
 export function checkDevice(op: string, device: DeviceName): void {
   if (device === 'cpu') return
+  expectDeviceName(op, device)
+  expectUsable(op, device, addon.cudaStatus(device))
+}
+
+function expectDeviceName(op: string, device: DeviceName): void {
   if (!/^cuda(:(0|[1-9]\d{0,3}))?$/.test(device))
     throw new ArgumentError(op, 'device', 'cpu, cuda or cuda:<number>', String(device))
-  const missing = addon.cudaStatus(device)
+}
+
+function expectUsable(op: string, device: DeviceName, missing: string): void {
   if (missing) throw new NativeError(`${op}: device ${device} cannot be used: ${missing}`)
 }
 
@@ -21,6 +28,23 @@ export function expectSameDevice(op: string, firstName: string, first: Tensor, n
     `on device ${first.device} like ${firstName}`,
     `a tensor on ${x.device}; copyInto(zeros(shape, { device: '${first.device}' }), ${name}) copies it there`,
   )
+}
+
+/**
+ * Opens a device, away from JavaScript's thread: starting the driver of GPUs can take a second. Whoever computes on a GPU awaits this
+ * first; the first tensor or question about a GPU that has not been opened starts the driver where it stands and stops the program for
+ * as long. More calls cost nothing.
+ * @throws NativeError with the reason when the device cannot be used, ArgumentError for a name that is none
+ */
+export async function openDevice(device: DeviceName): Promise<void> {
+  expectUsable('openDevice', device, await openingFault(device))
+}
+
+/** @internal Opens a device like `openDevice`: why it cannot be used, or an empty string. */
+export async function openingFault(device: DeviceName): Promise<string> {
+  if (device === 'cpu') return ''
+  expectDeviceName('openDevice', device)
+  return addon.openDevice(device)
 }
 
 /** A GPU that the NVIDIA driver shows. */
@@ -49,10 +73,7 @@ export interface GpuList {
   readonly gpus: readonly GpuReport[]
 }
 
-/**
- * The GPUs of this machine. Never rejects for want of a driver. Starting one can take a second and is done on another thread: a program
- * that must not stop for it calls this before it makes its first tensor on a GPU, which would start it there and then.
- */
+/** The GPUs of this machine. Never rejects for want of a driver, which is started on another thread, as by `openDevice`. */
 export async function listGpus(): Promise<GpuList> {
   const [version, unavailable, gpus] = await addon.listGpus()
   return {

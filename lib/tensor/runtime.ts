@@ -11,7 +11,7 @@ export interface MemoryReport {
   readonly liveBytes: number
   /** Highest liveBytes since the last `resetPeak`. */
   readonly peakBytes: number
-  /** In files, apart from the other numbers: states of paged optimizers, in memory or not. */
+  /** Apart from the other numbers, states of paged optimizers: on the CPU in files, in memory or not; of a GPU in pinned host memory. */
   readonly pagedBytes: number
   /** Kept warm for reuse. */
   readonly cachedBytes: number
@@ -93,7 +93,7 @@ export function setCpuTarget(name: string): void {
     )
 }
 
-/** Why a GPU cannot be used, by default the first, or null when it can. */
+/** Why a GPU cannot be used, by default the first, or null when it can. Starts the driver if nothing has: await `openDevice` or `listGpus` first. */
 export function cudaUnavailable(device: DeviceName = 'cuda'): string | null {
   return addon.cudaStatus(device) || null
 }

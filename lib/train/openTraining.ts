@@ -23,7 +23,7 @@ import { openTrainState, type SavedTraining } from './state/openTrainState.ts'
 import { resumeFolder } from './state/resumeFolder.ts'
 import type { MixedPrecision, TrainConfig } from './trainConfig.ts'
 import { loadTrainingData } from './trainingData.ts'
-import { deviceOf, expectDevice, expectStatesInReach } from './trainingDevice.ts'
+import { deviceOf, expectDevice, expectNoFolder } from './trainingDevice.ts'
 
 export interface TrainingOptions {
   /**
@@ -75,7 +75,7 @@ export async function openTraining<Config extends TrainConfig>(
   }
   const narrow = eightBitParts(config, kind.trainedParts(config))
   const device = deviceOf(config)
-  expectStatesInReach(device, optimizerPlan)
+  expectNoFolder(device, optimizerPlan)
   await expectDevice(device)
   const resume = await resumeFolder(config, options)
   const resumed = resume === null ? null : await openTrainState(resume, { kind: kind.name, config })

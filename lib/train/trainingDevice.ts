@@ -1,5 +1,6 @@
 /** The device that a training computes on. */
 import { tensor } from '../tensor/create.ts'
+import { openDevice } from '../tensor/device.ts'
 import type { DeviceName } from '../tensor/tensor.ts'
 import { ArgumentError, ConfigError, NativeError } from '../util/errors.ts'
 import type { OptimizerPlan } from './optimizerPlan.ts'
@@ -17,6 +18,7 @@ export function deviceOf({ training }: Pick<TrainConfig, 'training'>): DeviceNam
 export async function expectDevice(device: DeviceName): Promise<void> {
   if (device === 'cpu') return
   try {
+    await openDevice(device)
     const probe = tensor([0], [1], { device })
     try {
       await probe.read()
@@ -30,10 +32,9 @@ export async function expectDevice(device: DeviceName): Promise<void> {
   }
 }
 
-/** @throws ConfigError when the optimizer keeps its states in files, which no GPU reaches */
-export function expectStatesInReach(device: DeviceName, { row }: OptimizerPlan): void {
-  if (device === 'cpu' || row?.statesInFiles !== true) return
-  const other = row.name.replace(/^Paged/, '')
-  const message = `--optimizer_type ${row.name} keeps its states in files, which device ${device} does not reach: use ${other}, or --device cpu`
-  throw new ConfigError(message, { option: 'optimizer_type' })
+/** @throws ConfigError when a paged optimizer is told where its files lie, and there are none on this device */
+export function expectNoFolder(device: DeviceName, { row, plan }: OptimizerPlan): void {
+  if (device === 'cpu' || row?.paged !== true || (plan.arguments.folder ?? null) === null) return
+  const message = `--optimizer_args: folder has no meaning on device ${device}, where ${row.name} keeps its states in pinned host memory and not in files; leave it out`
+  throw new ConfigError(message, { option: 'optimizer_args' })
 }

@@ -9,6 +9,7 @@ namespace noisewright::binding {
 void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "fill", &fill);
   def(env, exports, "pagedZeros", &paged_zeros);
+  def(env, exports, "pinnedZeros", &pinned_zeros);
   def(env, exports, "pageOut", &page_out);
   def(env, exports, "randomUniform", &random_uniform);
   def(env, exports, "randomNormal", &random_normal);

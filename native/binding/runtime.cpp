@@ -6,26 +6,18 @@
 
 #include "binding/define.h"
 #include "core/cpu_target.h"
-#include "core/paged.h"
 
 namespace noisewright::binding {
 
 namespace {
 
-std::string cuda_status(const std::optional<std::string>& device) {  // empty when it can be used
-  try {
-    device_named(device.value_or("cuda"));
-    return "";
-  } catch (const Error& error) {
-    return error.what();
-  }
-}
+std::string cuda_status(const std::optional<std::string>& device) { return device_status(device.value_or("cuda")); }
 
 std::vector<int64_t> memory(const std::string& device) {
   Device* d = device_named(device);
   const MemoryCounters c = d->pool().counters();
   return {c.live_buffers,     c.live_bytes,  c.peak_bytes,      c.cached_bytes,
-          c.guard_violations, d->jobs_run(), d->jobs_waiting(), d->kind() == DeviceKind::kCpu ? paged_bytes() : 0};
+          c.guard_violations, d->jobs_run(), d->jobs_waiting(), d->paged_bytes()};
 }
 
 void reset_peak(const std::string& device) { device_named(device)->pool().reset_peak(); }
@@ -147,6 +139,7 @@ napi_value read(napi_env env, napi_callback_info info) {
     Job job;
     job.op = "read";
     job.sequence = environment.sequence;
+    job.client = environment.client;
     job.inputs = {t.storage};
     job.run = [t, result] {
       const size_t bytes = t.bytes();
@@ -156,14 +149,7 @@ napi_value read(napi_env env, napi_callback_info info) {
       Device::running()->download(copy->data, t.data(), bytes);
       *result = std::move(copy);
     };
-    auto mailbox = environment.mailbox;
-    auto client = environment.client;
-    job.settled = [mailbox, client, deferred, result](std::shared_ptr<const Failure> failure) {
-      {
-        std::lock_guard lock(client->mutex);  // of an op before it that had nobody else to tell
-        if (client->failure && !failure) failure = std::move(client->failure);
-        if (failure) client->failure = nullptr;
-      }
+    job.settled = [mailbox = environment.mailbox, deferred, result](std::shared_ptr<const Failure> failure) {
       Environment::post(mailbox, [deferred, failure, copy = std::move(*result)](napi_env env) {
         Environment::of(env).delivered(env);
         if (failure)

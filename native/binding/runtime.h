@@ -1,6 +1,8 @@
 #pragma once
 #include <node_api.h>
 
+#include <string>
+
 namespace noisewright::binding {
 
 void define_runtime(napi_env env, napi_value exports);   // runtime.cpp: devices, counters, creation, views, reads
@@ -10,6 +12,8 @@ void define_doctor(napi_env env, napi_value exports);    // doctor.cpp: what the
 void define_pictures(napi_env env, napi_value exports);  // pictures.cpp: pictures outside of tensors
 void define_ops(napi_env env, napi_value exports);       // ops.cpp: one line for each direction of each op
 
+// devices.cpp: opens a device if nothing has, which may take a second; why it cannot be used, or nothing.
+std::string device_status(const std::string& device);
 void dispose_tensor(napi_env env, napi_value v);  // tensor_object.cpp
 
 }  // namespace noisewright::binding

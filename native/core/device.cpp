@@ -60,6 +60,10 @@ Device* Device::running() { return running_device; }
 Device::Device(DeviceKind kind, std::string name, MemorySource* source)
     : kind_(kind), name_(std::move(name)), pool_(source) {}
 
+std::shared_ptr<void> Device::take_pinned(size_t) {
+  fail(ErrorKind::kInternal, running_op_, "only GPUs reach host memory over a bus");
+}
+
 void Device::enqueue(Job job) {
   std::lock_guard lock(mutex_);
   if (!started_) {
@@ -121,11 +125,16 @@ void Device::execute(Job& job) {
     }
     job_ends();
   }
-  if (failure) {
+  if (failure)
     for (const auto& output : job.outputs) output->failure = failure;
-    if (!job.settled && job.outputs.empty() && job.client) {
-      std::lock_guard lock(job.client->mutex);
-      if (!job.client->failure) job.client->failure = failure;
+  if (job.client && job.outputs.empty()) {
+    std::lock_guard lock(job.client->mutex);
+    auto& waiting = job.client->failure;
+    if (job.settled) {
+      if (!failure) failure = waiting;
+      waiting = nullptr;
+    } else if (!waiting) {
+      waiting = failure;
     }
   }
   jobs_run_.fetch_add(1, std::memory_order_relaxed);
@@ -133,7 +142,7 @@ void Device::execute(Job& job) {
   job.inputs.clear();
   job.outputs.clear();
   job.updates.clear();
-  if (job.settled) job.settled(std::move(failure));
+  if (job.settled) settle(job, std::move(failure));
 }
 
 }  // namespace noisewright

@@ -35,8 +35,9 @@ struct Job {
   std::vector<std::shared_ptr<Storage>> outputs;  // fresh storages this job fills
   std::vector<std::shared_ptr<Storage>> updates;  // storages this job changes in place; left as they are when it fails
   std::function<void()> run;
-  // For jobs that report to someone (reads): called last, with null or with what went wrong. The job has then let go of
-  // its storages, so that whoever hears of it finds their memory counted right.
+  // For jobs that report to someone (reads): called last, with null or with what went wrong, in the order of the jobs.
+  // The job has then let go of its storages, so that whoever hears of it finds their memory counted right; the device
+  // may be at work on later ones. With a client, it also hears of a failure that waits there.
   std::function<void(std::shared_ptr<const Failure>)> settled;
 };
 
@@ -55,9 +56,18 @@ class Device {
   void set_thread_count(int count);  // takes effect in queue order
   int thread_count() const { return thread_count_.load(); }
 
-  // Copies between host memory and this device's memory; called on the device thread.
+  // Copies between host memory and this device's memory; called on the device thread. What `from` of an upload holds
+  // may change once it has returned. `to` of a download, which is for jobs with `settled`, is filled when that is
+  // called.
   virtual void upload(void* to, const void* from, size_t bytes) = 0;
   virtual void download(void* to, const void* from, size_t bytes) = 0;
+
+  // Host memory that this device's kernels read and write over the bus, by the address that they know it by. Not
+  // zeroed. Device thread only; freed with its last owner, wherever that is. Throws Error(kOutOfMemory).
+  virtual std::shared_ptr<void> take_pinned(size_t bytes);
+  // Bytes of tensors outside the pool: in files of the CPU, in pinned host memory of a GPU.
+  int64_t paged_bytes() const { return paged_bytes_.load(std::memory_order_relaxed); }
+  void count_paged(int64_t change) { paged_bytes_.fetch_add(change, std::memory_order_relaxed); }
 
   static Device* running();  // the device whose thread is calling, or null
   const char* running_op() const { return running_op_; }
@@ -66,6 +76,7 @@ class Device {
   virtual void start_thread() {}  // on the device thread, once, before the first job
   virtual void job_begins(const char* /*op*/) {}
   virtual void job_ends() {}
+  virtual void settle(Job& job, std::shared_ptr<const Failure> failure) { job.settled(std::move(failure)); }
 
  private:
   void serve();
@@ -80,6 +91,7 @@ class Device {
   std::deque<Job> jobs_;
   std::atomic<int64_t> jobs_run_{0};
   std::atomic<int> thread_count_{1};
+  std::atomic<int64_t> paged_bytes_{0};
   const char* running_op_ = "";
   bool started_ = false;
 };

@@ -2,19 +2,16 @@
 // process, and reads them back when they are touched. For states of optimizers, which are touched once in a step.
 #pragma once
 #include <cstddef>
-#include <cstdint>
+#include <memory>
 #include <string>
 
 namespace noisewright {
 
-// Zeros. The file is made in `folder` at its full size and loses its name at once. Throws Error(kOutOfMemory) when the
-// folder has no room, Error(kDevice) when it cannot be written.
-void* take_paged(size_t bytes, const std::string& folder, const char* op);
-// Unmaps and frees what take_paged returned; false for any other address.
-bool give_paged(void* data);
+// Zeros, unmapped and freed with the last owner. The file is made in `folder` at its full size and loses its name at
+// once. Throws Error(kOutOfMemory) when the folder has no room, Error(kDevice) when it cannot be written. On the thread
+// of the device that counts the bytes.
+std::shared_ptr<void> take_paged(size_t bytes, const std::string& folder, const char* op);
 // Tells the system that these pages are not wanted soon. What they hold stays.
 void write_out(void* data, size_t bytes);
-// Bytes of all such files.
-int64_t paged_bytes();
 
 }  // namespace noisewright

@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "core/check.h"
-#include "core/paged.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -95,7 +94,7 @@ void* Pool::take_guarded(size_t bytes, const char* op) {
 }
 
 void Pool::give(void* data) {
-  if (!data || give_paged(data)) return;
+  if (!data) return;
   std::lock_guard lock(mutex_);
   const auto found = taken_.find(data);
   if (found == taken_.end()) return;

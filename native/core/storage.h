@@ -12,7 +12,7 @@ class Storage {
  public:
   Storage(Device* device, size_t bytes) : device_(device), bytes_(bytes) { device_->pool().count_buffer(1); }
   ~Storage() {
-    device_->pool().give(data_);
+    if (!own_) device_->pool().give(data_);
     device_->pool().count_buffer(-1);
   }
   Storage(const Storage&) = delete;
@@ -23,8 +23,11 @@ class Storage {
     if (!data_ && bytes_ > 0) data_ = device_->pool().take(bytes_, device_->running_op());
     return data_;
   }
-  // Device thread only, before anything else asks for data: memory that Pool::give knows how to free.
-  void adopt(void* data) { data_ = data; }
+  // Device thread only, before anything else asks for data: memory from elsewhere than the pool.
+  void adopt(std::shared_ptr<void> memory) {
+    own_ = std::move(memory);
+    data_ = own_.get();
+  }
   size_t bytes() const { return bytes_; }
   // True once: for the one handle that tells the garbage collector about these bytes.
   bool claim_accounting() { return !accounted_.exchange(true); }
@@ -39,6 +42,7 @@ class Storage {
   Device* device_;
   size_t bytes_;
   void* data_ = nullptr;
+  std::shared_ptr<void> own_;  // what was adopted; null when data_ is the pool's
   std::atomic<bool> accounted_{false};
 };
 

@@ -1,5 +1,5 @@
 // Bytes from a tensor of one device to a tensor of another. Both functions enqueue and never wait; the thread of the
-// device that receives waits for that of x when it gets there, and only for what was enqueued before: two such copies
+// device that receives waits for x's bytes when it gets there, and only for what was enqueued before: two such copies
 // cannot wait for each other. What spoilt x is the failure of the copy too.
 #pragma once
 #include "core/tensor.h"

@@ -6,10 +6,12 @@
 #include <optional>
 #include <unordered_map>
 
+#include "cuda/downloads.h"
 #include "cuda/driver.h"
 #include "cuda/failure.h"
 #include "cuda/launch.h"
 #include "cuda/memory.h"
+#include "cuda/pinned.h"
 #include "cuda/profiler.h"
 #include "cuda/staging.h"
 
@@ -18,8 +20,6 @@ namespace noisewright {
 namespace {
 
 using namespace cuda;
-
-DevicePointer as_number(const void* data) { return reinterpret_cast<DevicePointer>(data); }
 
 class CudaDevice final : public Device {
  public:
@@ -31,16 +31,21 @@ class CudaDevice final : public Device {
 
   void upload(void* to, const void* from, size_t bytes) override {
     if (bytes == 0) return;
-    if (staging_->ready()) return staging_->upload(to, from, bytes);
+    if (uploads_->ready()) return uploads_->upload(to, from, bytes);
     // The driver takes pageable memory into its own before it returns, and may wait for the stream first ("API
     // synchronization behavior" in NVIDIA's driver manual).
     check(api_, "upload", api_.cuMemcpyHtoDAsync_v2(as_number(to), from, bytes, compute_));
   }
   void download(void* to, const void* from, size_t bytes) override {
     if (bytes == 0) return;
-    if (staging_->ready()) return staging_->download(to, from, bytes);
+    if (downloads_->ready()) return downloads_->download(to, from, bytes);
     check(api_, "download", api_.cuMemcpyDtoHAsync_v2(to, as_number(from), bytes, compute_));
-    wait("download, or a kernel before it (NOISEWRIGHT_CUDA_WAIT=1 tells which)");
+    wait((std::string("download") + kOrAKernelBefore).c_str());
+  }
+
+  std::shared_ptr<void> take_pinned(size_t bytes) override {
+    memory_->expect_context();
+    return cuda::take_pinned(api_, *this, compute_, bytes);
   }
 
   void launch(const char* kernel, Size3 grid, Size3 block, size_t shared_bytes, void** arguments) {
@@ -64,20 +69,25 @@ class CudaDevice final : public Device {
  protected:
   void start_thread() override {
     Context context = nullptr;
-    Stream copy = nullptr;
+    Stream up = nullptr, down = nullptr;
     Result r = api_.cuDevicePrimaryCtxRetain(&context, gpu_.number);
     if (!r) r = api_.cuCtxSetCurrent(context);
     if (!r) r = api_.cuStreamCreate(&compute_, kStreamNonBlocking);
-    if (!r) r = api_.cuStreamCreate(&copy, kStreamNonBlocking);
+    if (!r) r = api_.cuStreamCreate(&up, kStreamNonBlocking);
+    if (!r) r = api_.cuStreamCreate(&down, kStreamNonBlocking);
     if (r)
       memory_->set_context(context, compute_, "starting the GPU: the CUDA driver says " + describe(api_, r),
                            code_of(api_, r));
     else
       memory_->set_context(context, compute_, "", "");
-    staging_.emplace(api_, compute_, copy);
+    uploads_.emplace(api_, compute_, up);
+    downloads_.emplace(api_, context, compute_, down);
   }
   void job_begins(const char* op) override { begin_range(op); }
   void job_ends() override { end_range(); }
+  void settle(Job& job, std::shared_ptr<const Failure> failure) override {
+    downloads_->settle(job.op, job.sequence, std::move(job.settled), std::move(failure));
+  }
 
  private:
   void wait(const char* what) { check(api_, what, api_.cuStreamSynchronize(compute_)); }
@@ -111,7 +121,8 @@ class CudaDevice final : public Device {
   const Gpu& gpu_;
   CudaMemory* memory_;
   Stream compute_ = nullptr;
-  std::optional<Staging> staging_;  // made on the device thread
+  std::optional<Uploads> uploads_;  // made on the device thread, as the next one
+  std::optional<Downloads> downloads_;
   bool wait_for_each_ = false;
   std::vector<Module> modules_;
   std::unordered_map<std::string, Function> functions_;

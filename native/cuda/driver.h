@@ -11,6 +11,7 @@ namespace noisewright::cuda {
 using Result = int;  // 0 is success
 using DeviceNumber = int;
 using DevicePointer = unsigned long long;
+inline DevicePointer as_number(const void* data) { return reinterpret_cast<DevicePointer>(data); }
 using Context = struct OpaqueContext*;
 using Module = struct OpaqueModule*;
 using Function = struct OpaqueFunction*;
@@ -26,6 +27,7 @@ constexpr int kAttributeComputeCapabilityMinor = 76;
 constexpr int kFunctionMaxDynamicSharedBytes = 8;
 constexpr unsigned kStreamNonBlocking = 1;
 constexpr unsigned kEventDisableTiming = 2;
+constexpr unsigned kHostPortable = 1, kHostDeviceMap = 2;
 
 // Every function the addon asks the driver for, by the name of its symbol (cuda.h renames some calls: the _v2 is part
 // of the name).
@@ -52,6 +54,7 @@ constexpr unsigned kEventDisableTiming = 2;
   F(cuMemAlloc_v2, (DevicePointer * data, size_t bytes))                                                       \
   F(cuMemFree_v2, (DevicePointer data))                                                                        \
   F(cuMemHostAlloc, (void** data, size_t bytes, unsigned flags))                                               \
+  F(cuMemHostGetDevicePointer_v2, (DevicePointer * device, void* data, unsigned flags))                        \
   F(cuMemFreeHost, (void* data))                                                                               \
   F(cuMemcpyHtoDAsync_v2, (DevicePointer to, const void* from, size_t bytes, Stream stream))                   \
   F(cuMemcpyDtoHAsync_v2, (void* to, DevicePointer from, size_t bytes, Stream stream))                         \

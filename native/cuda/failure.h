@@ -6,6 +6,13 @@
 
 namespace noisewright::cuda {
 
+// Events report what went wrong in the work before them.
+constexpr const char* kOrAKernelBefore = ", or a kernel before it (NOISEWRIGHT_CUDA_WAIT=1 tells which)";
+
+// What the driver says to `doing`, and what kind of error it is.
+std::string refusal(const Driver& driver, const std::string& doing, Result result);
+ErrorKind kind_of(Result result);
+
 // Device thread only.
 [[noreturn]] void fail_here(ErrorKind kind, const std::string& text, const std::string& driver_code = "");
 [[noreturn]] void fail_driver(const Driver& driver, const std::string& doing, Result result);

@@ -10,8 +10,12 @@ void CudaMemory::set_context(Context context, Stream stream, const std::string& 
   failure_code_ = driver_code;
 }
 
-void* CudaMemory::take(size_t bytes) {
+void CudaMemory::expect_context() {
   if (!failure_.empty()) fail_here(ErrorKind::kDevice, failure_, failure_code_);
+}
+
+void* CudaMemory::take(size_t bytes) {
+  expect_context();
   enter();
   DevicePointer data = 0;
   const Result r = driver_.cuMemAlloc_v2(&data, bytes);

@@ -14,6 +14,9 @@ class CudaMemory final : public MemorySource {
   // Called once, by the device thread, before any allocation. `failure`: why there is no context, or nothing.
   void set_context(Context context, Stream stream, const std::string& failure, const std::string& driver_code);
 
+  // Throws Error(kDevice) where the GPU did not start.
+  void expect_context();
+
   void* take(size_t bytes) override;
   // Waits for the kernels that may still use the memory. Errors are left for the next call that can report them.
   void give(void* data, size_t bytes) override;

@@ -7,10 +7,13 @@
 //   does nothing and says
 //                                  that all is well
 //   NOISEWRIGHT_EMULATION_STREAMS  late (default) or early: when copies are made (streams.h)
+//   NOISEWRIGHT_EMULATION_START    milliseconds that the driver takes to start
+//   NOISEWRIGHT_EMULATION_HOLD     1: no event is over, until it is another number
 //   NOISEWRIGHT_EMULATION_DEVICE   <count>,<compute capability, e.g. 75; or of each, 80/75>,<CUDA version, e.g. 12040>,
 //                                  <bytes of each>: what it claims to be
 // All but the last are read at each call.
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -18,6 +21,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cuda/driver.h"
@@ -123,6 +127,7 @@ int noisewright_emulated_driver = 1;
 
 Result cuInit(unsigned) {
   FAIL_IF_WANTED;
+  std::this_thread::sleep_for(std::chrono::milliseconds(std::atoi(setting("NOISEWRIGHT_EMULATION_START").c_str())));
   return 0;
 }
 Result cuDriverGetVersion(int* version) {
@@ -208,6 +213,7 @@ Result cuEventRecord(Event event, Stream stream) {
 }
 Result cuEventSynchronize(Event event) {
   FAIL_IF_WANTED;
+  while (setting("NOISEWRIGHT_EMULATION_HOLD") == "1") std::this_thread::sleep_for(std::chrono::milliseconds(1));
   return emulation::finish(event);
 }
 
@@ -226,17 +232,24 @@ Result cuMemAlloc_v2(DevicePointer* data, size_t bytes) {
   return *data ? 0 : kErrorOutOfMemory;
 }
 Result cuMemFree_v2(DevicePointer data) { return emulation::release(as_pointer(data)) ? 0 : kInvalidValue; }
-Result cuMemHostAlloc(void** data, size_t bytes, unsigned) {
+Result cuMemHostAlloc(void** data, size_t bytes, unsigned flags) {
   FAIL_IF_WANTED;
+  if (current_device < 0) return kInvalidContext;
   std::lock_guard lock(mutex);
-  *data = std::malloc(bytes);
+  *data = flags & kHostDeviceMap ? emulation::allocate_mapped(bytes) : std::malloc(bytes);
+  if (!*data) return kErrorOutOfMemory;
   pinned_blocks()[static_cast<char*>(*data)] = bytes;
-  return *data ? 0 : kErrorOutOfMemory;
+  return 0;
+}
+Result cuMemHostGetDevicePointer_v2(DevicePointer* device, void* data, unsigned) {
+  FAIL_IF_WANTED;
+  *device = reinterpret_cast<DevicePointer>(emulation::device_side(data));
+  return *device ? 0 : kInvalidValue;
 }
 Result cuMemFreeHost(void* data) {
   std::lock_guard lock(mutex);
   if (pinned_blocks().erase(static_cast<char*>(data)) == 0) return kInvalidValue;
-  std::free(data);
+  if (!emulation::release_mapped(data)) std::free(data);
   return 0;
 }
 

@@ -3,7 +3,9 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <map>
@@ -17,14 +19,16 @@ namespace noisewright::emulation {
 namespace {
 
 constexpr size_t kPage = 4096;
+constexpr int kAnyDevice = -1;
 
 struct Buffer {
   size_t bytes;
   unsigned char* pages;  // the mapping: one page, the buffer's pages, one page
   size_t page_bytes;     // without the two
-  int device;
+  int device;            // kAnyDevice: mapped host memory
   Buffer* next_open = nullptr;
-  bool open = false;  // to the kernel that runs
+  bool open = false;              // to the kernel that runs
+  unsigned char* host = nullptr;  // of mapped memory: the same pages by the host's address
 
   void allow(int protection) const { mprotect(pages + kPage, page_bytes, protection); }
 };
@@ -43,6 +47,41 @@ Buffer* buffer_with(const void* data, size_t bytes) {
   return at - start <= buffer.bytes && bytes <= buffer.bytes - (at - start) ? &buffer : nullptr;
 }
 
+size_t whole_pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+// Address space for a buffer between two pages that nothing may touch.
+bool fence(Buffer& b) {
+  void* pages = mmap(nullptr, b.page_bytes + 2 * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (pages == MAP_FAILED) return false;
+  b.pages = static_cast<unsigned char*>(pages);
+  return true;
+}
+
+// The end of the buffer meets the page behind it as closely as 16-byte alignment allows.
+size_t offset_of(const Buffer& b) { return b.page_bytes - (b.bytes + 15) / 16 * 16; }
+
+void* enter(const Buffer& b) {
+  b.allow(PROT_READ | PROT_WRITE);
+  std::memset(b.pages + kPage, 0xFF, b.page_bytes);
+  b.allow(PROT_NONE);
+  unsigned char* data = b.pages + kPage + offset_of(b);
+  buffers()[reinterpret_cast<uintptr_t>(data)] = b;
+  return data;
+}
+
+auto mapped_at(const void* host) {
+  auto& all = buffers();
+  return std::find_if(all.begin(), all.end(), [&](const auto& each) {
+    const Buffer& b = each.second;
+    return b.host && b.host + offset_of(b) == host;
+  });
+}
+
+void allow_host_sides(int protection) {
+  for (const auto& [start, buffer] : buffers())
+    if (buffer.host) mprotect(buffer.host, buffer.page_bytes, protection);
+}
+
 // ---- Faults while a kernel runs
 
 struct sigaction previous_action;
@@ -54,6 +93,9 @@ std::string explain(const void* address) {
   if (is_stack_guard(address)) return running_thread() + " used more than its 64 KiB of stack";
   const auto at = reinterpret_cast<uintptr_t>(address);
   std::string where = "an address that belongs to no buffer";
+  for (const auto& [start, buffer] : buffers())
+    if (buffer.host && at - reinterpret_cast<uintptr_t>(buffer.host) < buffer.page_bytes)
+      where = "mapped host memory by the host's address";
   if (at < kPage) where = "a null pointer";
   for (const auto& [start, buffer] : buffers()) {
     if (at >= start && at < start + buffer.bytes) where = "a buffer of another GPU";
@@ -80,7 +122,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
     return;  // the instruction faults again and meets the previous handler
   }
   Buffer* buffer = buffer_with(info->si_addr, 1);
-  if (buffer && !buffer->open && buffer->device == running_device) {
+  if (buffer && !buffer->open && (buffer->device == running_device || buffer->device == kAnyDevice)) {
     buffer->open = true;
     buffer->next_open = first_open;
     first_open = buffer;
@@ -96,17 +138,39 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 
 void* allocate(size_t bytes, int device) {
   std::lock_guard lock(mutex);
-  Buffer b{bytes, nullptr, (bytes + kPage - 1) / kPage * kPage, device, nullptr, false};
-  void* pages = mmap(nullptr, b.page_bytes + 2 * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (pages == MAP_FAILED) return nullptr;
-  b.pages = static_cast<unsigned char*>(pages);
-  // The end of the buffer meets the page behind it as closely as 16-byte alignment allows.
-  unsigned char* data = b.pages + kPage + b.page_bytes - (bytes + 15) / 16 * 16;
-  b.allow(PROT_READ | PROT_WRITE);
-  std::memset(b.pages + kPage, 0xFF, b.page_bytes);
-  b.allow(PROT_NONE);
-  buffers()[reinterpret_cast<uintptr_t>(data)] = b;
-  return data;
+  Buffer b{bytes, nullptr, whole_pages(bytes), device};
+  return fence(b) ? enter(b) : nullptr;
+}
+
+void* allocate_mapped(size_t bytes) {
+  std::lock_guard lock(mutex);
+  Buffer b{bytes, nullptr, whole_pages(bytes), kAnyDevice};
+  const int file = memfd_create("mapped", 0);
+  void* host = MAP_FAILED;
+  if (file >= 0 && ftruncate(file, static_cast<off_t>(b.page_bytes)) == 0 && fence(b) &&
+      mmap(b.pages + kPage, b.page_bytes, PROT_NONE, MAP_SHARED | MAP_FIXED, file, 0) != MAP_FAILED)
+    host = mmap(nullptr, b.page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  if (file >= 0) close(file);
+  if (host == MAP_FAILED) return nullptr;
+  b.host = static_cast<unsigned char*>(host);
+  enter(b);
+  return b.host + offset_of(b);
+}
+
+void* device_side(const void* host) {
+  std::lock_guard lock(mutex);
+  const auto found = mapped_at(host);
+  return found == buffers().end() ? nullptr : reinterpret_cast<void*>(found->first);
+}
+
+bool release_mapped(void* host) {
+  std::lock_guard lock(mutex);
+  const auto found = mapped_at(host);
+  if (found == buffers().end()) return false;
+  munmap(found->second.host, found->second.page_bytes);
+  munmap(found->second.pages, found->second.page_bytes + 2 * kPage);
+  buffers().erase(found);
+  return true;
 }
 
 bool release(void* data) {
@@ -161,6 +225,7 @@ size_t bytes_taken(int device) {
 KernelAccess::KernelAccess(int device) {
   mutex.lock();
   running_device = device;
+  allow_host_sides(PROT_NONE);
   use_signal_stack();
   struct sigaction action{};
   action.sa_sigaction = &on_fault;
@@ -174,6 +239,7 @@ KernelAccess::~KernelAccess() {
     first_open->allow(PROT_NONE);
     first_open->open = false;
   }
+  allow_host_sides(PROT_READ | PROT_WRITE);
   mutex.unlock();
 }
 

@@ -6,8 +6,13 @@
 
 namespace noisewright::emulation {
 
-void* allocate(size_t bytes, int device);                // filled with 0xFF (NaN); null when there is none
-bool release(void* data);                                // false for what is not the start of a buffer
+void* allocate(size_t bytes, int device);  // filled with 0xFF (NaN); null when there is none
+bool release(void* data);                  // false for what is not the start of a buffer
+// Host memory that kernels of every device may touch too, by another address: while a kernel runs, the host's is
+// closed, so that one which was handed the wrong address is caught. Null when there is none.
+void* allocate_mapped(size_t bytes);
+void* device_side(const void* host);  // null for what is not the start of such memory
+bool release_mapped(void* host);
 bool copy_in(void* to, const void* from, size_t bytes);  // false when [to, to + bytes) is not inside one buffer
 bool copy_out(void* to, const void* from, size_t bytes);
 bool copy_within(void* to, const void* from, size_t bytes);

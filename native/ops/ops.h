@@ -13,6 +13,7 @@ namespace noisewright {
 // create: on the device of that name, cpu when there is none; random numbers are a function of (seed, stream, element)
 Tensor fill(const Shape& shape, DType dtype, double value, const std::optional<std::string>& device);
 Tensor paged_zeros(const Shape& shape, DType dtype, const std::string& folder);
+Tensor pinned_zeros(const Shape& shape, DType dtype, const std::string& device);
 void page_out(std::vector<Tensor> tensors);
 Tensor random_uniform(const Shape& shape, uint64_t seed, uint64_t stream, double low, double high,
                       const std::optional<std::string>& device);

@@ -1,4 +1,5 @@
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { accumulate } from '../../lib/ops/accumulate.ts'
 import { add } from '../../lib/ops/add.ts'
 import { tensor } from '../../lib/tensor/create.ts'
 import { memory } from '../../lib/tensor/runtime.ts'
@@ -62,6 +63,105 @@ describe.runIf(canEmulate).each(['late', 'early'])('copies that are made as %s a
     await comesBack(large)
     await sumOfUploads()
     expect(await count()).toBe(before)
+  })
+})
+
+/** Waits until the device has run an op more than so many, which no read has to tell. */
+async function runBeyond(ops: number): Promise<void> {
+  while (memory(device).opsRun <= ops) await new Promise((resolve) => setTimeout(resolve, 1))
+}
+
+describe.runIf(canEmulate).each(['late', 'early'])(
+  'a read under way, with copies made as %s as events allow',
+  (when) => {
+    beforeEach(async () => {
+      await comesBack(large.slice(0, 10)) // the rings are there
+      setEmulation('STREAMS', when)
+    })
+    afterEach(() => {
+      for (const setting of ['FAIL', 'HOLD'] as const) setEmulation(setting, '')
+      setEmulation('STREAMS', 'late')
+    })
+
+    it('lets the device go on, and brings what the tensor held when it was called', async () => {
+      const [x, one] = [tensor([1, 2, 3], [3], { device }), tensor([1, 1, 1], [3], { device })]
+      expect([...(await x.read())]).toEqual([1, 2, 3])
+      setEmulation('HOLD', '1')
+      const settled: string[] = []
+      const first = x.read().then((values) => settled.push(`first ${[...values]}`))
+      const { opsRun } = memory(device)
+      for (let i = 0; i < 20; i++) accumulate(x, one)
+      const second = x.read().then((values) => settled.push(`second ${[...values]}`))
+      await runBeyond(opsRun + 20)
+      expect(settled).toEqual([])
+      setEmulation('HOLD', '0')
+      await Promise.all([first, second])
+      expect(settled).toEqual(['first 1,2,3', 'second 21,22,23'])
+      for (const t of [x, one]) t.dispose()
+    })
+    it('waits for room when it is larger than the ring, and settles in its turn', async () => {
+      const x = tensor(large, [large.length], { device })
+      const small = tensor([5], [1], { device })
+      const order: string[] = []
+      const reads = [x, small, x, small].map((t, i) => t.read().then((values) => order.push(`${i}: ${values.length}`)))
+      await Promise.all(reads)
+      expect(order).toEqual([`0: ${large.length}`, '1: 1', `2: ${large.length}`, '3: 1'])
+      for (const t of [x, small]) t.dispose()
+    })
+    it('hears of a failure in its own copy, and not of one in an op that came later', async () => {
+      const [x, one] = [tensor([1], [1], { device }), tensor([1], [1], { device })]
+      const sum = add(x, one)
+      await sum.read()
+      setEmulation('HOLD', '1')
+      const { opsRun } = memory(device)
+      const before = x.read()
+      await runBeyond(opsRun)
+      setEmulation('FAIL', 'cuLaunchKernel=1')
+      accumulate(x, one)
+      await runBeyond(opsRun + 1)
+      setEmulation('FAIL', '')
+      setEmulation('HOLD', '0')
+      expect([...(await before)]).toEqual([1])
+      await expect(sum.read()).rejects.toMatchObject({ op: 'accumulate', driverCode: 'CUDA_ERROR_INVALID_VALUE' })
+      setEmulation('FAIL', 'cuEventSynchronize=700')
+      const failing = await Promise.allSettled([x.read(), one.read()])
+      setEmulation('FAIL', '')
+      for (const each of failing) {
+        expect(each.status).toBe('rejected')
+        const { reason } = each as PromiseRejectedResult
+        expect(reason).toMatchObject({ op: 'read', driverCode: 'CUDA_ERROR_ILLEGAL_ADDRESS' })
+        expect(reason.message).toContain(
+          'read: download, or a kernel before it (NOISEWRIGHT_CUDA_WAIT=1 tells which): ',
+        )
+      }
+      expect([...(await x.read()), ...(await one.read())]).toEqual([1, 1])
+      for (const t of [x, one, sum]) t.dispose()
+    })
+    it('leaves nothing when asking for it fails', async () => {
+      const x = tensor(large, [large.length], { device })
+      await x.read()
+      const { liveBuffers } = memory(device)
+      setEmulation('FAIL', 'cuMemcpyDtoHAsync_v2=1')
+      await expect(x.read()).rejects.toThrow('read: download: the CUDA driver says CUDA_ERROR_INVALID_VALUE')
+      setEmulation('FAIL', '')
+      const back = (await x.read()) as Float32Array
+      expect(Buffer.from(back.buffer).equals(Buffer.from(large.buffer))).toBe(true)
+      expect(memory(device).liveBuffers).toBe(liveBuffers)
+      x.dispose()
+    })
+  },
+)
+
+describe.runIf(canEmulate)('a process that ends', () => {
+  it('does not wait for a read that nobody waits for', () => {
+    const script = `
+      const x = addon.fromBytes('cuda', new Uint8Array(4), [1], 'float32')
+      await addon.read(x)
+      process.env.NOISEWRIGHT_EMULATION_HOLD = '1'
+      addon.read(x)
+      console.log('over')
+      process.exit(0)`
+    expect(runAddon(script, { NOISEWRIGHT_LIBCUDA: fakeDriver! })).toBe('over')
   })
 })
 

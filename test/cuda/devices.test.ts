@@ -3,7 +3,7 @@ import { accumulate, copyInto } from '../../lib/ops/accumulate.ts'
 import { add } from '../../lib/ops/add.ts'
 import { gradientNorm } from '../../lib/ops/gradientNorm.ts'
 import { full, tensor, zeros } from '../../lib/tensor/create.ts'
-import { listGpus } from '../../lib/tensor/device.ts'
+import { listGpus, openDevice } from '../../lib/tensor/device.ts'
 import { cudaUnavailable, memory } from '../../lib/tensor/runtime.ts'
 import type { DeviceName, Tensor } from '../../lib/tensor/tensor.ts'
 import { ArgumentError, NativeError } from '../../lib/util/errors.ts'
@@ -52,6 +52,29 @@ describe('the list of GPUs', () => {
     const count = (devices: string): string =>
       runAddon(script, { NOISEWRIGHT_LIBCUDA: fakeDriver!, NOISEWRIGHT_EMULATION_DEVICE: `${devices},80,13000` })
     expect(['0', '1', '8'].map(count)).toEqual(['0', '1', '8'])
+  })
+})
+
+describe('a device that is opened', () => {
+  it('says what is missing where it cannot be', async () => {
+    const script = "console.log(await addon.openDevice('cuda'), '/', await addon.openDevice('cpu'))"
+    expect(runAddon(script, { NOISEWRIGHT_LIBCUDA: '/nowhere/libcuda.so.1' })).toBe(
+      'no CUDA device: the NVIDIA driver library (/nowhere/libcuda.so.1) is not installed /',
+    )
+    await expect(openDevice('cpu')).resolves.toBeUndefined()
+    await expect(openDevice('gpu' as DeviceName)).rejects.toBeInstanceOf(ArgumentError)
+  })
+  it.runIf(canEmulate)("starts away from JavaScript's thread", () => {
+    const script = `
+      let ticks = 0
+      const timer = setInterval(() => ticks++, 1)
+      const reason = await addon.openDevice('cuda')
+      clearInterval(timer)
+      const from = performance.now()
+      addon.fromBytes('cuda', new Uint8Array(4), [1], 'float32')
+      console.log(JSON.stringify(reason), ticks > 5, performance.now() - from < 2000)`
+    const environment = { NOISEWRIGHT_LIBCUDA: fakeDriver!, NOISEWRIGHT_EMULATION_START: '2000' }
+    expect(runAddon(script, environment)).toBe('"" true true')
   })
 })
 

@@ -39,6 +39,9 @@ export const orders: readonly string[] = [
 ]
 
 /** Sets what the look-alike driver does from its next call on. Nothing may be under way on the device. */
-export function setEmulation(setting: 'ORDER' | 'REPLACE' | 'FAIL' | 'STREAMS' | 'DEVICE', value: string): void {
+export function setEmulation(
+  setting: 'ORDER' | 'REPLACE' | 'FAIL' | 'STREAMS' | 'HOLD' | 'DEVICE',
+  value: string,
+): void {
   process.env[`NOISEWRIGHT_EMULATION_${setting}`] = value
 }

@@ -42,10 +42,12 @@ describe('a training on a device', () => {
     expect(message).toMatch(/^device cuda cannot be used: .*no CUDA device: .*is not installed; --device cpu computes/)
     expect(details.option).toBe('device')
   })
-  it('that does not reach the states of its optimizer is refused', async () => {
-    const { message } = await refusal({ training: { device: 'cuda' }, optimizer: { type: 'PagedAdamW8bit' } })
+  it('that has no files for states is told no folder for them', async () => {
+    const optimizer = { type: 'PagedAdamW8bit', arguments: { folder: '/tmp' } }
+    const { message, details } = await refusal({ training: { device: 'cuda' }, optimizer })
     expect(message).toBe(
-      '--optimizer_type PagedAdamW8bit keeps its states in files, which device cuda does not reach: use AdamW8bit, or --device cpu',
+      '--optimizer_args: folder has no meaning on device cuda, where PagedAdamW8bit keeps its states in pinned host memory and not in files; leave it out',
     )
+    expect(details.option).toBe('optimizer_args')
   })
 })

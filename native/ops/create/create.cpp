@@ -20,6 +20,15 @@ Tensor paged_zeros(const Shape& shape, DType dtype, const std::string& folder) {
   return y;
 }
 
+Tensor pinned_zeros(const Shape& shape, DType dtype, const std::string& device) {
+  Tensor y = make_tensor(device_named(device), shape, dtype);
+  launch("pinnedZeros", {}, {y}, [=] {
+    y.storage->adopt(Device::running()->take_pinned(y.bytes()));
+    run_kernel<FillParams>("pinnedZeros", {cpu::fill_forward, cuda::fill_forward}, {y.data(), y.count(), 0.0, dtype});
+  });
+  return y;
+}
+
 void page_out(std::vector<Tensor> tensors) {
   if (tensors.empty()) return;
   Tensors updates = tensors;

@@ -1,6 +1,7 @@
 // Memory bound, like the CPU kernel, whose arithmetic this repeats operation by operation. A thread block has one
 // thread for each element of a block of 256 and works through an eighth of a task; the tables of the 8-bit maps wait in
-// shared memory (4 KiB).
+// shared memory (4 KiB). A warp reads 128 bytes of float32 states at once, and codes too, by way of shared memory:
+// states of paged optimizers come over the bus, which wants whole lines (cuda/pinned.h).
 #include "ops/optimizer_step/optimizer_step_cuda.h"
 
 #include "cuda/gpu.h"
@@ -28,10 +29,21 @@ __device__ inline float update(const OptimizerParams& p, const OptimizerEntry& e
   return param;
 }
 
+constexpr int kCodeWords = kQuantizationBlock / 4;  // of four codes each, in a block
+
+// Whether the codes of every state may be read by words.
+template <int kStates>
+__device__ inline bool codes_are_words(const OptimizerEntry& e) {
+  bool aligned = true;
+  for (int k = 0; k < kStates; k++) aligned = aligned && reinterpret_cast<uintptr_t>(e.state[k]) % 4 == 0;
+  return aligned;
+}
+
 template <class Rule, int kStates>
 __device__ inline void step(const OptimizerParams& p, const OptimizerTables* tables) {
   SHARED(OptimizerTables, table, [1]);
   SHARED(float, part, [gpu::kWarpSize]);
+  SHARED(uint32_t, words, [kStates][kCodeWords]);  // the codes of a block that is whole
   if (p.clip && !(p.clip[0] < gpu::infinity())) return;
   const int64_t task = blockIdx.x;
   const OptimizerEntry& e = gpu::entry_of(p, task);
@@ -48,18 +60,30 @@ __device__ inline void step(const OptimizerParams& p, const OptimizerTables* tab
     __syncthreads();
   }
   const float scale = p.clip ? p.clip[1] : 1.0f;
+  // Thread t carries word t % 64 of state t / 64, in and out.
+  const int word_state = thread / kCodeWords, word = thread % kCodeWords;
+  const bool by_words = codes && codes_are_words<kStates>(e);
+  const bool carries = word_state < kStates && e.state[word_state < kStates ? word_state : 0];
   for (int64_t index = 0; index < blocks_of_task && begin + index * kQuantizationBlock < e.count; index++) {
     const int64_t block = begin / kQuantizationBlock + index, i = begin + index * kQuantizationBlock + thread;
     const bool exists = i < e.count;
+    const bool whole = by_words && begin + (index + 1) * kQuantizationBlock <= e.count;
+    const float param = exists ? gpu::load_param(e, i) : 0.0f, gradient = exists ? e.gradient[i] : 0.0f;
+    if (whole) {
+      if (carries)
+        words[word_state][word] = static_cast<const uint32_t*>(e.state[word_state])[block * kCodeWords + word];
+      __syncthreads();
+    }
     Vec s[kStates];
     for (int k = 0; k < kStates; k++) {
       s[k] = zero();
       if (!exists || !e.state[k]) continue;
       const float* values = (p.signed_states >> k & 1) ? table[0].signed_value : table[0].unsigned_value;
-      s[k] = {codes ? values[static_cast<uint8_t*>(e.state[k])[i]] * e.absmax[k][block]
-                    : static_cast<float*>(e.state[k])[i]};
+      const uint8_t* code =
+          whole ? reinterpret_cast<const uint8_t*>(words[k]) + thread : static_cast<const uint8_t*>(e.state[k]) + i;
+      s[k] = {codes ? values[*code] * e.absmax[k][block] : static_cast<const float*>(e.state[k])[i]};
     }
-    if (exists) gpu::store_param(p, e, i, update<Rule>(p, e, scale, gpu::load_param(e, i), e.gradient[i], s));
+    if (exists) gpu::store_param(p, e, i, update<Rule>(p, e, scale, param, gradient, s));
     for (int k = 0; k < kStates; k++) {
       if (!e.state[k]) continue;
       if (!codes) {
@@ -69,7 +93,7 @@ __device__ inline void step(const OptimizerParams& p, const OptimizerTables* tab
       const bool is_signed = (p.signed_states >> k & 1);
       const float largest = gpu::reduce_block<gpu::Max>(fabsf(s[k].v), part);
       if (exists) {
-        auto& code = static_cast<uint8_t*>(e.state[k])[i];
+        auto& code = whole ? reinterpret_cast<uint8_t*>(words[k])[thread] : static_cast<uint8_t*>(e.state[k])[i];
         if (largest == 0.0f)
           code = is_signed ? 127 : 0;
         else if (is_signed)
@@ -78,6 +102,10 @@ __device__ inline void step(const OptimizerParams& p, const OptimizerTables* tab
           code = static_cast<uint8_t>(gpu::magnitude_code(table[0].unsigned_midpoint, s[k].v / largest));
       }
       if (thread == 0) e.absmax[k][block] = largest;
+    }
+    if (whole) {
+      __syncthreads();
+      if (carries) static_cast<uint32_t*>(e.state[word_state])[block * kCodeWords + word] = words[word_state][word];
     }
   }
 }
