@@ -2,26 +2,12 @@
  * The whole boundary to native code as one interface. A structure test compares it with what the binary exports.
  * Arguments are checked by lib/ops before they come here.
  */
-/**
- * Element types, in the order of native/core/dtype.h. 16-bit floats are computed with in float32 and rounded when they are stored.
- * float8_e4m3fn (sign, 4 bits of exponent, 3 of fraction; no infinities) is for storage: `linear` and `conv2d` take weights of it, and
- * `cast` converts it.
- */
-export type DType = 'float32' | 'bfloat16' | 'float16' | 'uint8' | 'int8' | 'int32' | 'int64' | 'bool' | 'float8_e4m3fn'
+import type { DType, Handle, MaybeHandle } from './handle.ts'
+import type { StepOps } from './stepOps.ts'
 
-/** A native reference to a tensor's storage, shape and layout. Owned by one Tensor. */
-export interface Handle {
-  readonly shape: readonly number[]
-  readonly dtype: DType
-  /** Present when the elements are not packed. */
-  readonly strided?: true
-  /** Present when it is not the CPU. */
-  readonly device?: 'cuda' | `cuda:${number}`
-}
+export type { DType, Handle, MaybeHandle }
 
-export type MaybeHandle = Handle | null
-
-export interface Addon {
+export interface Addon extends StepOps {
   // ---- devices, counters, settings
   /** Copies `bytes` before it returns. */
   fromBytes(device: string, bytes: Uint8Array, shape: readonly number[], dtype: DType): Handle
@@ -299,97 +285,6 @@ export interface Addon {
   copyInto(y: Handle, x: Handle): void
   /** y *= factor; 0 clears */
   scaleInPlace(y: Handle, factor: number): void
-  /** Codes and the scale of every 256 elements. */
-  quantizeBlockwise(x: Handle, signed: boolean): [Handle, Handle]
-  dequantizeBlockwise(codes: Handle, absmax: Handle, signed: boolean): Handle
-  /** The 256 values that codes stand for. */
-  quantizationMap(signed: boolean): Handle
-  /** [norm, min(1, maxNorm / (norm + 1e-6)) / multiple] of gradients that are given as a multiple of themselves. */
-  gradientNorm(gradients: readonly Handle[], maxNorm: number, multiple: number): Handle
-  /**
-   * Scales factors in place where the norm of their product, scale * sqrt(square), is above the limit. [products scaled, mean norm,
-   * largest norm]
-   */
-  limitNorms(
-    factors: readonly Handle[],
-    factorCounts: readonly number[],
-    squares: readonly Handle[],
-    scales: readonly number[],
-    maxNorm: number,
-  ): Handle
-  /**
-   * One step for all parameters, in place. States and scales lie parameter by parameter; `rows` chooses each parameter's 15 numbers
-   * from `constants`.
-   */
-  optimizerStep(
-    rule: string,
-    params: readonly Handle[],
-    gradients: readonly Handle[],
-    states: readonly MaybeHandle[],
-    absmax: readonly MaybeHandle[],
-    copies: readonly MaybeHandle[],
-    rows: readonly number[],
-    constants: readonly number[],
-    clip: MaybeHandle,
-    decayAfter: boolean,
-    skipInvalid: boolean,
-    stochasticRounding: boolean,
-    seed: bigint,
-  ): void
-  /**
-   * One step of a learning-rate-free optimizer for all parameters, in place. States lie parameter by parameter; `rows` chooses each
-   * parameter's 3 numbers from `groups`; `fresh` is 1 for those never stepped before; `scalars` holds the bits of 8 doubles.
-   */
-  adaptiveStep(
-    rule: string,
-    params: readonly Handle[],
-    gradients: readonly Handle[],
-    states: readonly MaybeHandle[],
-    copies: readonly MaybeHandle[],
-    rows: readonly number[],
-    fresh: readonly number[],
-    groups: readonly number[],
-    settings: readonly number[],
-    switches: number,
-    slice: number,
-    scalars: Handle,
-    clip: MaybeHandle,
-    stochasticRounding: boolean,
-    seed: bigint,
-  ): void
-  /**
-   * One step for all parameters, in place. States lie parameter by parameter; `axes` are four for each; `rows` chooses each
-   * parameter's 12 numbers from `constants`; `rateIndex` is the place of its rate in `rates`, or -1.
-   */
-  tensorStep(
-    rule: string,
-    params: readonly Handle[],
-    gradients: readonly Handle[],
-    states: readonly MaybeHandle[],
-    copies: readonly MaybeHandle[],
-    axes: readonly number[],
-    rows: readonly number[],
-    constants: readonly number[],
-    rateIndex: readonly number[],
-    rates: MaybeHandle,
-    clip: MaybeHandle,
-    stochasticRounding: boolean,
-    seed: bigint,
-  ): void
-  /** One step for all matrices, in place: two sizes and five numbers for each, as native/ops/muon_step/muon_step.h names them. */
-  muonStep(
-    params: readonly Handle[],
-    gradients: readonly Handle[],
-    momenta: readonly Handle[],
-    copies: readonly MaybeHandle[],
-    shapes: readonly number[],
-    numbers: readonly number[],
-    steps: number,
-    half: boolean,
-    clip: MaybeHandle,
-    stochasticRounding: boolean,
-    seed: bigint,
-  ): void
   resizeImage(image: Handle, height: number, width: number, method: string): Handle
   shiftHue(image: Handle, shift: number): Handle
   lookupTable(x: Handle, table: Handle): Handle

@@ -11,10 +11,9 @@ interface Member {
   readonly documented: boolean
 }
 
-function membersOf(interfaceName: string): Member[] {
-  const text = read('lib/native/addon.ts')
+function membersOf(path: string, interfaceName: string): Member[] {
   const members: Member[] = []
-  ts.createSourceFile('addon.ts', text, ts.ScriptTarget.ES2022, true).forEachChild((node) => {
+  ts.createSourceFile(path, read(path), ts.ScriptTarget.ES2022, true).forEachChild((node) => {
     if (!ts.isInterfaceDeclaration(node) || node.name.text !== interfaceName) return
     for (const member of node.members)
       members.push({ name: member.name!.getText(), documented: ts.getJSDocCommentsAndTags(member).length > 0 })
@@ -23,7 +22,7 @@ function membersOf(interfaceName: string): Member[] {
 }
 
 describe('the boundary to native code', () => {
-  const members = membersOf('Addon')
+  const members = [...membersOf('lib/native/addon.ts', 'Addon'), ...membersOf('lib/native/stepOps.ts', 'StepOps')]
 
   it('is described as the binary exports it', () => {
     expect(members.length).toBeGreaterThan(20)
