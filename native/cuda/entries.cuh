@@ -1,5 +1,5 @@
-// Kernels that go through a list of tensors. A tensor's elements are cut into tasks; an Entry has first_task, the number
-// of tasks of all tensors before it.
+// Kernels that go through a list of tensors. A tensor's elements are cut into tasks; an Entry has first_task, the
+// number of tasks of all tensors before it.
 #pragma once
 #include "cuda/gpu.h"
 

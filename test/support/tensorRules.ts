@@ -16,7 +16,8 @@ export interface RuleCase {
 }
 
 export const manual = { learningRate: 0.01, relativeStep: false, scaleParameter: false, weightDecay: 0.1 }
-export const adaFactor = (change: object) => (t: number) => adaFactorDefinition.numbers({ ...adaFactorDefaults, ...change }, t)
+export const adaFactor = (change: object) => (t: number) =>
+  adaFactorDefinition.numbers({ ...adaFactorDefaults, ...change }, t)
 export const came = (t: number) => cameDefinition.numbers({ ...cameDefaults, learningRate: 0.01, weightDecay: 0.01 }, t)
 export const stable = (t: number) => stableAdamWDefinition.numbers({ ...stableAdamWDefaults, learningRate: 0.01 }, t)
 
