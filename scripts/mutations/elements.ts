@@ -135,7 +135,14 @@ export const elements: readonly MutatedFile[] = [
     file: 'ops/optimizer_step/optimizer_step_cuda.cu',
     tests: ['cuda/optimizerRules', 'cuda/ops'],
     mistakes: {
-      'optimizer: tables are read without a barrier': ['    __syncthreads();\n', ''],
+      'optimizer: tables are read without a barrier': [
+        'tables->unsigned_midpoint[thread];\n    __syncthreads();',
+        'tables->unsigned_midpoint[thread];',
+      ],
+      'optimizer: words of codes are read without a barrier': [
+        '[block * kCodeWords + word];\n      __syncthreads();',
+        '[block * kCodeWords + word];',
+      ],
       'optimizer: signed states use the unsigned table': [
         '? table[0].signed_value : table[0].unsigned_value',
         '? table[0].unsigned_value : table[0].unsigned_value',

@@ -84,13 +84,16 @@ export const norms: readonly MutatedFile[] = [
     },
   },
   {
+    file: 'cuda/entries.cuh',
+    tests: ['cuda/norms'],
+    mistakes: {
+      'entries: a tensor’s first task belongs to the one before': ['first_task <= task', 'first_task < task'],
+    },
+  },
+  {
     file: 'ops/gradient_norm/gradient_norm_cuda.cu',
     tests: ['cuda/norms'],
     mistakes: {
-      'gradient norm: a tensor’s first chunk belongs to the one before': [
-        'first_chunk <= chunk',
-        'first_chunk < chunk',
-      ],
       'gradient norm: the multiple stays in the factor': [
         '(coefficient < 1.0 ? coefficient : 1.0) / p.multiple',
         'coefficient < 1.0 ? coefficient : 1.0',
