@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import type { Sharp, SharpOptions } from 'sharp'
 import { DataError } from '../util/errors.ts'
 import { inSlices } from '../util/pace.ts'
-import type { Orientation } from './headerReader.ts'
+import type { Orientation, StoredHeader } from './headerReader.ts'
 import { defaultMaxPixels, formatNames, type ImageHeader, type ImageOptions, parseImageHeader } from './imageHeader.ts'
 
 /** A decoded picture. */
@@ -32,6 +32,19 @@ export interface DecodeOptions extends ImageOptions {
  * @throws DataError naming the file when it cannot be read or decoded in full, or has more than `maxPixels`
  */
 export async function decodeImage(path: string, options: DecodeOptions = {}): Promise<DecodedImage> {
+  return decodeEncoded(await readEncoded(path, options), options)
+}
+
+/** A picture file in memory. */
+export interface EncodedImage {
+  readonly path: string
+  readonly bytes: Buffer
+  readonly header: ImageHeader
+  readonly stored: StoredHeader
+}
+
+/** @throws DataError naming the file when it cannot be read, is no picture, or has more than `maxPixels` */
+export async function readEncoded(path: string, options: ImageOptions = {}): Promise<EncodedImage> {
   let bytes: Buffer
   try {
     bytes = await readFile(path)
@@ -39,7 +52,14 @@ export async function decodeImage(path: string, options: DecodeOptions = {}): Pr
     throw new DataError(path, `cannot be read: ${(error as Error).message}`, { cause: error })
   }
   const read = async (offset: number, length: number): Promise<Buffer> => bytes.subarray(offset, offset + length)
-  const { header, stored } = await parseImageHeader({ path, size: bytes.length, read }, options)
+  return { path, bytes, ...(await parseImageHeader({ path, size: bytes.length, read }, options)) }
+}
+
+/** As `decodeImage` of a file that has been read. */
+export async function decodeEncoded(
+  { path, bytes, header, stored }: EncodedImage,
+  options: DecodeOptions = {},
+): Promise<DecodedImage> {
   let image: DecodedImage
   try {
     if (header.format === 'bmp') image = await decodeBmp(bytes)

@@ -1,7 +1,7 @@
 import type { ResizeInterpolation } from '../config/datasetConfig.ts'
 import { ArgumentError, DataError } from '../util/errors.ts'
 import type { CropPlan } from './cropPlan.ts'
-import { type DecodedImage, type DecodeOptions, decodeImage } from './image.ts'
+import { type DecodedImage, type DecodeOptions, decodeEncoded, type EncodedImage, readEncoded } from './image.ts'
 
 /** How a picture gets to its size; `lib/ops/resizeImage.ts` says what each does. */
 export type PictureResize = 'area' | 'lanczos' | 'lanczos3'
@@ -23,7 +23,8 @@ export interface LoadPictureOptions extends DecodeOptions {
  * for. All of it happens on libuv's threads, so that several pictures are loaded at a time, nothing waits for the device, and the
  * main thread is free. Of the resized picture only the window is computed.
  *
- * A JPEG is decoded in full: reading it at a half or a quarter, as its format allows, is faster, but the result differs from the
+ * A JPEG that is not turned is decoded and resized a few rows at a time (see benchmarks/README.md), if that goes well; any other picture, and one
+ * with damage that is to be named, as a whole. Either way in full: reading a JPEG at a half or a quarter, as its format allows, is faster, but the result differs from the
  * mean of the area by up to 51 levels (see benchmarks/README.md).
  *
  * @throws DataError when the picture cannot be decoded, or no longer has the size that the plan was made for
@@ -41,19 +42,29 @@ export async function loadPicture(
       `a window inside the resized picture (${resized.width}x${resized.height})`,
       `${target.width}x${target.height} at ${left},${top}`,
     )
-  const image = await decodeImage(path, options)
-  const { width, height } = image
+  const encoded = await readEncoded(path, options)
+  const { width, height } = encoded.header
   if (width !== source.width || height !== source.height) {
     const message = `the picture is now ${width}x${height} but was ${source.width}x${source.height} at the start: do not change pictures during training`
     throw new DataError(path, message)
   }
-  if (width === target.width && height === target.height) return image
+  if (width === target.width && height === target.height) return decodeEncoded(encoded, options)
+  const window = [top, left, target.height, target.width]
+  const numbers = (channels: number): number[] => [height, width, channels, resized.height, resized.width, ...window]
   const { addon } = await import('../native/load.ts')
-  const toWindow = async (plane: Uint8Array, channels: number): Promise<Uint8Array> => {
-    const window = [top, left, target.height, target.width]
-    const numbers = [height, width, channels, resized.height, resized.width, ...window]
-    return new Uint8Array(await addon.resizePicture(plane, numbers, method))
+  if (canStream(encoded)) {
+    await import('sharp')
+    const pixels = await addon.resizeEncoded(encoded.bytes, numbers(3), method)
+    if (pixels !== null) return { ...target, pixels: new Uint8Array(pixels) }
   }
+  const image = await decodeEncoded(encoded, options)
+  const toWindow = async (plane: Uint8Array, channels: number): Promise<Uint8Array> =>
+    new Uint8Array(await addon.resizePicture(plane, numbers(channels), method))
   const pixels = await toWindow(image.pixels, 3)
   return { ...target, pixels, ...(image.alpha && { alpha: await toWindow(image.alpha, 1) }) }
+}
+
+/** Whether the rows of a file, as they come from the decoder, are those of the picture: JPEG that is not turned. */
+function canStream({ header, stored }: EncodedImage): boolean {
+  return header.format === 'jpeg' && header.orientation === 1 && stored.cmyk !== true
 }

@@ -61,6 +61,11 @@ export interface Addon extends StepOps {
    * width it is resized to, then top, left, height and width of the window. `pixels` must not change before the promise settles.
    */
   resizePicture(pixels: Uint8Array, numbers: readonly number[], method: string): Promise<ArrayBuffer>
+  /**
+   * The same of an encoded picture of three channels, decoded a few rows at a time by the libvips that sharp has loaded. Null where
+   * there is none, or it finds damage, another size or other pixels than 8-bit RGB.
+   */
+  resizeEncoded(file: Uint8Array, numbers: readonly number[], method: string): Promise<ArrayBuffer | null>
 
   // ---- ops
   /** On the device of that name; without one on the CPU, as the random numbers below. */

@@ -1,11 +1,12 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import sharp from 'sharp'
+import sharp, { type Sharp } from 'sharp'
 import { describe, expect, it } from 'vitest'
 import { chooseBucket } from '../../lib/data/buckets.ts'
 import { type CropPlan, planCrop } from '../../lib/data/cropPlan.ts'
 import { decodeImage } from '../../lib/data/image.ts'
 import { loadPicture, type PictureResize, resizeMethod } from '../../lib/data/loadPicture.ts'
+import { addon } from '../../lib/native/load.ts'
 import { resizeImage } from '../../lib/ops/resizeImage.ts'
 import { tensor } from '../../lib/tensor/create.ts'
 import { DataError } from '../../lib/util/errors.ts'
@@ -84,6 +85,50 @@ describe('loadPicture', () => {
     await expect(loadPicture(join(folder, 'c.png'), { ...plan, left: 9 })).rejects.toThrow(
       'loadPicture: plan must be a window inside the resized picture (72x48), received 64x48 at 9,0',
     )
+  })
+})
+
+describe.runIf(process.platform === 'linux')('a JPEG, a few rows at a time', () => {
+  const noise = (width: number, height: number): Sharp =>
+    sharp(noisePixels(width, height), { raw: { width, height, channels: 3 } })
+
+  it.each([
+    ['area', [203, 311], [70, 107], [3, 2, 64, 96], {}],
+    ['area', [203, 311], [203, 107], [3, 41, 200, 60], { chromaSubsampling: '4:4:4' }],
+    ['area', [192, 320], [64, 80], [0, 9, 64, 64], { progressive: true }],
+    ['area', [65, 47], [130, 94], [2, 0, 128, 94], {}],
+    ['area', [65, 1], [65, 9], [0, 0, 64, 9], {}],
+    ['lanczos', [203, 311], [70, 400], [3, 70, 64, 320], {}],
+    ['lanczos3', [203, 311], [70, 107], [3, 2, 64, 96], {}],
+    ['lanczos3', [203, 311], [300, 460], [0, 60, 300, 400], {}],
+  ] as const)('is resized by %s from %j to %j, window %j, as when it is decoded first', async (...one) => {
+    const [method, [width, height], [toWidth, toHeight], [left, top, columns, rows], options] = one
+    const bytes = await noise(width, height).jpeg(options).toBuffer()
+    const { pixels } = await decodeImage(join(await makeFolder({ 'a.jpg': bytes }), 'a.jpg'))
+    const numbers = [height, width, 3, toHeight, toWidth, top, left, rows, columns]
+    const streamed = await addon.resizeEncoded(bytes, numbers, method)
+    expect(streamed).not.toBeNull()
+    const whole = await addon.resizePicture(pixels, numbers, method)
+    expect(Buffer.compare(Buffer.from(streamed!), Buffer.from(whole))).toBe(0)
+  })
+
+  it('is left to the slow way when it is damaged, even below the window, grey, or of another size', async () => {
+    const numbers = [160, 96, 3, 80, 48, 0, 0, 16, 48]
+    const bytes = await noise(96, 160).jpeg().toBuffer()
+    expect(await addon.resizeEncoded(bytes, numbers, 'area')).not.toBeNull()
+    expect(await addon.resizeEncoded(bytes.subarray(0, bytes.length - 400), numbers, 'area')).toBeNull()
+    expect(await addon.resizeEncoded(bytes, [159, ...numbers.slice(1)], 'area')).toBeNull()
+    expect(
+      await addon.resizeEncoded(await noise(96, 160).toColourspace('b-w').jpeg().toBuffer(), numbers, 'area'),
+    ).toBeNull()
+    expect(await addon.resizeEncoded(Buffer.from('text'), numbers, 'area')).toBeNull()
+    expect(() => addon.resizeEncoded(bytes, [160, 96, 1, 80, 48, 0, 0, 16, 48], 'area')).toThrow('three channels')
+  })
+
+  it('names the damage', async () => {
+    const bytes = await noise(150, 101).jpeg().toBuffer()
+    const path = join(await makeFolder({ 'a.jpg': bytes.subarray(0, bytes.length - 900) }), 'a.jpg')
+    await expect(loadPicture(path, plan)).rejects.toThrow('the JPEG image is damaged or cut short')
   })
 })
 

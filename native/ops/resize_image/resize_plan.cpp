@@ -152,6 +152,45 @@ ResizePlan::ResizePlan(const ResizeRequest& request) : request_(request) {
   columns_ = tables(columns);
 }
 
+// Of `positions` those from `first` on, with source positions counted from the lowest that they need; `low` and `high`
+// are still counted from the picture's border.
+ResizePlan::AxisTables ResizePlan::part(const AxisTables& all, int64_t positions, int64_t first, int64_t count) {
+  AxisTables t;
+  t.block = all.block;
+  t.low = all.low + first * all.block;
+  t.high = t.low + count * all.block;
+  if (all.index.empty()) return t;
+  const int64_t taps = static_cast<int64_t>(all.index.size()) / positions;
+  t.index.assign(all.index.begin() + first * taps, all.index.begin() + (first + count) * taps);
+  t.low = *std::min_element(t.index.begin(), t.index.end());
+  t.high = *std::max_element(t.index.begin(), t.index.end()) + 1;
+  const auto slice = [](const auto& from, auto& to, int64_t begin, int64_t end) {
+    if (!from.empty()) to.assign(from.begin() + begin, from.begin() + end);
+  };
+  slice(all.fixed_weights, t.fixed_weights, first * taps, (first + count) * taps);
+  if (!all.start.empty()) {
+    const int32_t begin = all.start[first], end = all.start[first + count];
+    slice(all.weights, t.weights, begin, end);
+    slice(all.wide_weights, t.wide_weights, begin, end);
+    for (int64_t i = 0; i <= count; i++) t.start.push_back(all.start[first + i] - begin);
+    for (int64_t i = 0; i < count; i++) t.high = std::max<int64_t>(t.high, t.index[i] + t.start[i + 1] - t.start[i]);
+  }
+  for (int32_t& index : t.index) index -= static_cast<int32_t>(t.low);
+  return t;
+}
+
+ResizePlan ResizePlan::band(int64_t first, int64_t count, int64_t* begin, int64_t* end) const {
+  ResizePlan plan = *this;
+  plan.rows_ = part(rows_, request_.rows, first, count);
+  *begin = plan.rows_.low;
+  *end = plan.rows_.high;
+  plan.rows_.low = 0;
+  plan.rows_.high = *end - *begin;
+  plan.request_.in_height = *end - *begin;
+  plan.request_.rows = count;
+  return plan;
+}
+
 ResizeAxis ResizePlan::view(const AxisTables& t) {
   return {t.index.data(), t.start.data(), t.weights.data(), t.fixed_weights.data(), t.wide_weights.data(), t.block,
           t.low,          t.high};
