@@ -51,17 +51,30 @@ export async function readCaption(
   for (const file of captionCandidates(imagePath, source.captionExtension)) {
     const bytes = await read(file)
     if (bytes === undefined) continue
-    const text = decodeUtf8(file, bytes)
-    if (text === '') {
-      throw new DataError(
-        file,
-        'the caption file is empty: write a caption, or a blank line for none, or remove the file',
-      )
-    }
-    const lines = text.split(/\r\n|\n|\r/).map(pythonStrip)
-    return { text: source.enableWildcard ? lines.filter((line) => line !== '').join('\n') : lines[0]!, file }
+    return captionFromText(file, decodeUtf8(file, bytes), source)
   }
-  return { text: source.classTokens ?? '', file: undefined }
+  return captionWithoutFile(source)
+}
+
+/** The caption that the text of a caption file, without a byte order mark, stands for. @throws DataError when it is empty */
+export function captionFromText(file: string, text: string, { enableWildcard = false }: CaptionSource): Caption {
+  if (text === '')
+    throw new DataError(
+      file,
+      'the caption file is empty: write a caption, or a blank line for none, or remove the file',
+    )
+  if (enableWildcard) {
+    const lines = text.split(lineEnd).map(pythonStrip)
+    return { text: lines.filter((line) => line !== '').join('\n'), file }
+  }
+  const end = text.search(lineEnd)
+  return { text: pythonStrip(end < 0 ? text : text.slice(0, end)), file }
+}
+
+const lineEnd = /\r\n|\n|\r/
+
+export function captionWithoutFile({ classTokens }: CaptionSource): Caption {
+  return { text: classTokens ?? '', file: undefined }
 }
 
 /** The bytes of a caption file; undefined when there is none. @throws DataError when it cannot be read */

@@ -161,6 +161,10 @@ export function buildDataset(
 
 /** Pictures by key, a later one in place of an earlier one, without those of no repeats. Warns of what occurs twice. */
 function registerPictures(entries: readonly Registered[], place: string, warnings: string[]): Iterable<Registered> {
+  const [first] = entries
+  // The pictures of one folder all differ.
+  if (first?.subset.kind === 'dreambooth' && entries.every(({ subset }) => subset === first.subset))
+    return entries.filter(({ repeats }) => repeats > 0)
   const byKey = new Map<string, Registered>()
   const paths = new Map<string, string>()
   const replaced: string[] = []

@@ -1,12 +1,19 @@
 /** The first pass over the files of a subset: which pictures, how large, with which captions. */
-import { basename } from 'node:path'
+import { sep } from 'node:path'
 import type { DreamBoothSubset, SubsetConfig } from '../config/datasetConfig.ts'
 import { DataError } from '../util/errors.ts'
 import { mapLimited } from '../util/mapLimited.ts'
-import { Pace } from '../util/pace.ts'
+import { inSlices, Pace } from '../util/pace.ts'
 import { type Fingerprint, statFiles } from '../util/statFiles.ts'
 import type { Size } from './buckets.ts'
-import { type Caption, readCaption, readIfPresent } from './captionFile.ts'
+import {
+  type Caption,
+  captionCandidates,
+  captionFromText,
+  captionWithoutFile,
+  readCaption,
+  readIfPresent,
+} from './captionFile.ts'
 import { type Orientation, swapsSides } from './headerReader.ts'
 import { decodeImage } from './image.ts'
 import { explainNoImages, type FolderListing, listFolder } from './imageFolder.ts'
@@ -86,10 +93,15 @@ export async function scanSubset(config: DreamBoothSubset, options: ScanOptions 
     ? await Promise.all([ScanCache.open(scanCache, imageDir), statFiles(imageDir, [...listing.names])])
     : [undefined, new Map<string, Fingerprint>()]
   const scanner = new Scanner(config, listing.names, options, fingerprints, cache)
+  const found: (ScannedImage | undefined)[] = []
+  await inSlices(listing.images.length, (i) => {
+    found.push(scanner.recall(listing.images[i]!))
+  })
+  const unknown = [...found.keys()].filter((i) => found[i] === undefined)
   const pace = new Pace()
-  const found = await mapLimited(listing.images, concurrency, async (path) => {
+  await mapLimited(unknown, concurrency, async (i) => {
     if (pace.due) await pace.pause()
-    return scanner.look(path)
+    found[i] = await scanner.look(listing.images[i]!)
   })
   const readable = found.filter((image) => image !== undefined)
   const { images, ...masks } = await withMasks(config, readable, options)
@@ -146,15 +158,42 @@ class Scanner {
     if (header === undefined && this.#options.onBadImage === 'skip') return undefined
     const caption = await collect(readCaption(path, this.#config, this.#readCaption), this.badCaptions)
     if (header === undefined || caption === undefined) return undefined
+    return this.#image(path, header, caption)
+  }
+
+  /** What `look` would find, where nothing has changed since an earlier scan. */
+  recall(path: string): ScannedImage | undefined {
+    const header = this.#knownHeader(path)
+    const caption = header && this.#knownCaption(path)
+    return caption && this.#image(path, header, caption)
+  }
+
+  #image(path: string, header: CachedHeader, caption: Caption): ScannedImage {
     const { ignoreExif = false } = this.#options
     const { width, height, orientation } = ignoreExif && header.format !== 'avif' ? asStored(header) : header
     return { path, size: { width, height }, orientation, caption }
   }
 
+  #knownCaption(path: string): Caption | undefined {
+    for (const file of captionCandidates(path, this.#config.captionExtension)) {
+      const name = nameOf(file)
+      if (!this.#names.has(name)) {
+        // Elsewhere the system decides which names are the same.
+        if (process.platform === 'linux') continue
+        return undefined
+      }
+      const fingerprint = this.#fingerprints.get(name)
+      const text = fingerprint && this.#cache?.caption(name, fingerprint)
+      if (text === undefined || text === '') return undefined
+      return captionFromText(file, text.startsWith('\ufeff') ? text.slice(1) : text, this.#config)
+    }
+    return captionWithoutFile(this.#config)
+  }
+
   /** Of a file that has not changed. A picture that is too large is looked at again, to say so. */
   #knownHeader(path: string): CachedHeader | undefined {
     if (this.#cache === undefined) return undefined
-    const name = basename(path)
+    const name = nameOf(path)
     const fingerprint = this.#fingerprints.get(name)
     const header = fingerprint && this.#cache.header(name, fingerprint)
     const { maxPixels = defaultMaxPixels } = this.#options
@@ -165,7 +204,7 @@ class Scanner {
     const { maxPixels = defaultMaxPixels } = this.#options
     const { looksComplete, ...header } = await readImageHeader(path, { maxPixels })
     if (!looksComplete) await decodeImage(path, { maxPixels })
-    const name = basename(path)
+    const name = nameOf(path)
     const fingerprint = this.#fingerprints.get(name)
     if (fingerprint !== undefined) this.#cache?.setHeader(name, fingerprint, header)
     return header
@@ -173,7 +212,7 @@ class Scanner {
 
   /** Captions stand beside their pictures, so the listing tells which there are, but for how a system compares names. */
   readonly #readCaption = (file: string): Buffer | undefined | Promise<Buffer | undefined> => {
-    const name = basename(file)
+    const name = nameOf(file)
     const fingerprint = this.#fingerprints.get(name)
     if (fingerprint === undefined && process.platform === 'linux' && !this.#names.has(name)) return undefined
     if (this.#cache === undefined || fingerprint === undefined) return readIfPresent(file)
@@ -183,7 +222,7 @@ class Scanner {
 
   async #readNewCaption(file: string, fingerprint: Fingerprint): Promise<Buffer | undefined> {
     const bytes = await readIfPresent(file)
-    if (bytes !== undefined) this.#cache?.setCaption(basename(file), fingerprint, bytes)
+    if (bytes !== undefined) this.#cache?.setCaption(nameOf(file), fingerprint, bytes)
     return bytes
   }
 }
@@ -196,6 +235,11 @@ async function collect<T>(work: Promise<T>, errors: DataError[]): Promise<T | un
     errors.push(error)
     return undefined
   }
+}
+
+/** `basename` of a path that does not end in a separator, at a fraction of its cost. */
+function nameOf(path: string): string {
+  return path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf(sep)) + 1)
 }
 
 function asStored(header: CachedHeader): CachedHeader {

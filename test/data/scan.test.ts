@@ -83,9 +83,10 @@ describe('scanSubset', () => {
   })
 })
 
-/** The lines of a file of notes but the first; their order is that in which files were read. */
+/** The entries of a file of notes; their order is that in which files were read. */
 function entriesOf(notes: Buffer): string[] {
-  return notes.toString('utf8').split('\n').slice(1).sort()
+  const lines = notes.toString('utf8').trimEnd().split('\n').slice(1)
+  return lines.flatMap((line) => (JSON.parse(line) as unknown[]).map((entry) => JSON.stringify(entry))).sort()
 }
 
 describe('notes about a large folder', () => {
