@@ -209,7 +209,7 @@ export const trainDataOptions = [
     name: 'on_bad_image',
     default: 'error',
     choices: ['error', 'skip'],
-    help: 'Whether a picture that cannot be read ends the run or is left out with a warning. Of one that turns out to be damaged while training, the next pictures of its size take the places.',
+    help: 'Whether a picture that cannot be read ends the run or is left out with a warning. Of one that turns out to be damaged while training, other pictures of its size take the places.',
   },
   {
     ...data,

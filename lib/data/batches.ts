@@ -106,8 +106,10 @@ export interface BatchPlace extends Pick<EpochOptions, 'progress'> {
 }
 
 /**
- * What takes the place of a picture that cannot be used: the use is the same, and the picture the next usable one of the bucket, of
- * regularization pictures such a one if there is any. Which it is depends on which pictures can be used, and on nothing else.
+ * What takes the place of a picture that cannot be used: the use is the same, and the picture another usable one of the bucket, of
+ * regularization pictures such a one if there is any. Each place of a batch looks first at a share of the bucket of its own, and
+ * last at what the batch already has, so that none is in it twice while others are left. Which it is depends on which pictures can
+ * be used, and on nothing else.
  * @returns undefined when no picture of the bucket can be used
  */
 export function standIn(
@@ -120,9 +122,14 @@ export function standIn(
   const { images, buckets } = group.datasets[index]!
   const entries = [...new Set(buckets[bucket]!.entries)]
   const start = entries.indexOf(planned)
-  const others = [...entries.slice(start + 1), ...entries.slice(0, start)].filter((image) => isUsable(images[image]!))
+  const inBatch = new Set(items.map((item) => item.image))
+  const free = entries.filter((image) => !inBatch.has(image))
+  const own = new Set(free.filter((_, at) => at % items.length === slot))
   const { isReg } = images[planned]!.subset
-  const image = others.find((other) => images[other]!.subset.isReg === isReg) ?? others[0]
+  const penalty = (image: number): number =>
+    (images[image]!.subset.isReg === isReg ? 0 : 4) + (inBatch.has(image) ? 2 : 0) + (own.has(image) ? 0 : 1)
+  const others = [...entries.slice(start + 1), ...entries.slice(0, start)].filter((image) => isUsable(images[image]!))
+  const [image] = others.sort((a, b) => penalty(a) - penalty(b))
   if (image === undefined) return undefined
   return drawItem(group, index, { image, position }, momentOf(group, epoch, batch, progress))
 }

@@ -33,7 +33,7 @@ export class BadPictures {
     if (error === undefined || this.#told.has(path)) return
     this.#told.add(path)
     const count = this.#told.size === 1 ? 'the first' : `${this.#told.size} so far`
-    this.#messages.push(`${error.message}. It is left out, ${count}; the next pictures of its size take its places`)
+    this.#messages.push(`${error.message}. It is left out, ${count}; other pictures of its size take its places`)
   }
 
   /** What there is to tell since the last call. */

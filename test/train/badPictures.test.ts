@@ -72,7 +72,7 @@ describe('a picture that turns out to be damaged', () => {
     const names = messages.map((message) => /(\w)\.png: the PNG image is damaged/.exec(message)![1])
     expect(names.toSorted()).toEqual(['b', 'd'])
     expect(messages[0]).toContain(join(folder, `${names[0]}.png`))
-    expect(messages[0]).toContain('It is left out, the first; the next pictures of its size take its places')
+    expect(messages[0]).toContain('It is left out, the first; other pictures of its size take its places')
     expect(messages[1]).toContain('It is left out, 2 so far')
     const together = await epoch(group, { workers: 4, bad: new BadPictures('skip') })
     expect(together.batches).toEqual(batches)
@@ -128,17 +128,23 @@ describe('a training', () => {
 })
 
 describe('what stands in for a picture', () => {
-  it('is the next of its bucket that can be used, round to the first, or nothing', async () => {
+  it('is another of its bucket, one that its batch does not have while there is any, or nothing', async () => {
     const { group } = await makeGroup([])
     const { images, buckets } = group.datasets[0]!
     for (const [batch, { bucket, items }] of planEpoch(group, 1).entries()) {
-      const { entries } = buckets[bucket]!
-      const at = entries.indexOf(items[0]!.image)
-      const others = [...entries.slice(at + 1), ...entries.slice(0, at)].map((entry) => images[entry]!)
-      const place = { epoch: 1, batch, slot: 0 }
-      expect(standIn(group, place, () => true)?.image).toBe(others[0])
-      expect(standIn(group, place, (image) => image !== others[0])?.image).toBe(others[1])
-      expect(standIn(group, place, () => false)).toBeUndefined()
+      const pictures = buckets[bucket]!.entries.map((entry) => images[entry]!)
+      const planned = items.map(({ image }) => images[image]!)
+      const left = new Set(pictures)
+      const instead = (slot: number) => standIn(group, { epoch: 1, batch, slot }, (image) => left.has(image))?.image
+      for (const image of planned) left.delete(image)
+      const found = planned.map((_, slot) => instead(slot))
+      expect(new Set(found).size).toBe(left.size === 0 ? 1 : planned.length)
+      for (const image of found) expect(image === undefined ? left.size === 0 : left.has(image)).toBe(true)
+      while (left.size > 1) left.delete(instead(0)!)
+      expect(planned.map((_, slot) => instead(slot))).toEqual(planned.map(() => [...left][0]))
+      left.clear()
+      left.add(planned.at(-1)!)
+      expect(instead(0)).toBe(planned.length > 1 ? planned.at(-1) : undefined)
     }
   })
 })
