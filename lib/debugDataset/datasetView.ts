@@ -32,7 +32,7 @@ export interface ItemView {
   readonly source: { readonly width: number; readonly height: number }
   /** The part of the picture that is used, as shares of its width and height. */
   readonly cropBox: { readonly left: number; readonly top: number; readonly width: number; readonly height: number }
-  /** What is worth a look: a duplicate, a picture smaller than its training size. */
+  /** What is worth a look: a copy, damage, a size smaller than that of training. */
   readonly remarks: readonly string[]
 }
 
@@ -89,10 +89,10 @@ export class DatasetView {
     this.#remarks = remarks
   }
 
-  /** Looks for duplicates first, which reads the pictures that have the same number of bytes. */
+  /** Looks for copies and look-alikes first, which decodes every picture once unless they are many. */
   static async open(group: DatasetGroup, options: DatasetViewOptions): Promise<DatasetView> {
     const complete = { tokenLimit: 75, ignoreExif: false, totalSteps: 0, ...options }
-    return new DatasetView(group, complete, await findRemarks(group))
+    return new DatasetView(group, complete, await findRemarks(group, complete))
   }
 
   /** How pictures are to be read. */
