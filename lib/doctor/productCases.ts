@@ -113,6 +113,7 @@ const smallCases: readonly KernelCase[] = [
   attentionCase(40, 77, 1, 80),
   attentionCase(40, 33, 1, 160),
   attentionCase(24, 24, 1, 512),
+  attentionCase(20, 70, 1, 200, true),
 ]
 
 const fullCases: readonly KernelCase[] = [

@@ -10,12 +10,6 @@ export const attention: readonly MutatedFile[] = [
         'gpu::wait_for_copies<1>();\n    __syncthreads();  // V is there, K is free',
       ],
       'attention: K is overwritten while it is read': ['    __syncthreads();  // V is there, K is free\n', ''],
-      'attention: keys past the last one are seen': ['if (at >= s.keys || (s.causal', 'if ((s.causal'],
-      'attention: a query does not see its own key': [
-        's.causal && at > query + offset',
-        's.causal && at >= query + offset',
-      ],
-      'attention: a sum is not rescaled to a new maximum': ['total[i][h] * factor', 'total[i][h]'],
       'attention: all heads go to the first one’s place': [
         'head_of<T>(s, p.o, pair)',
         'head_of<T>(s, p.o, pair / s.heads * s.heads)',
@@ -33,6 +27,47 @@ export const attention: readonly MutatedFile[] = [
       'attention: channels of the next head are not masked': [
         'first + token < end && channel < size',
         'first + token < end',
+      ],
+      'attention: keys past the last one are seen': ['if (at >= s.keys || (s.causal', 'if ((s.causal'],
+      'attention: a query does not see its own key': [
+        's.causal && at > seen_by + offset',
+        's.causal && at >= seen_by + offset',
+      ],
+      'attention: a sum is not rescaled to a new maximum': ['total * factor', 'total'],
+    },
+  },
+  {
+    file: 'ops/attention/attention_large_cuda.cu',
+    tests: ['cuda/attention'],
+    mistakes: {
+      'attention, large heads: a square is read before it is there': [
+        'wait_for_copies<kSquareStages - 2>',
+        'wait_for_copies<kSquareStages - 1>',
+      ],
+      'attention, large heads: a square is overwritten while it is read': [
+        "    __syncthreads();  // everybody's part of it is there, and the square before is free\n",
+        '',
+      ],
+      'attention, large heads: maxima are read before they are there': [
+        '    __syncthreads();  // the maxima are there\n',
+        '',
+      ],
+      'attention, large heads: totals are read before they are there': [
+        '  __syncthreads();  // the totals are there\n',
+        '',
+      ],
+      'attention, large heads: a total misses keys of other warps': ['sum + part[at]', 'sum + parts[0][at]'],
+      'attention, large heads: sums are not rescaled to a new maximum': ['x.v[e] * factor', 'x.v[e]'],
+      'attention, large heads: channels of the next head are not masked': [
+        'token < tokens && 8 * chunk < channels',
+        'token < tokens',
+      ],
+      'attention, large heads: every tile has the first values': ['        v += kSquare * v_stride;\n', ''],
+      'attention, large heads: every tile has the first keys': ['        k += kSquare * k_stride;\n', ''],
+      'attention, large heads: later keys are seen': [' || (s.causal && key + kSquare - 1 > first + offset)', ''],
+      'attention, large heads: the log-sum-exp lacks the scale': [
+        'maximum[i][h] * s.scale + logf(sum)',
+        'maximum[i][h] + logf(sum)',
       ],
     },
   },

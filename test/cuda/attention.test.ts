@@ -32,6 +32,11 @@ const cases: readonly (readonly [name: string, dtype: Float, sizes: Sizes, causa
   ['size 512', 'bfloat16', [40, 70, 1, 512], false],
   ['size 512', 'float16', [40, 70, 1, 512], false],
   ['size 512', 'float32', [40, 70, 1, 512], false],
+  ['size 512, causal, more keys than queries', 'float16', [63, 130, 1, 512], true],
+  ['size 168', 'float16', [65, 130, 2, 168], false],
+  ['size 200, causal, a block of queries that see nothing', 'bfloat16', [130, 63, 1, 200], true],
+  ['size 504, one query', 'bfloat16', [1, 65, 1, 504], false],
+  ['a size above all', 'bfloat16', [20, 70, 1, 520], false],
   ['size 40', 'float32', [70, 77, 2, 40], false],
   ['causal', 'float32', [70, 90, 1, 64], true],
   ['scores of some rows at a time', 'float32', [70, 2056, 8, 8], false],
@@ -51,10 +56,17 @@ describe.runIf(canEmulate)('attention on the GPU', () => {
     )
   })
 
-  it.each(['float32', 'bfloat16', 'float16'] as const)('saves the log-sum-exp in %s', async (dtype) => {
+  it.each([
+    ['float32', 16],
+    ['bfloat16', 16],
+    ['float16', 16],
+    ['bfloat16', 176],
+    ['float16', 176],
+  ] as const)('saves the log-sum-exp in %s, size %i', async (dtype, size) => {
     await expectCloseOnGpu(
       (device) => {
-        const input = (name: string, tokens: number): Tensor => randomInput(name, [2, tokens, 32], dtype, device, 2)
+        const input = (name: string, tokens: number): Tensor =>
+          randomInput(name, [2, tokens, 2 * size], dtype, device, 2)
         const [q, k, v] = [input('q', 40), input('k', 20), input('v', 20)]
         return addon.attentionForward(q.handle, k.handle, v.handle, 2, false, 0.7).map(wrap)
       },
@@ -63,16 +75,18 @@ describe.runIf(canEmulate)('attention on the GPU', () => {
   })
 
   it.each([
-    ['aligned', [0, 24, 48], 72],
-    ['at any place', [0, 28, 49], 75],
-  ] as const)('reads slices of a fused projection in place, %s', async (_name, offsets, apart) => {
+    ['aligned', 24, 3, [0, 24, 48], 72],
+    ['at any place', 24, 3, [0, 28, 49], 75],
+    ['aligned, large heads', 352, 2, [0, 352, 704], 1056],
+    ['at any place, large heads', 352, 2, [0, 353, 707], 1061],
+  ] as const)('reads slices of a fused projection in place, %s', async (_name, width, heads, offsets, apart) => {
     await expectCloseOnGpu(
       (device) => {
         const fused = randomInput('fused', [2, 21, apart], 'bfloat16', device)
         const [q, k, v] = offsets.map((offset) =>
-          wrap(addon.view(fused.handle, [2, 21, 24], [21 * apart, apart, 1], offset)),
+          wrap(addon.view(fused.handle, [2, 21, width], [21 * apart, apart, 1], offset)),
         ) as [Tensor, Tensor, Tensor]
-        return [attention(q, k, v, { heads: 3 })]
+        return [attention(q, k, v, { heads })]
       },
       [attentionTolerance.bfloat16],
     )
@@ -99,16 +113,18 @@ describe.runIf(canEmulate)('attention on the GPU', () => {
     },
   )
 
-  it.each(['float32', 'bfloat16'] as const)(
-    'gives zeros to queries that see no key, and lets NaN through, %s',
-    async (dtype) => {
-      const x = (tokens: number, value: number): Tensor =>
-        roundedTensor(new Array(tokens * 8).fill(value), [1, tokens, 8], dtype, 'cuda')
-      const blind = await numbers(attention(x(40, 1), x(10, 1), x(10, 1), { heads: 1, causal: true }))
-      expect(Array.from(blind).slice(0, 240)).toEqual(new Array(240).fill(0))
-      expectClose('what the others see', Array.from(blind).slice(240), new Array(80).fill(1), { rms: 1e-6, max: 1e-6 })
-      const nan = await numbers(attention(x(3, 1), x(2, Number.NaN), x(2, 1), { heads: 1 }))
-      expect(Array.from(nan).every(Number.isNaN)).toBe(true)
-    },
-  )
+  it.each([
+    ['float32', 8],
+    ['bfloat16', 8],
+    ['bfloat16', 168],
+  ] as const)('gives zeros to queries that see no key, and lets NaN through, %s, size %i', async (dtype, size) => {
+    const x = (tokens: number, value: number): Tensor =>
+      roundedTensor(new Array(tokens * size).fill(value), [1, tokens, size], dtype, 'cuda')
+    const blind = await numbers(attention(x(40, 1), x(10, 1), x(10, 1), { heads: 1, causal: true }))
+    expect(Array.from(blind).slice(0, 30 * size)).toEqual(new Array(30 * size).fill(0))
+    const seeing = Array.from(blind).slice(30 * size)
+    expectClose('what the others see', seeing, new Array(10 * size).fill(1), { rms: 1e-6, max: 1e-6 })
+    const nan = await numbers(attention(x(3, 1), x(2, Number.NaN), x(2, 1), { heads: 1 }))
+    expect(Array.from(nan).every(Number.isNaN)).toBe(true)
+  })
 })

@@ -91,6 +91,8 @@ opSuite(attention, {
     attentionCase('63 queries, head size 80', [1, 63, 63, 1, 80]),
     attentionCase('head size 160', [1, 17, 65, 1, 160]),
     attentionCase('head size 512', [1, 9, 35, 1, 512]),
+    attentionCase('head size 200, 65 queries, one key', [1, 65, 1, 1, 200]),
+    attentionCase('head size 168, causal', [1, 17, 65, 1, 168], { causal: true }),
     attentionCase('batch of 3, odd head size', [3, 17, 31, 2, 24]),
     attentionCase('several blocks of keys', [1, 20, 300, 1, 16]),
     attentionCase('a scale of its own', [1, 20, 30, 1, 32], { scale: 0.5 }),

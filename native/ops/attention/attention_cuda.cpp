@@ -11,13 +11,17 @@ namespace {
 constexpr int64_t kWantedBlocks = 64;  // queries are sliced until there are so many
 constexpr int64_t kShortestSlice = 256;
 
-// The head size of the flash kernel for this shape, or 0 where there is none.
+// The head size of the flash kernels for this shape, or 0 where there are none.
 int flash_size(const AttentionShape& s) {
   if (s.dtype == DType::kFloat32) return 0;
   for (int size : kHeadSizes)
     if (s.size <= size) return size;
   return 0;
 }
+
+// Whether a larger head has a forward kernel. Its gradients are computed by rows: sums of dK and dV, 1024 channels a
+// token, would fit into no block's registers, and no training needs them (the VAE is frozen).
+bool has_large_kernel(const AttentionShape& s) { return s.dtype != DType::kFloat32 && s.size <= kLargestHead; }
 
 // Whether every token of every head begins at a multiple of 16 bytes.
 bool wide_access(std::initializer_list<AttentionView> views) {
@@ -35,10 +39,14 @@ std::string kernel_name(const char* name, const AttentionShape& s, int size) {
 void attention_forward(const AttentionForwardParams& p) {
   const AttentionShape& s = p.shape;
   if (s.batch * s.heads * s.queries == 0) return;
-  const int size = flash_size(s);
-  if (!size) return attention_forward_by_rows(p);
   AttentionWork work{};
   work.wide = wide_access({p.q, p.k, p.v});
+  const int size = flash_size(s);
+  if (!size && has_large_kernel(s))
+    return launch_kernel(kernel_name("attention_forward_large", s, 0).c_str(),
+                         {blocks_for(s.queries, kSquare), s.batch * s.heads}, {kLargeThreads},
+                         static_cast<size_t>(large_shared_bytes(s.size)), p, work);
+  if (!size) return attention_forward_by_rows(p);
   launch_kernel(kernel_name("attention_forward", s, size).c_str(),
                 {blocks_for(s.queries, forward_queries(size)), s.batch * s.heads}, {kAttentionThreads},
                 static_cast<size_t>(forward_shared_bytes(size)), p, work);

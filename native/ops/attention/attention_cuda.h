@@ -27,6 +27,17 @@ constexpr int backward_shared_bytes(int size) {
   return 2 * token_stride(size) * (2 * kOwnTokens + 4 * other_tokens(size));
 }
 
+// Forward, heads of more channels than those, up to 512, come in squares of 64 tokens by 64 channels.
+constexpr int kLargestHead = 512;
+constexpr int kLargeThreads = 256;  // eight warps
+constexpr int kSquare = 64;
+constexpr int kSquareStages = 3;  // squares of K and V: two are under way while one is multiplied
+constexpr int squares_of(int64_t size) { return static_cast<int>((size + kSquare - 1) / kSquare); }
+// Of queries, of weights, and the stages.
+constexpr int large_shared_bytes(int64_t size) {
+  return 2 * kSquare * kSquare * (squares_of(size) + 1 + kSquareStages);
+}
+
 struct AttentionWork {
   bool wide;        // whether tokens may be read 16 bytes at a time
   float* row_sums;  // [batch * heads, queries]: D = rowsum(dy * o)
@@ -47,7 +58,7 @@ struct ScoreRows {
   const float* row_sums;        // [heads, queries]; backward
 };
 
-// For float32 and for heads wider than the flash kernels take.
+// For float32 and for heads larger than the flash kernels take.
 void attention_forward_by_rows(const AttentionForwardParams& p);
 void attention_backward_by_rows(const AttentionBackwardParams& p, const float* row_sums);
 

@@ -54,42 +54,13 @@ __device__ inline void forward(const AttentionForwardParams& p, const AttentionW
     gpu::Sums scores[kM][kN];
     score<kSize>(q_tile, row, k_tile, scores);
     const bool masked = key + kForwardKeys > s.keys || (s.causal && key + kForwardKeys - 1 > first + offset);
-    if (masked) {
-      UNROLL
-      for (int i = 0; i < kM; i++) {
-        UNROLL
-        for (int j = 0; j < kN; j++) {
-          UNROLL
-          for (int e = 0; e < 4; e++) {
-            const int at = key + 8 * j + 2 * t + e % 2, query = first + row + 16 * i + 8 * (e / 2) + g;
-            if (at >= s.keys || (s.causal && at > query + offset)) scores[i][j].v[e] = -infinity();
-          }
-        }
-      }
-    }
+    if (masked) hide_keys(s, first + row + g, key + 2 * t, scores);
     UNROLL
     for (int i = 0; i < kM; i++) {
       UNROLL
       for (int h = 0; h < 2; h++) {
-        float most = -infinity();
-        UNROLL
-        for (int j = 0; j < kN; j++)
-          most = gpu::Max::join(most, gpu::Max::join(scores[i][j].v[2 * h], scores[i][j].v[2 * h + 1]));
-        most = gpu::Max::join(maximum[i][h], reduce_quad<gpu::Max>(most));
-        const float reference = most == -infinity() ? 0.0f : most;
-        const float factor = exp2f((maximum[i][h] - reference) * c), shift = -(reference * c);
-        maximum[i][h] = most;
-        float sum = total[i][h] * factor;
-        UNROLL
-        for (int j = 0; j < kN; j++) {
-          UNROLL
-          for (int e = 2 * h; e < 2 * h + 2; e++) {
-            const float weight = exp2f(fmaf(scores[i][j].v[e], c, shift));
-            scores[i][j].v[e] = weight;
-            sum = sum + weight;
-          }
-        }
-        total[i][h] = sum;
+        const float most = gpu::Max::join(maximum[i][h], reduce_quad<gpu::Max>(largest(scores[i], h)));
+        const float factor = weigh_row(scores[i], h, c, most, maximum[i][h], total[i][h]);
         UNROLL
         for (gpu::Sums& x : sums[i]) {
           UNROLL

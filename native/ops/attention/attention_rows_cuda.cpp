@@ -1,8 +1,8 @@
-// Attention with the scores of some rows at a time in memory, all heads of a sample together: for float32, and for
-// heads of more than 160 channels (the 512 of the VAE), whose sums fit no thread's registers. Everything but the
-// softmax is products of ops/matmul/gemm_cuda.h. Operations are the textbook's, 4 * size per score forward and 10 *
-// size backward; each score goes to memory and back three times (backward: five), which the second-level cache absorbs
-// as long as kScoreBytes do not outgrow it.
+// Attention with the scores of some rows at a time in memory, all heads of a sample together: for float32, for heads of
+// more than 512 channels, and for the gradients of those of more than 160. Everything but the softmax is products of
+// ops/matmul/gemm_cuda.h. Operations are the textbook's, 4 * size per score forward and 10 * size backward; each score
+// goes to memory and back three times (backward: five), which the second-level cache absorbs as long as kScoreBytes do
+// not outgrow it.
 #include "core/parallel.h"
 #include "cuda/kernel_name.h"
 #include "cuda/launch.h"

@@ -17,6 +17,17 @@ __device__ inline T* head_of(const AttentionShape& s, const AttentionView& x, in
   return static_cast<T*>(x.data) + pair / s.heads * x.batch_stride + pair % s.heads * s.size;
 }
 
+// Eight channels, asynchronously where access is wide; zeros where they are not there.
+template <class T>
+__device__ inline void bring_eight(T* to, const T* from, bool there, bool wide) {
+  if (wide)
+    gpu::copy_async_16(to, from, there ? 16 : 0);
+  else {
+    UNROLL
+    for (int e = 0; e < 8; e++) to[e] = there ? from[e] : T{};
+  }
+}
+
 // Tokens [first, first + kTokens) of a head, asynchronously; zeros for tokens from `end` on and channels beyond size.
 template <int kSize, int kTokens, class T>
 __device__ inline void bring_tokens(T* tile, const T* head, int64_t stride, int64_t first, int64_t end, int64_t size,
@@ -25,14 +36,8 @@ __device__ inline void bring_tokens(T* tile, const T* head, int64_t stride, int6
   for (int chunk = threadIdx.x; chunk < kTokens * kChunks; chunk += kAttentionThreads) {
     const int token = chunk / kChunks, channel = chunk % kChunks * 8;
     const bool there = first + token < end && channel < size;
-    const T* from = there ? head + (first + token) * stride + channel : head;
-    T* to = tile + token * token_stride(kSize) + channel;
-    if (wide)
-      gpu::copy_async_16(to, from, there ? 16 : 0);
-    else {
-      UNROLL
-      for (int e = 0; e < 8; e++) to[e] = there ? from[e] : T{};
-    }
+    bring_eight(tile + token * token_stride(kSize) + channel, there ? head + (first + token) * stride + channel : head,
+                there, wide);
   }
 }
 
@@ -98,6 +103,54 @@ template <class Op>
 __device__ inline float reduce_quad(float x) {
   x = Op::join(x, __shfl_xor_sync(gpu::kFullWarp, x, 1));
   return Op::join(x, __shfl_xor_sync(gpu::kFullWarp, x, 2));
+}
+
+// Makes the scores of keys that are not there, or that a query does not see, -infinity. query, key: of this lane's
+// first score.
+template <int kM, int kN>
+__device__ inline void hide_keys(const AttentionShape& s, int query, int key, gpu::Sums (&scores)[kM][kN]) {
+  const int offset = static_cast<int>(s.keys - s.queries);
+  UNROLL
+  for (int i = 0; i < kM; i++) {
+    UNROLL
+    for (int j = 0; j < kN; j++) {
+      UNROLL
+      for (int e = 0; e < 4; e++) {
+        const int at = key + 8 * j + e % 2, seen_by = query + 16 * i + 8 * (e / 2);
+        if (at >= s.keys || (s.causal && at > seen_by + offset)) scores[i][j].v[e] = -infinity();
+      }
+    }
+  }
+}
+
+// The largest of a lane's scores in row h, 0 or 1, of a piece of 16 queries.
+template <int kN>
+__device__ inline float largest(const gpu::Sums (&scores)[kN], int h) {
+  float most = -infinity();
+  UNROLL
+  for (int j = 0; j < kN; j++) most = gpu::Max::join(most, gpu::Max::join(scores[j].v[2 * h], scores[j].v[2 * h + 1]));
+  return most;
+}
+
+// Of a row: turns scores into weights under its new maximum and adds them to its total. Returns the factor by which
+// what was added under the old maximum has shrunk. c: from scores to exponents of 2.
+template <int kN>
+__device__ inline float weigh_row(gpu::Sums (&scores)[kN], int h, float c, float most, float& maximum, float& total) {
+  const float reference = most == -infinity() ? 0.0f : most;
+  const float factor = exp2f((maximum - reference) * c), shift = -(reference * c);
+  maximum = most;
+  float sum = total * factor;
+  UNROLL
+  for (int j = 0; j < kN; j++) {
+    UNROLL
+    for (int e = 2 * h; e < 2 * h + 2; e++) {
+      const float weight = exp2f(fmaf(scores[j].v[e], c, shift));
+      scores[j].v[e] = weight;
+      sum = sum + weight;
+    }
+  }
+  total = sum;
+  return factor;
 }
 
 // Two neighbouring channels.
