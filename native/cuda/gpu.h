@@ -106,7 +106,37 @@ __device__ inline float load_any(const void* p, DType dtype, int64_t i) {
   return load(static_cast<const float*>(p) + i);
 }
 
-// Four neighbours with one access; the address is divisible by their size.
+struct alignas(16) SixteenBytes {
+  uint32_t word[4];
+};
+
+// One access of 16 bytes of global memory; the address is divisible by 16. nvcc takes what C++ writes as one access
+// apart again where the scalar way for the ends of rows stands beside it, and does not know that an address from a
+// table is global.
+__device__ inline SixteenBytes load_16(const void* p) {
+  SixteenBytes x;
+#ifdef __CUDACC__
+  asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(x.word[0]), "=r"(x.word[1]), "=r"(x.word[2]), "=r"(x.word[3])
+               : "l"(__cvta_generic_to_global(p))
+               : "memory");
+#else
+  x = *static_cast<const SixteenBytes*>(p);
+#endif
+  return x;
+}
+__device__ inline void store_16(void* p, const SixteenBytes& x) {
+#ifdef __CUDACC__
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)), "r"(x.word[0]),
+               "r"(x.word[1]), "r"(x.word[2]), "r"(x.word[3])
+               : "memory");
+#else
+  *static_cast<SixteenBytes*>(p) = x;
+#endif
+}
+
+// Four neighbours with one access; the address is divisible by their size, and global but for load_shared and
+// store_shared.
 struct Four {
   float v[4];
 };
@@ -114,27 +144,42 @@ template <class T>
 struct alignas(4 * sizeof(T)) FourStored {
   T v[4];
 };
+__device__ inline Four load_shared(const float* p) {
+  const FourStored<float> stored = *reinterpret_cast<const FourStored<float>*>(p);
+  return {{stored.v[0], stored.v[1], stored.v[2], stored.v[3]}};
+}
+__device__ inline void store_shared(float* p, const Four& four) {
+  *reinterpret_cast<FourStored<float>*>(p) = {{four.v[0], four.v[1], four.v[2], four.v[3]}};
+}
 template <class T>
 __device__ inline Four load4(const T* p) {
-  const FourStored<T> stored = *reinterpret_cast<const FourStored<T>*>(p);
   Four four;
-  for (int i = 0; i < 4; i++) four.v[i] = load(stored.v + i);
+  if constexpr (sizeof(T) == 4) {
+    const SixteenBytes stored = load_16(p);
+    for (int i = 0; i < 4; i++) four.v[i] = __uint_as_float(stored.word[i]);
+  } else {
+    const FourStored<T> stored = *reinterpret_cast<const FourStored<T>*>(p);
+    for (int i = 0; i < 4; i++) four.v[i] = load(stored.v + i);
+  }
   return four;
 }
 template <class T>
 __device__ inline void store4(T* p, const Four& four) {
-  FourStored<T> stored;
-  for (int i = 0; i < 4; i++) store(stored.v + i, four.v[i]);
-  *reinterpret_cast<FourStored<T>*>(p) = stored;
+  if constexpr (sizeof(T) == 4) {
+    SixteenBytes stored;
+    for (int i = 0; i < 4; i++) stored.word[i] = __float_as_uint(four.v[i]);
+    store_16(p, stored);
+  } else {
+    FourStored<T> stored;
+    for (int i = 0; i < 4; i++) store(stored.v + i, four.v[i]);
+    *reinterpret_cast<FourStored<T>*>(p) = stored;
+  }
 }
 
 // Eight neighbours: one access of 16 bytes for 16-bit floats, two for float32, one of 8 for 8-bit floats; the address
 // is divisible by as much as the access.
 struct Eight {
   float v[8];
-};
-struct alignas(16) SixteenBytes {
-  uint32_t word[4];
 };
 struct alignas(8) EightBytes {
   uint8_t byte[8];
@@ -155,7 +200,7 @@ __device__ inline Eight load8(const T* p) {
       eight.v[4 + i] = high.v[i];
     }
   } else {
-    const SixteenBytes stored = *reinterpret_cast<const SixteenBytes*>(p);
+    const SixteenBytes stored = load_16(p);
     for (int i = 0; i < 8; i++) {
       const T element{static_cast<uint16_t>(stored.word[i / 2] >> (i % 2 * 16))};
       eight.v[i] = load(&element);
@@ -183,7 +228,7 @@ __device__ inline void store8(T* p, const Eight& eight) {
       store(&element, eight.v[i]);
       stored.word[i / 2] |= static_cast<uint32_t>(element.bits) << (i % 2 * 16);
     }
-    *reinterpret_cast<SixteenBytes*>(p) = stored;
+    store_16(p, stored);
   }
 }
 

@@ -16,7 +16,7 @@ void launch_random(const char* kernel, const RandomParams& p) {
 // Bytes moved: y once.
 void fill_forward(const FillParams& p) {
   const int64_t bytes = p.count * static_cast<int64_t>(item_size(p.dtype));
-  launch_kernel("fill_kernel", {blocks_for(bytes, 16 * kElementThreads)}, {kElementThreads}, 0, p);
+  launch_kernel("fill_kernel", {blocks_for(bytes, 16 * kElementThreads)}, {kElementThreads}, 0, p, bytes);
 }
 
 void random_uniform(const RandomParams& p) { launch_random("random_uniform_kernel", p); }

@@ -39,15 +39,14 @@ __device__ inline uint64_t pattern_of(const FillParams& p) {
 }
 
 // A thread writes 16 bytes of y, which begins a buffer.
-__device__ inline void fill(const FillParams& p) {
-  const int64_t bytes = p.count * static_cast<int64_t>(item_size(p.dtype));
+__device__ inline void fill(const FillParams& p, int64_t bytes) {
   const int64_t at = (int64_t{blockIdx.x} * kElementThreads + threadIdx.x) * 16;
   if (at >= bytes) return;
   const uint64_t pattern = pattern_of(p);
   char* y = static_cast<char*>(p.y) + at;
   if (at + 16 <= bytes) {
     const auto low = static_cast<uint32_t>(pattern), high = static_cast<uint32_t>(pattern >> 32);
-    *reinterpret_cast<gpu::SixteenBytes*>(y) = {{low, high, low, high}};
+    gpu::store_16(y, {{low, high, low, high}});
   } else {
     for (int k = 0; at + k < bytes; k++) y[k] = static_cast<char>(pattern >> (k % 8 * 8));
   }
@@ -79,7 +78,9 @@ __device__ inline void normal(const RandomParams& p, bool wide) {
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(kElementThreads) fill_kernel(FillParams p) { fill(p); }
+extern "C" __global__ void __launch_bounds__(kElementThreads) fill_kernel(FillParams p, int64_t bytes) {
+  fill(p, bytes);
+}
 KERNEL(fill_kernel);
 extern "C" __global__ void __launch_bounds__(kElementThreads) random_uniform_kernel(RandomParams p, bool wide) {
   uniform(p, wide);

@@ -9,13 +9,13 @@ namespace {
 __device__ inline void look_up(const LookupTableParams& p, bool wide) {
   const int64_t i = (int64_t{blockIdx.x} * kElementThreads + threadIdx.x) * 16;
   if (wide && i + 16 <= p.count) {
-    gpu::SixteenBytes bytes = *reinterpret_cast<const gpu::SixteenBytes*>(p.x + i);
+    gpu::SixteenBytes bytes = gpu::load_16(p.x + i);
     for (uint32_t& word : bytes.word) {
       uint32_t found = 0;
       for (int shift = 0; shift < 32; shift += 8) found |= static_cast<uint32_t>(p.table[word >> shift & 255]) << shift;
       word = found;
     }
-    *reinterpret_cast<gpu::SixteenBytes*>(p.y + i) = bytes;
+    gpu::store_16(p.y + i, bytes);
   } else {
     for (int64_t k = i; k < i + 16 && k < p.count; k++) p.y[k] = p.table[p.x[k]];
   }

@@ -89,7 +89,7 @@ __device__ inline void bring_chunk(T* to, const Factor& f, const void* data, int
       for (int e = 0; e < 3; e++)
         if (e < left) x.v[e] = gpu::load_any(data, f.dtype, at + e);
     }
-    gpu::store4(to, x);
+    gpu::store_shared(to, x);
   }
 }
 
@@ -230,7 +230,7 @@ struct FloatMath {
       UNROLL
       for (int e = 0; e < 4; e++) x.v[e] = element<Tile>(tile, line, k + e);
     } else {
-      x = gpu::load4(tile + line * Tile::kStride + k);
+      x = gpu::load_shared(tile + line * Tile::kStride + k);
     }
     return x;
   }
