@@ -19,11 +19,6 @@ inline std::string suffix(const char* op, DType dtype) {
 
 inline int64_t blocks_for(int64_t count, int64_t per_block) { return (count + per_block - 1) / per_block; }
 
-// Whether gpu::load4 and store4 may be used at multiples of four elements from here.
-inline bool aligned_for_four(const void* data, DType dtype) {
-  return reinterpret_cast<uintptr_t>(data) % (4 * item_size(dtype)) == 0;
-}
-
 // Whether gpu::load8 and store8 may be used at multiples of eight elements from all of these; null counts as aligned.
 inline bool aligned_for_eight(std::initializer_list<const void*> addresses) {
   for (const void* address : addresses)

@@ -10,8 +10,7 @@ namespace noisewright::cuda {
 void add_forward(const AddParams& p) {
   const int64_t count = p.shape[0] * p.shape[1] * p.shape[2] * p.shape[3] * p.shape[4];
   const bool alongside = count == p.shape[4] && (count == 1 || p.b_strides[4] == 1);
-  const bool flat =
-      alongside && aligned_for_four(p.a, p.dtype) && aligned_for_four(p.b, p.b_dtype) && aligned_for_four(p.y, p.dtype);
+  const bool flat = alongside && aligned_for_eight({p.a, p.b, p.y});
   const std::string name =
       std::string(flat ? "add_flat" : "add_broadcast") + suffix("add", p.dtype) + suffix("add", p.b_dtype) + "_kernel";
   launch_kernel(name.c_str(), {blocks_for(count, flat ? kAddThreads * kAddPerThread : kAddThreads)}, {kAddThreads}, 0,

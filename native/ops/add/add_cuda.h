@@ -4,6 +4,6 @@
 namespace noisewright::cuda {
 
 constexpr int kAddThreads = 256;
-constexpr int kAddPerThread = 4;  // elements of a thread in the flat kernels
+constexpr int kAddPerThread = 8;  // elements of a thread in the flat kernels
 
 }  // namespace noisewright::cuda

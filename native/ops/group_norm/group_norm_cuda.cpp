@@ -30,9 +30,9 @@ class Statistics {
     launch_kernel("group_norm_join_kernel", {blocks_for(p.n * p.groups, kNormWarps)}, {kNormThreads}, 0, p,
                   scratch(false));
   }
-  GroupNormScratch scratch(bool four) const {
+  GroupNormScratch scratch(bool wide) const {
     return {
-        partials_.data, nullptr, constants_.data, static_cast<int32_t>(chunk_), static_cast<int32_t>(chunks_), four};
+        partials_.data, nullptr, constants_.data, static_cast<int32_t>(chunk_), static_cast<int32_t>(chunks_), wide};
   }
 
  private:
@@ -46,12 +46,11 @@ class Statistics {
 void group_norm_forward(const GroupNormParams& p) {
   check_size(p.pixels, p.c);
   if (p.n * p.pixels * p.c == 0) return;
-  const bool four =
-      aligned_for_four(p.x, p.dtype) && aligned_for_four(p.y, p.dtype) && p.pixels * p.c % kNormPerThread == 0;
+  const bool wide = aligned_for_eight({p.x, p.y}) && p.pixels * p.c % kNormPerThread == 0;
   const Statistics statistics(p);
   launch_kernel(("group_norm_apply" + suffix("groupNorm", p.dtype) + "_kernel").c_str(),
                 {blocks_for(p.pixels * p.c, kNormThreads * kNormPerThread), p.n}, {kNormThreads}, 0, p,
-                statistics.scratch(four));
+                statistics.scratch(wide));
 }
 
 // Bytes moved: x once, as many as it has to.
@@ -65,11 +64,11 @@ void group_norm_statistics(const GroupNormStatisticsParams& p) {
 // Bytes moved: x once, y once, as many as it has to.
 void group_norm_apply(const GroupNormApplyParams& p) {
   check_size(p.pixels, p.c);
-  const bool four = aligned_for_four(p.x, p.dtype) && aligned_for_four(p.y, p.y_dtype);
+  const bool wide = aligned_for_eight({p.x, p.y});
   const std::string kernel =
       "group_norm_apply_rows" + suffix("groupNorm", p.dtype) + suffix("groupNorm", p.y_dtype) + "_kernel";
   launch_kernel(kernel.c_str(), {blocks_for(p.pixels * p.c, kNormThreads * kNormPerThread)}, {kNormThreads}, 0, p,
-                four);
+                wide);
 }
 
 // Bytes moved: dy and x twice, dx once. The floor is dy and x once.
@@ -80,10 +79,9 @@ void group_norm_backward(const GroupNormBackwardParams& p) {
   // At most 256 chunks of at least 32 pixels: enough blocks to fill a GPU, few enough for one thread to add up.
   const int64_t chunk = p.pixels / 256 < 32 ? 32 : blocks_for(p.pixels, 256), chunks = blocks_for(p.pixels, chunk);
   const Scratch<float> partials(p.n * chunks * 2 * p.c), totals(p.n * 2 * p.c), constants(p.n * p.groups * 2);
-  const bool four = aligned_for_four(p.x, p.dtype) && aligned_for_four(p.dy, p.dtype) &&
-                    aligned_for_four(p.dx, p.dtype) && p.pixels * p.c % kNormPerThread == 0;
+  const bool wide = aligned_for_eight({p.x, p.dy, p.dx}) && p.pixels * p.c % kNormPerThread == 0;
   const GroupNormScratch s{
-      partials.data, totals.data, constants.data, static_cast<int32_t>(chunk), static_cast<int32_t>(chunks), four};
+      partials.data, totals.data, constants.data, static_cast<int32_t>(chunk), static_cast<int32_t>(chunks), wide};
   launch_kernel(("group_norm_backward_partial" + type).c_str(), {chunks, blocks_for(p.c, kNormThreads), p.n},
                 {kNormThreads}, 0, p, s);
   launch_kernel("group_norm_backward_total_kernel", {blocks_for(p.n * 2 * p.c, kNormThreads)}, {kNormThreads}, 0, p, s);

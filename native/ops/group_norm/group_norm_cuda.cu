@@ -4,6 +4,14 @@
 // Backward: a thread for each channel sums dz and dz xhat over a chunk; from those sums everything but dx follows; the
 // last pass computes dx. x is read twice either way, and no sum is shared between blocks, so results do not depend on
 // the order in which blocks run.
+//
+// Arithmetic, not measured on a GPU. Forward: 6 bytes an element of 16 bits, of which the floor is 4 (x once, which
+// would need a whole sample's group in one block); 12 operations and, with SiLU, one e^x. 320 channels of 64 x 64
+// pixels are 7.9 MB, 5 us at 1.5 TB/s, and 2.6 MB of x stay in the second-level cache between the passes. The first
+// pass reads 2 bytes a lane: a pixel's group is 10 channels (20 bytes) there, and the block's eight warps take eight
+// neighbouring groups, so that each line is used whole. Expected of the memory bandwidth: 50 to 60 % in the first pass,
+// 80 to 90 % in the last, whose eight neighbours a thread are accesses of 16 bytes. Backward: 10 bytes (floor 6), 20
+// operations; 50 to 60 % where a thread walks down a channel (32 lanes: 64 bytes), 80 to 90 % in the last pass.
 #include "ops/group_norm/group_norm_cuda.h"
 
 #include "cuda/elementwise.cuh"
@@ -99,7 +107,7 @@ __device__ inline void apply(const GroupNormParams& p, const GroupNormScratch& s
   const unsigned first = (blockIdx.x * kNormThreads + threadIdx.x) * kNormPerThread;
   if (first >= count) return;
   const int64_t n = blockIdx.y, start = n * p.pixels * p.c + first;
-  gpu::Four x = gpu::load_four(static_cast<const T*>(p.x) + start, s.four, count - first);
+  gpu::Eight x = gpu::load_eight(static_cast<const T*>(p.x) + start, s.wide, count - first);
   for_elements(first, count, static_cast<unsigned>(p.c), [&](unsigned k, unsigned channel) {
     const int64_t at = n * p.groups + channel / width;
     const float factor = p.rstd[at] * gpu::load_any(p.weight, p.weight_dtype, channel);
@@ -107,7 +115,7 @@ __device__ inline void apply(const GroupNormParams& p, const GroupNormScratch& s
     const float z = fmaf(x.v[k] - p.mean[at], factor, offset);
     x.v[k] = p.silu ? z * sigmoid(z) : z;
   });
-  gpu::store_four(static_cast<T*>(p.y) + start, x, s.four, count - first);
+  gpu::store_eight(static_cast<T*>(p.y) + start, x, s.wide, count - first);
 }
 
 // The rows of group_norm.h for the channels of one sample.
@@ -122,17 +130,17 @@ __device__ inline void fill_rows(const GroupNormParams& p, const GroupNormScratc
 }
 
 template <class T, class U>
-__device__ inline void apply_rows(const GroupNormApplyParams& p, bool four) {
+__device__ inline void apply_rows(const GroupNormApplyParams& p, bool wide) {
   const unsigned count = static_cast<unsigned>(p.pixels * p.c);
   const unsigned first = (blockIdx.x * kNormThreads + threadIdx.x) * kNormPerThread;
   if (first >= count) return;
   const int64_t length = group_norm_row_length(p.c);
-  gpu::Four x = gpu::load_four(static_cast<const T*>(p.x) + first, four, count - first);
+  gpu::Eight x = gpu::load_eight(static_cast<const T*>(p.x) + first, wide, count - first);
   for_elements(first, count, static_cast<unsigned>(p.c), [&](unsigned k, unsigned channel) {
     const float z = fmaf(x.v[k] - p.rows[channel], p.rows[length + channel], p.rows[2 * length + channel]);
     x.v[k] = p.silu ? z * sigmoid(z) : z;
   });
-  gpu::store_four(static_cast<U*>(p.y) + first, x, four, count - first);
+  gpu::store_eight(static_cast<U*>(p.y) + first, x, wide, count - first);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------------
@@ -214,15 +222,15 @@ __device__ inline void backward_input(const GroupNormBackwardParams& p, const Gr
   const unsigned first = (blockIdx.x * kNormThreads + threadIdx.x) * kNormPerThread;
   if (first >= count) return;
   const int64_t n = blockIdx.y, start = n * p.pixels * p.c + first;
-  const gpu::Four x = gpu::load_four(static_cast<const T*>(p.x) + start, s.four, count - first);
-  gpu::Four dx = gpu::load_four(static_cast<const T*>(p.dy) + start, s.four, count - first);
+  const gpu::Eight x = gpu::load_eight(static_cast<const T*>(p.x) + start, s.wide, count - first);
+  gpu::Eight dx = gpu::load_eight(static_cast<const T*>(p.dy) + start, s.wide, count - first);
   for_elements(first, count, static_cast<unsigned>(p.c), [&](unsigned k, unsigned channel) {
     const int64_t at = n * p.groups + channel / width;
     const float factor = p.rstd[at] * gpu::load_any(p.weight, p.weight_dtype, channel), d = x.v[k] - p.mean[at];
     const float dz = before_silu(p.silu, dx.v[k], d, factor, gpu::load_any(p.bias, p.bias_dtype, channel));
     dx.v[k] = fmaf(-d, s.constants[2 * at + 1], fmaf(dz, factor, -s.constants[2 * at]));
   });
-  gpu::store_four(static_cast<T*>(p.dx) + start, dx, s.four, count - first);
+  gpu::store_eight(static_cast<T*>(p.dx) + start, dx, s.wide, count - first);
 }
 
 }  // namespace
@@ -251,8 +259,8 @@ extern "C" __global__ void __launch_bounds__(kNormThreads)
 KERNEL(group_norm_rows_kernel);
 #define APPLY_ROWS_KERNEL(types, T, U)                                            \
   extern "C" __global__ void __launch_bounds__(kNormThreads)                      \
-      group_norm_apply_rows_##types##_kernel(GroupNormApplyParams p, bool four) { \
-    apply_rows<T, U>(p, four);                                                    \
+      group_norm_apply_rows_##types##_kernel(GroupNormApplyParams p, bool wide) { \
+    apply_rows<T, U>(p, wide);                                                    \
   }                                                                               \
   KERNEL(group_norm_apply_rows_##types##_kernel)
 APPLY_ROWS_KERNEL(f32_f32, float, float);

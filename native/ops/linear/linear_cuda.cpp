@@ -66,10 +66,10 @@ void linear_backward(const LinearBackwardParams& p) {
   const void* dy = p.dy;  // from here on the gradient before the activation
   if (p.pre) {
     dy = dpre.data;
-    const bool four = aligned_for_four(p.dy, p.dtype) && aligned_for_four(p.pre, p.dtype);
-    launch_kernel(("linear_through_activation" + suffix("linear", p.dtype) + "_kernel").c_str(),
-                  {blocks_for(count, kSlopeThreads * kSlopePerThread)}, {kSlopeThreads}, 0,
-                  SlopeParams{p.dy, p.pre, dpre.data, count, p.activation, four});
+    launch_kernel(
+        ("linear_through_activation" + suffix("linear", p.dtype) + "_kernel").c_str(),
+        {blocks_for(count, kSlopeThreads * kSlopePerThread)}, {kSlopeThreads}, 0,
+        SlopeParams{p.dy, p.pre, dpre.data, count, p.activation, aligned_for_eight({p.dy, p.pre, dpre.data})});
   }
   const Factor dy_rows = matrix_of(dy, p.dtype, p.out, false), dy_columns = matrix_of(dy, p.dtype, p.out, true);
   const Factor x_columns = matrix_of(p.x, p.dtype, p.in, true);

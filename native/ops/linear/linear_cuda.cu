@@ -2,7 +2,7 @@
 // measured on a GPU). Everything else of a linear layer is products of ops/matmul/gemm_cuda.h.
 #include "ops/linear/linear_cuda.h"
 
-#include "cuda/gpu.h"
+#include "cuda/elementwise.cuh"
 #include "ops/matmul/activation.cuh"
 
 namespace noisewright::cuda {
@@ -12,17 +12,12 @@ namespace {
 template <class T>
 __device__ inline void through_activation(const SlopeParams& p) {
   const int64_t first = (int64_t{blockIdx.x} * kSlopeThreads + threadIdx.x) * kSlopePerThread;
-  const T *dy = static_cast<const T*>(p.dy) + first, *pre = static_cast<const T*>(p.pre) + first;
-  T* to = static_cast<T*>(p.to) + first;
-  if (p.four && first + kSlopePerThread <= p.count) {
-    gpu::Four x = gpu::load4(dy);
-    const gpu::Four at = gpu::load4(pre);
-    for (int i = 0; i < 4; i++) x.v[i] = x.v[i] * activation_slope(p.activation, at.v[i]);
-    gpu::store4(to, x);
-    return;
-  }
-  for (int i = 0; i < kSlopePerThread && first + i < p.count; i++)
-    gpu::store(to + i, gpu::load(dy + i) * activation_slope(p.activation, gpu::load(pre + i)));
+  const int64_t left = p.count - first;
+  if (left <= 0) return;
+  gpu::Eight x = gpu::load_eight(static_cast<const T*>(p.dy) + first, p.wide, left);
+  const gpu::Eight at = gpu::load_eight(static_cast<const T*>(p.pre) + first, p.wide, left);
+  for (int i = 0; i < 8; i++) x.v[i] = x.v[i] * activation_slope(p.activation, at.v[i]);
+  gpu::store_eight(static_cast<T*>(p.to) + first, x, p.wide, left);
 }
 
 }  // namespace

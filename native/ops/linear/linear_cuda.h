@@ -7,7 +7,7 @@
 namespace noisewright::cuda {
 
 constexpr int kSlopeThreads = 256;
-constexpr int kSlopePerThread = 4;  // elements
+constexpr int kSlopePerThread = 8;  // elements
 
 // to = dy * slope of the activation at pre
 struct SlopeParams {
@@ -16,7 +16,7 @@ struct SlopeParams {
   void* to;
   int64_t count;
   Activation activation;
-  bool four;  // whether gpu::load4 fits all three
+  bool wide;  // whether gpu::load8 fits all three
 };
 
 }  // namespace noisewright::cuda
