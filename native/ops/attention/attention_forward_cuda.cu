@@ -4,7 +4,7 @@
 // K and V have one tile each: V comes while scores are made, the next K while V is added.
 //
 // Arithmetic, not measured on a GPU: per score 4 * size operations on tensor cores, of which size / head_depth(size)
-// count twice (40: 0.91, else 1), one 2^x and about four float32 operations. Shared memory 42 KB at size 40, 45 KB at
+// count twice (40: 0.91, else 1), one 2^x and about four float32 operations. Shared memory 28 KB at size 40, 45 KB at
 // 80, 65 KB at 160: two or three blocks on a multiprocessor. Sums and scores take 104 registers at 40, 144 at 80, 112
 // at 160. Expected share of the 16-bit peak on an A100: 35 to 45 % at 40, 50 to 60 % from 64 on. Bytes: q, k, v, o
 // once, k and v again from the second-level cache for each block of queries.

@@ -2,6 +2,12 @@
 // thread for each element of a block of 256 and works through an eighth of a task; the tables of the 8-bit maps wait in
 // shared memory (4 KiB). A warp reads 128 bytes of float32 states at once, and codes too, by way of shared memory:
 // states of paged optimizers come over the bus, which wants whole lines (cuda/pinned.h).
+//
+// Arithmetic, not measured on a GPU. Bytes for a float32 parameter, all needed: AdamW 28 (gradient 4, parameter and two
+// states 8 each), AdamW with 8-bit states 16 (4, 8, 2 for each state) and 16 for the scales of 256; Lion 20 and 14. An
+// 8-bit state costs a look-up, a maximum over the block (two barriers), two barriers for its codes and a search of 8
+// steps in shared memory. Expected of the memory bandwidth: 75 to 85 % with 32-bit states; 50 to 65 % with 8-bit ones,
+// as far as other blocks of the multiprocessor work while one waits at barriers.
 #include "ops/optimizer_step/optimizer_step_cuda.h"
 
 #include "cuda/gpu.h"
