@@ -5,7 +5,10 @@ export const elements: readonly MutatedFile[] = [
     file: 'ops/add/add_cuda.cu',
     tests: ['ops/add'],
     mistakes: {
-      'add: the last element of an odd length is left out': ['i + k < count; k++', 'i + k + 1 < count; k++'],
+      'add: the last element of an odd length is left out': [
+        '+ i, a, true, count - i)',
+        '+ i, a, true, count - i - 1)',
+      ],
       'add: an axis has the stride of the next': [
         'rest % p.shape[axis] * p.b_strides[axis]',
         'rest % p.shape[axis] * p.b_strides[axis < 4 ? axis + 1 : 4]',
@@ -107,7 +110,7 @@ export const elements: readonly MutatedFile[] = [
   {
     file: 'ops/offset_noise/offset_noise_cuda.cu',
     tests: ['ops/offsetNoise'],
-    mistakes: { 'offset noise: the wrong pair of words': ['i % 4 / 2 * 2', 'i % 2 * 2'] },
+    mistakes: { 'offset noise: the wrong pair of words': ['i % 4 >= 2', 'i % 2 >= 1'] },
   },
   {
     file: 'ops/posterior_sample/posterior_sample_cuda.cu',

@@ -65,10 +65,7 @@ export const products: readonly MutatedFile[] = [
     file: 'ops/linear/linear_cuda.cu',
     tests: ['ops/linear'],
     mistakes: {
-      'linear: the last slope is left out': [
-        'i < kSlopePerThread && first + i < p.count',
-        'i < kSlopePerThread && first + i + 1 < p.count',
-      ],
+      'linear: the last slope is left out': ['+ first, x, p.wide, left)', '+ first, x, p.wide, left - 1)'],
     },
   },
   {

@@ -10,9 +10,9 @@ namespace {
 
 __device__ inline float normal_at(const PhiloxStream& stream, int64_t i) {
   const PhiloxBlock block = philox_block(stream, static_cast<uint64_t>(i / 4));
-  const int64_t pair = i % 4 / 2 * 2;
+  const bool later = i % 4 >= 2;  // not an index, which would keep the block in memory
   float first, second;
-  normals_of(block.v[pair], block.v[pair + 1], &first, &second);
+  normals_of(later ? block.v[2] : block.v[0], later ? block.v[3] : block.v[1], &first, &second);
   return i % 2 ? second : first;
 }
 
