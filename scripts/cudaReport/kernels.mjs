@@ -1,6 +1,7 @@
 // What the compiler made of the kernels: one file and architecture at a time, with the flags of cmake/CudaFatbin.cmake.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, delimiter, join } from 'node:path'
 
 /** The path of a program of the CUDA toolkit: named by a variable, on PATH, or in the folders CMakeLists.txt looks into; or null. */
@@ -19,45 +20,79 @@ export function filesOf(root, pattern) {
     .sort()
 }
 
+const versions = new Map()
 /** Release and build of the compiler. */
 export function compilerVersion(nvcc) {
-  return /release .*/.exec(execFileSync(nvcc, ['--version'], { encoding: 'utf8' }))[0]
+  if (!versions.has(nvcc)) {
+    const said = execFileSync(nvcc, ['--version'], { encoding: 'utf8' })
+    versions.set(nvcc, /release .*/.exec(said)[0])
+  }
+  return versions.get(nvcc)
+}
+
+/** What goes into a compilation: the text of a source and of all that it includes, without comments, which change no instruction. */
+function inputOf(root, source) {
+  const texts = new Map()
+  const visit = (path) => {
+    if (texts.has(path) || !existsSync(path)) return
+    const text = readFileSync(path, 'utf8')
+    texts.set(path, text.replace(/\/\/.*$/gm, '').replace(/\s+/g, ' '))
+    for (const [, included] of text.matchAll(/^#include "(.+)"/gm)) visit(join(root, 'native', included))
+  }
+  visit(source)
+  return [...texts.values()].join('\n')
 }
 
 /**
- * Compiles a source for an architecture into `folder`, unless what is there is newer than all that could have gone into it.
+ * Compiles a source for an architecture into `folder`, unless that holds what this compiler made of the same input.
  * @returns paths of the cubin and of what the compiler said
  */
 export function compile(nvcc, root, source, architecture, folder) {
   mkdirSync(folder, { recursive: true })
-  const name = basename(source, '.cu')
-  const [cubin, log] = [join(folder, `${name}.cubin`), join(folder, `${name}.txt`)]
-  const headers = filesOf(root, /\.(h|cuh)$/)
-  const newest = Math.max(...[source, ...headers].map((path) => statSync(path).mtimeMs))
-  if (existsSync(cubin) && existsSync(log) && statSync(cubin).mtimeMs > newest) return { cubin, log }
   const flags = ['-std=c++17', '-O3', '--fmad=false', '--ftz=true', '-Xptxas', '-v', '--expt-relaxed-constexpr']
+  const key = createHash('sha256')
+  for (const part of [compilerVersion(nvcc), ...flags, architecture, inputOf(root, source)]) key.update(`${part}\n`)
+  const name = join(folder, `${basename(source, '.cu')}-${key.digest('hex').slice(0, 16)}`)
+  const [cubin, log] = [`${name}.cubin`, `${name}.txt`]
+  if (existsSync(log)) return { cubin, log }
   const target = [`-arch=sm_${architecture}`, `-I${join(root, 'native')}`, '-cubin', '-o', cubin, source]
   const { status, stdout, stderr } = spawnSync(nvcc, [...flags, ...target], { encoding: 'utf8' })
   if (status !== 0) throw new Error(`nvcc does not compile ${source} for sm_${architecture}:\n${stderr}`)
-  writeFileSync(log, stdout + stderr)
+  writeFileSync(log, stdout + stderr) // last: it says that the cubin is whole
   return { cubin, log }
 }
 
-/** Resources of every kernel of a compiler's log: registers, bytes of stack, of spills, of static shared memory. */
+/** By kernel: the bytes of shared memory that the host code launches it with, of those that it launches with any. */
+export function launchBytes(nvcc, root, folder) {
+  mkdirSync(folder, { recursive: true })
+  const program = join(folder, 'sharedBytes')
+  const source = join(root, 'scripts', 'cudaReport', 'sharedBytes.cpp')
+  execFileSync(nvcc, ['-std=c++17', `-I${join(root, 'native')}`, '-cudart', 'none', '-o', program, source])
+  const lines = execFileSync(program, { encoding: 'utf8' }).trim().split('\n')
+  return new Map(lines.map((line) => line.split(' ')).map(([name, bytes]) => [name, Number(bytes)]))
+}
+
+/** Resources of every kernel of a compiler's log, with those of functions that it calls: registers, bytes of stack, spills, static shared memory. */
 export function resourcesOf(log) {
   const kernels = new Map()
-  let name
+  let kernel
   for (const line of readFileSync(log, 'utf8').split('\n')) {
-    const properties = /Function properties for (\w+)/.exec(line)
-    if (properties) name = properties[1]
-    const frame = /(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line)
-    if (frame) kernels.set(name, { stack: +frame[1], spillStores: +frame[2], spillLoads: +frame[3] })
+    const name = /Compiling entry function '(\w+)'/.exec(line)?.[1]
+    if (name) {
+      kernel = { registers: 0, stack: 0, spillStores: 0, spillLoads: 0, sharedBytes: 0 }
+      kernels.set(name, kernel)
+    }
+    const sizes = /(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line)
+    if (sizes) {
+      kernel.stack += Number(sizes[1])
+      kernel.spillStores += Number(sizes[2])
+      kernel.spillLoads += Number(sizes[3])
+    }
     const used = /Used (\d+) registers/.exec(line)
-    if (used)
-      Object.assign(kernels.get(name), {
-        registers: +used[1],
-        sharedBytes: +(/(\d+) bytes smem/.exec(line)?.[1] ?? 0),
-      })
+    if (used) {
+      kernel.registers = Number(used[1])
+      kernel.sharedBytes = Number(/(\d+) bytes smem/.exec(line)?.[1] ?? 0)
+    }
   }
   return kernels
 }
