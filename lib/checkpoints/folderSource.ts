@@ -1,5 +1,6 @@
 /** Stable Diffusion in a folder in the layout of the diffusers library: found and checked, not read. */
 import { stat } from 'node:fs/promises'
+import { recoverFolder } from '../io/replacedFolders.ts'
 import type { TensorFile } from '../io/tensorFile.ts'
 import type { PredictionType, StableDiffusionConfig } from '../models/stableDiffusion/config.ts'
 import { parameterShapes } from '../models/stableDiffusion/parameterShapes.ts'
@@ -63,6 +64,7 @@ export interface OpenFolderOptions extends ModelOptions, FindWeightsOptions {
  *   that are not computed here, a model of another family, or one that contradicts the options
  */
 export async function openDiffusersFolder(folder: string, options: OpenFolderOptions = {}): Promise<ModelSource> {
+  await recoverFolder(folder)
   const found = await stat(folder).catch(() => null)
   if (!found?.isDirectory())
     throw new CheckpointError(

@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises'
 import { isHubId } from '../hub/hubId.ts'
 import type { HubModelKind } from '../hub/modelFiles.ts'
 import { type ResolveHubModelOptions, resolveHubModel } from '../hub/resolveHubModel.ts'
+import { recoverFolder } from '../io/replacedFolders.ts'
 import { systemErrorCode, toIoError } from '../io/systemError.ts'
 import type { StableDiffusionConfig } from '../models/stableDiffusion/config.ts'
 import type { ModelPart } from '../models/stableDiffusion/stableDiffusion.ts'
@@ -75,6 +76,7 @@ interface Place {
 /** The file or folder that a user's words name, links followed: what exists on this machine, the shipped model, or else a hub id. */
 async function placeOf(given: string, kind: HubModelKind, hub: ResolveHubModelOptions = {}): Promise<Place> {
   const words = await withShippedModel(given)
+  await recoverFolder(words)
   const isFolder = async (path: string): Promise<boolean> => (await stat(path)).isDirectory()
   try {
     return { path: words, isFolder: await isFolder(words) }

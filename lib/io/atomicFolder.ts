@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { IoError } from '../util/errors.ts'
+import { finishReplacing, recoverFolders, setAside, takeBack } from './replacedFolders.ts'
 import { systemErrorCode, toIoError } from './systemError.ts'
 import { removeLeftovers, temporaryName } from './temporaryFiles.ts'
 
@@ -17,8 +18,8 @@ export interface AtomicFolderOptions {
  * temporary one takes the name, and the previous one is removed; what it held at its top level and the new one lacks (a
  * README, pictures) moves over. Whatever fails before that, the temporary folder is removed and the previous one stays
  * or comes back. No call of the operating system exchanges two folders portably: a process that is killed between the two
- * renames leaves the previous folder whole under the name `.noisewright-<process>-<random>.old` beside the target. One that is killed
- * earlier leaves its temporary folder behind, which the next write to that place removes.
+ * renames leaves the previous folder whole, set aside, and the next write beside it or {@link recoverFolder} brings it back. One that
+ * is killed earlier leaves its temporary folder behind, which the next write to that place removes.
  *
  * A symbolic link is followed. Missing folders above the target are made.
  *
@@ -31,21 +32,22 @@ export async function atomicFolder(
   options: AtomicFolderOptions,
 ): Promise<void> {
   const target = await realpath(path).catch(() => path)
-  const hasPrevious = await expectReplaceable(target, options.marker)
   const parent = dirname(target)
+  await recoverFolders(parent)
+  const hasPrevious = await expectReplaceable(target, options.marker)
   const temporary = join(parent, temporaryName(randomBytes(6)))
-  const previous = temporary.replace(/tmp$/, 'old')
+  const aside = temporary.replace(/tmp$/, 'old')
   try {
     await mkdir(parent, { recursive: true })
     await removeLeftovers(parent, { readdir, stat, rm })
     await mkdir(temporary)
     await write(temporary)
     await syncFolders(temporary)
-    if (hasPrevious) await rename(target, previous)
+    if (hasPrevious) await setAside(target, aside)
     try {
       await rename(temporary, target)
     } catch (error) {
-      if (hasPrevious) await rename(previous, target)
+      if (hasPrevious) await takeBack(aside, target)
       throw error
     }
   } catch (error) {
@@ -53,7 +55,7 @@ export async function atomicFolder(
     const state = `nothing was changed: a previous folder of that name is still there`
     throw toIoError(path, 'write the folder', atTarget(error, temporary, path), state)
   }
-  if (hasPrevious) await removePrevious(path, previous, target)
+  if (hasPrevious) await removeReplaced(path, aside, target)
   await syncFolder(parent)
 }
 
@@ -84,19 +86,11 @@ async function expectReplaceable(target: string, marker: string): Promise<boolea
 }
 
 /** The new folder has its name by now; what fails here leaves the rest of the previous one beside it. */
-async function removePrevious(path: string, previous: string, target: string): Promise<void> {
+async function removeReplaced(path: string, aside: string, target: string): Promise<void> {
   try {
-    const made = new Set(await readdir(target))
-    for (const name of await readdir(previous))
-      if (!made.has(name)) await rename(join(previous, name), join(target, name))
-    await rm(previous, { recursive: true, force: true })
+    await finishReplacing(aside, target)
   } catch (error) {
-    throw toIoError(
-      path,
-      'remove the previous folder',
-      error,
-      `the new folder is whole; what is left is in ${previous}`,
-    )
+    throw toIoError(path, 'remove the previous folder', error, `the new folder is whole; what is left is in ${aside}`)
   }
 }
 

@@ -11,7 +11,7 @@ export interface FolderFileSystem {
   rm(path: string, options: { readonly force: boolean; readonly recursive: boolean }): Promise<void>
 }
 
-const NAME = /^\.noisewright-(?<pid>\d+)-(?<place>[0-9a-f]{8})(?<random>[0-9a-f]{12})\.tmp$/
+const NAME = /^\.noisewright-(?<pid>\d+)-(?<place>[0-9a-f]{8})(?<random>[0-9a-f]{12})\.(?<kind>tmp|old)$/
 const DAY_MS = 24 * 3600 * 1000
 /** Clocks of a file system and of this machine may differ this much. */
 const CLOCK_SLACK_MS = 2000
@@ -41,21 +41,31 @@ export function temporaryName(random: Uint8Array, pid: number = process.pid): st
 }
 
 /**
- * Removes temporary files and folders of processes that are gone: those named as {@link temporaryName} does whose process does not run,
- * or that are older than the process of that number can be, or that nobody has written to for a day. Others are not
- * touched. Nothing here fails: what cannot be listed or removed stays.
+ * Paths of what processes that are gone left in a folder: named as {@link temporaryName} does, and of a process that does not run, or
+ * older than the process of that number can be, or not written to for a day. What cannot be listed is left out.
+ * @param kind `'tmp'`: unfinished; `'old'`: set aside by `atomicFolder`
  */
-export async function removeLeftovers(folder: string, fileSystem: FolderFileSystem): Promise<void> {
-  const names = await fileSystem.readdir(folder).catch(() => [])
-  for (const name of names) {
+export async function leftoversIn(
+  folder: string,
+  kind: 'tmp' | 'old',
+  fileSystem: Pick<FolderFileSystem, 'readdir' | 'stat'>,
+): Promise<string[]> {
+  const found: string[] = []
+  for (const name of await fileSystem.readdir(folder).catch(() => [])) {
     const match = NAME.exec(name)
-    if (match === null) continue
+    if (match === null || match.groups!.kind !== kind) continue
     const path = join(folder, name)
     const status = await fileSystem.stat(path).catch(() => null)
     const { pid, place: from } = match.groups as { readonly pid: string; readonly place: string }
-    if (status === null || !isAbandoned(Number(pid), from === processPlace(), status.mtimeMs)) continue
-    await fileSystem.rm(path, { force: true, recursive: true }).catch(() => {})
+    if (status !== null && isAbandoned(Number(pid), from === processPlace(), status.mtimeMs)) found.push(path)
   }
+  return found
+}
+
+/** Removes unfinished files and folders of processes that are gone. Nothing here fails: what cannot be removed stays. */
+export async function removeLeftovers(folder: string, fileSystem: FolderFileSystem): Promise<void> {
+  for (const path of await leftoversIn(folder, 'tmp', fileSystem))
+    await fileSystem.rm(path, { force: true, recursive: true }).catch(() => {})
 }
 
 function isAbandoned(pid: number, isHere: boolean, writtenAt: number): boolean {

@@ -2,11 +2,14 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { atomicFolder } from '../../lib/io/atomicFolder.ts'
+import { recoverFolder } from '../../lib/io/replacedFolders.ts'
 import { temporaryName } from '../../lib/io/temporaryFiles.ts'
 import { IoError } from '../../lib/util/errors.ts'
 import { addFiles, makeFolder } from '../support/pictures.ts'
 
 const marker = { marker: 'index' }
+/** A name that a process took which does not run: process numbers end below it. */
+const ofKilled = (kind: 'tmp' | 'old'): string => temporaryName(new Uint8Array(6), 2 ** 22 + 1).replace('tmp', kind)
 const fill = (text: string) => async (folder: string) => addFiles(folder, { index: text, 'part/data': text })
 
 describe('a folder written atomically', () => {
@@ -42,8 +45,7 @@ describe('a folder written atomically', () => {
   })
 
   it('is not kept company by what a killed process left', async () => {
-    const gone = `.noisewright-${2 ** 22 + 1}-${temporaryName(new Uint8Array(6)).slice(-24)}`
-    const parent = await makeFolder({ 'm/index': 'old', [`${gone}/index`]: 'half' })
+    const parent = await makeFolder({ 'm/index': 'old', [`${ofKilled('tmp')}/index`]: 'half' })
     await atomicFolder(join(parent, 'm'), fill('new'), marker)
     expect(await readdir(parent)).toEqual(['m'])
   })
@@ -58,6 +60,45 @@ describe('a folder written atomically', () => {
     await expect(atomicFolder(join(parent, 'm'), writer, marker)).rejects.toThrow(IoError)
     expect(await readdir(parent)).toEqual(['m'])
     expect(await readFile(join(parent, 'm', 'index'), 'utf8')).toBe('old')
+  })
+
+  it.each([
+    ['before it is read', (path: string) => recoverFolder(path)],
+    ['before its neighbour is written', (path: string) => atomicFolder(join(path, '..', 'n'), fill('new'), marker)],
+  ])('comes back %s when a process was killed between its two renames', async (_when, act) => {
+    const parent = await makeFolder({
+      [`${ofKilled('old')}/m/index`]: 'old',
+      [`${ofKilled('old')}/m/part/data`]: 'old',
+    })
+    await act(join(parent, 'm'))
+    expect((await readdir(parent)).filter((name) => name !== 'n')).toEqual(['m'])
+    expect(await readFile(join(parent, 'm', 'part', 'data'), 'utf8')).toBe('old')
+  })
+
+  it('comes back and is replaced when a process was killed between its two renames', async () => {
+    const parent = await makeFolder({ [`${ofKilled('old')}/m/index`]: 'old', [`${ofKilled('old')}/m/README`]: 'mine' })
+    await atomicFolder(join(parent, 'm'), fill('new'), marker)
+    expect(await readdir(parent)).toEqual(['m'])
+    expect(await readFile(join(parent, 'm', 'index'), 'utf8')).toBe('new')
+    expect(await readFile(join(parent, 'm', 'README'), 'utf8')).toBe('mine')
+  })
+
+  it('is removed by the next write when a process was killed after the new one had its name', async () => {
+    const aside = ofKilled('old')
+    const parent = await makeFolder({ 'm/index': 'new', [`${aside}/m/index`]: 'old', [`${aside}/m/README`]: 'mine' })
+    await recoverFolder(join(parent, 'm'))
+    expect((await readdir(parent)).sort()).toEqual([aside, 'm'])
+    await atomicFolder(join(parent, 'n'), fill('new'), marker)
+    expect((await readdir(parent)).sort()).toEqual(['m', 'n'])
+    expect(await readFile(join(parent, 'm', 'index'), 'utf8')).toBe('new')
+    expect(await readFile(join(parent, 'm', 'README'), 'utf8')).toBe('mine')
+  })
+
+  it('stays aside as long as the process runs that put it there', async () => {
+    const aside = temporaryName(new Uint8Array(6)).replace('tmp', 'old')
+    const parent = await makeFolder({ [`${aside}/m/index`]: 'old' })
+    await recoverFolder(join(parent, 'm'))
+    expect(await readdir(parent)).toEqual([aside])
   })
 
   it('replaces an empty folder, and no other without the marker', async () => {

@@ -16,6 +16,7 @@ const exceptions: Readonly<Record<string, string>> = {
     'appends to a download that a broken connection cut; the file takes its name once its hash is right',
   'lib/hub/fileLock.ts': 'a lock is a file that must not exist before',
   'lib/hub/modelCache.ts': 'links and small references of the cache that other tools share',
+  'lib/io/replacedFolders.ts': 'moves a folder that atomicFolder replaces aside and back, and removes it',
   'lib/io/appendFile.ts': 'appends records to a log that grows as long as the training runs; cuts a torn one off again',
   'lib/prepare/prepareBucketsLatents.ts': 'removes latents of mirrored pictures that belong to latents it has replaced',
   'lib/train/trainingOutput.ts':

@@ -1,5 +1,6 @@
 /** Reads what `StateKeeper` wrote, and refuses to go on with another configuration or other data. */
 import type { DatasetGroup } from '../../data/datasetGroup.ts'
+import { recoverFolder } from '../../io/replacedFolders.ts'
 import { openSafetensors, type SafetensorsFile } from '../../io/safetensors.ts'
 import { copyInto } from '../../ops/accumulate.ts'
 import type { OptimizerGroup } from '../../optim/customOptimizer.ts'
@@ -28,6 +29,7 @@ export interface OpenStateOptions {
  * @throws CheckpointError or IoError when the folder is no state or damaged
  */
 export async function openTrainState(folder: string, { kind, config }: OpenStateOptions): Promise<SavedTraining> {
+  await recoverFolder(folder)
   const manifest = await readManifest(folder)
   if (manifest.kind !== kind)
     throw new ConfigError(`--resume ${folder}: the state is of ${manifest.kind}, not of ${kind}`, { option: 'resume' })
