@@ -1,7 +1,9 @@
 /** Kills trainings at any moment, goes on from the newest state, and compares the end with that of a run that was left alone. */
 import { spawn } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { setTimeout } from 'node:timers/promises'
 import { openSafetensors } from '../../lib/io/safetensors.ts'
 import { readManifest, stateFiles } from '../../lib/train/state/manifest.ts'
@@ -16,9 +18,9 @@ export interface TrainingKillOptions {
   readonly kills: number
   /** Of the moments and the numbers of threads. */
   readonly seed: number
-  /** Default: 6. */
+  /** Default: 16. */
   readonly steps?: number
-  /** Kills of one run; it is left alone after them. Default: any number. */
+  /** Kills of one run; it is left alone after them. Default: 12. */
   readonly mostPerRun?: number
   /** Told of each kill and each end. Default: nobody. */
   readonly onProgress?: (line: string) => void
@@ -27,7 +29,7 @@ export interface TrainingKillOptions {
 /** What was found. Every run ended with the bits of the run that was left alone, and every state found was whole. */
 export interface TrainingKillReport {
   readonly kills: number
-  /** Kills before the first step of a process, between a step and its state, and elsewhere. */
+  /** Kills before the first step of a process, between a step and its state or after the last step, and elsewhere. */
   readonly killsBeforeSteps: number
   readonly killsInSaves: number
   readonly killsInSteps: number
@@ -50,8 +52,7 @@ type Kind = (typeof kinds)[number]
 
 /** @throws when a state with a manifest is not whole, a run ends with other bits, or a process fails by itself */
 export async function killWhileTraining(options: TrainingKillOptions): Promise<TrainingKillReport> {
-  const { program, folder, kills, seed, steps = 6, onProgress = () => {} } = options
-  const { mostPerRun = Number.POSITIVE_INFINITY } = options
+  const { program, folder, kills, seed, steps = 16, mostPerRun = 12, onProgress = () => {} } = options
   const { model, data } = await writeTinyFiles(folder)
   const random = uniform(seed)
   const start = (kind: Kind, output: string, resume: string | null): Training => {
@@ -70,9 +71,17 @@ export async function killWhileTraining(options: TrainingKillOptions): Promise<T
     const own =
       kind === 'train-network' ? ['--network_dropout', '0.2', '--cache_latents'] : ['--save_model_as', 'safetensors']
     const going = resume === null ? [] : ['--resume', resume]
-    return startTraining(program, [kind, threads, ...args, ...training, ...saving, ...own, ...going])
+    return startTraining(program, [kind, threads, ...args, ...training, ...saving, ...own, ...going], steps)
   }
-  const alone = new Map<Kind, { readonly end: readonly Buffer[]; readonly milliseconds: number }>()
+  const alone = new Map<Kind, { readonly end: readonly Buffer[]; readonly pace: Pace }>()
+  /** One kill in five comes while the model is loaded, two while something is saved, two at any time after the beginning. */
+  const momentOf = ({ loading, step, saving }: Pace, left: number): Moment => {
+    const which = random()
+    if (which < 0.2) return { begun: false, steps: 0, milliseconds: random() * loading }
+    if (which < 0.6 && left > 0)
+      return { begun: true, steps: 1 + Math.floor(random() * Math.min(left, 4)), milliseconds: random() * saving }
+    return { begun: true, steps: 0, milliseconds: random() * Math.min(left + 1, 5) * step }
+  }
   const count = {
     ...{ killsBeforeSteps: 0, killsInSaves: 0, killsInSteps: 0, runs: 0, resumed: 0, begunAgain: 0, wholeStates: 0 },
     ...{ halfRemoved: 0, mostLeftovers: 0, leftoversAtEnd: 0 },
@@ -83,23 +92,17 @@ export async function killWhileTraining(options: TrainingKillOptions): Promise<T
     if (!alone.has(kind)) {
       const output = join(folder, `alone-${kind}`)
       const training = start(kind, output, null)
-      await training.begun
-      const began = performance.now()
       await training.end()
-      alone.set(kind, { end: await lastTensors(output), milliseconds: performance.now() - began })
+      alone.set(kind, { end: await lastTensors(output), pace: training.pace() })
     }
-    const { end, milliseconds } = alone.get(kind)!
+    const { end, pace } = alone.get(kind)!
     const output = join(folder, `run-${run}`)
     let [ended, killsOfRun] = [false, 0]
     let done = 0
     for (let resume: string | null = null; !ended; ) {
       const training = start(kind, output, resume)
       const mayKill = killed < kills && killsOfRun < mostPerRun
-      // One kill in five may come while the model is loaded: little is to be lost there.
-      if (random() > 0.2) await training.begun
-      const outcome = mayKill
-        ? await training.kill(random() * milliseconds * (1 - done / (steps + 1)))
-        : await training.end()
+      const outcome = mayKill ? await training.kill(momentOf(pace, steps - done)) : await training.end()
       if (outcome === null) {
         ended = true
         continue
@@ -127,53 +130,78 @@ export async function killWhileTraining(options: TrainingKillOptions): Promise<T
   return { kills: killed, ...count }
 }
 
-type Moment = 'killsBeforeSteps' | 'killsInSaves' | 'killsInSteps'
+type Found = 'killsBeforeSteps' | 'killsInSaves' | 'killsInSteps'
 
-interface Training {
-  /** Resolves when everything is loaded, or the process has ended. */
-  readonly begun: Promise<unknown>
-  /** Waits for the end. */
-  end(): Promise<null>
-  /** Kills it after some time; null: it had ended before. */
-  kill(afterMs: number): Promise<Moment | null>
+/** When a process is killed: so long after it began or was started, and after it has done so many steps. */
+interface Moment {
+  readonly begun: boolean
+  readonly steps: number
+  readonly milliseconds: number
 }
 
-function startTraining(program: string, args: readonly string[]): Training {
+/** How long a run takes, in milliseconds: until its first step begins; a step with what is saved after it; that saving alone. */
+interface Pace {
+  readonly loading: number
+  readonly step: number
+  readonly saving: number
+}
+
+interface Training {
+  /** Waits for the end. */
+  end(): Promise<null>
+  /** Null: it had ended before. */
+  kill(moment: Moment): Promise<Found | null>
+  /** Of what has been seen so far. */
+  pace(): Pace
+}
+
+type Line = { readonly word: string; readonly step: number; readonly at: number }
+
+function startTraining(program: string, args: readonly string[], steps: number): Training {
+  const started = performance.now()
   const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-  let [text, errors] = ['', '']
-  let begin = (): void => {}
-  const begun = new Promise<void>((resolve) => {
-    begin = resolve
+  const lines: Line[] = []
+  const [told, errors] = [new EventEmitter(), [] as string[]]
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    const [word, step] = line.split(' ') as [string, string?]
+    lines.push({ word, step: Number(step ?? 0), at: performance.now() - started })
+    told.emit('line')
   })
-  child.stdout.on('data', (data: Buffer) => {
-    text += data.toString()
-    begin()
-  })
-  child.stderr.on('data', (data: Buffer) => {
-    errors += data.toString()
-  })
+  child.stderr.on('data', (data: Buffer) => errors.push(data.toString()))
   const closed = new Promise<NodeJS.Signals | null>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code, signal) =>
       code === 0 || signal === 'SIGKILL'
         ? resolve(signal)
-        : reject(new Error(`the training ended with ${code ?? signal}: ${errors}`)),
+        : reject(new Error(`the training ended with ${code ?? signal}: ${errors.join('')}`)),
     )
   })
-  const last = (word: string): number =>
-    Number(text.match(new RegExp(`${word} (\\d+)\\n(?!.*${word} )`, 's'))?.[1] ?? 0)
+  const linesOf = (word: string): Line[] => lines.filter((line) => line.word === word)
+  const seen = async (word: string, count: number): Promise<void> => {
+    while (linesOf(word).length < count) await once(told, 'line')
+  }
   return {
-    begun: Promise.race([begun, closed]),
     end: async () => {
       await closed
       return null
     },
-    kill: async (afterMs) => {
-      await Promise.race([setTimeout(afterMs), closed])
+    kill: async ({ begun, steps: after, milliseconds }) => {
+      const wait = async (): Promise<void> => {
+        if (begun) await seen('start', 1)
+        await seen('step', after)
+        await setTimeout(milliseconds)
+      }
+      await Promise.race([wait(), closed])
       child.kill('SIGKILL')
       if ((await closed) === null) return null
-      if (!text.includes('step')) return 'killsBeforeSteps'
-      return last('step') > last('state') ? 'killsInSaves' : 'killsInSteps'
+      const done = linesOf('step').at(-1)?.step
+      if (done === undefined) return 'killsBeforeSteps'
+      return done === steps || done > (linesOf('state').at(-1)?.step ?? 0) ? 'killsInSaves' : 'killsInSteps'
+    },
+    pace: () => {
+      const [loading, ...done] = [...linesOf('start'), ...linesOf('step')].map(({ at }) => at)
+      const saves = linesOf('step').map(({ step, at }) => linesOf('state').find((line) => line.step === step)!.at - at)
+      return { loading: loading!, step: (done.at(-1)! - loading!) / done.length, saving: Math.max(...saves) }
     },
   }
 }
