@@ -55,7 +55,7 @@ export function describePlan(plan: TrainingPlan): string[] {
     ),
     '',
     `${formatCount(plan.trainImageCount, 'training picture')} with repeats, ${formatCount(plan.regImageCount, 'regularization picture')}`,
-    `${plan.batchesPerEpoch} batches and ${formatCount(plan.stepsPerEpoch, 'step')} an epoch; ${formatCount(plan.totalSteps, 'step')} in ${formatCount(plan.epochCount, 'epoch')}`,
+    `${plan.batchesPerEpoch} batches and ${formatCount(plan.stepsPerEpoch, 'step')} an epoch; ${formatCount(plan.totalSteps, 'step')} in ${formatCount(plan.epochCount, 'epoch')}${leftOut(plan)}`,
     `${captions.overLimit.length} of ${formatCount(captions.total, 'caption')} are longer than ${captions.limit} tokens`,
     ...captions.overLimit.slice(0, namedCaptions).map(({ path, tokens }) => `  ${path}: ${tokens} tokens`),
   ]
@@ -66,6 +66,10 @@ export function describePlan(plan: TrainingPlan): string[] {
   lines.push(`memory: about ${formatBytes(total)}`)
   for (const { what, bytes } of memory) lines.push(`  ${what}: ${formatBytes(bytes)}`)
   return lines.map(printable)
+}
+
+function leftOut({ totalSteps, skippedSteps }: TrainingPlan): string {
+  return skippedSteps === 0 ? '' : `, of which ${skippedSteps} are left out: ${totalSteps - skippedSteps} to train`
 }
 
 function percent(share: number): string {

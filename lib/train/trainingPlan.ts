@@ -9,6 +9,7 @@ import { tokenCounter } from '../models/clip/tokenCounter.ts'
 import type { ClipTokenizer } from '../models/clip/tokenizer.ts'
 import { IoError } from '../util/errors.ts'
 import { estimateMemory, type MemoryShare } from './memoryEstimate.ts'
+import { planStart } from './runStart.ts'
 import { planSteps } from './schedule.ts'
 import type { TrainConfig } from './trainConfig.ts'
 
@@ -40,6 +41,8 @@ export interface TrainingPlan {
   readonly batchesPerEpoch: number
   readonly stepsPerEpoch: number
   readonly totalSteps: number
+  /** Of those, what a later beginning leaves out (`--initial_step`, `--initial_epoch`). */
+  readonly skippedSteps: number
   readonly epochCount: number
   readonly captions: {
     /** Tokens that are used of a caption. */
@@ -55,14 +58,19 @@ export interface TrainingPlan {
   readonly warnings: readonly string[]
 }
 
-/** Describes the training of a group whose pictures have been scanned. Of the model, indexes are read and nothing else. */
+/**
+ * Describes the training of a group whose pictures have been scanned. Of the model, indexes are read and nothing else.
+ * @throws ConfigError when a later beginning leaves nothing to train
+ */
 export async function planTraining(
   group: DatasetGroup,
   { model, data, training }: Pick<TrainConfig, 'model' | 'data' | 'training'>,
   tokenizer: ClipTokenizer,
 ): Promise<TrainingPlan> {
   const { datasets, batchesPerEpoch } = group
-  const { totalSteps, epochCount } = planSteps(batchesPerEpoch, training)
+  const { gradientAccumulationSteps } = training
+  const steps = planSteps(batchesPerEpoch, training)
+  const { position, lastStep } = planStart(training.start, steps, { batchesPerEpoch, gradientAccumulationSteps })
   const toDisk = data.cacheLatentsToDisk === true
   const cached = data.cacheLatents || toDisk
   const latentBytes = cached ? datasets.reduce((sum, dataset) => sum + latentBytesOf(dataset), 0) : 0
@@ -81,9 +89,9 @@ export async function planTraining(
     trainImageCount: group.trainImageCount,
     regImageCount: group.regImageCount,
     batchesPerEpoch,
-    stepsPerEpoch: Math.ceil(batchesPerEpoch / training.gradientAccumulationSteps),
-    totalSteps,
-    epochCount,
+    stepsPerEpoch: Math.ceil(batchesPerEpoch / gradientAccumulationSteps),
+    ...steps,
+    skippedSteps: steps.totalSteps - (lastStep - position.step),
     captions: countCaptions(group, tokenizer, model.maxTokenLength ?? 75),
     diskBytes: toDisk ? latentBytes : 0,
     memory: estimateMemory({

@@ -71,6 +71,22 @@ describe('noisewright plan', () => {
     expect(plan.memory.some(({ what }) => what === 'weights')).toBe(false)
   })
 
+  it('takes off what a later beginning leaves out', async () => {
+    const epochs = ['--max_train_epochs', '3']
+    const planOf = async (...more: string[]) =>
+      JSON.parse((await runWith('plan', '--json', ...args, ...epochs, ...more)).out)
+    const { stepsPerEpoch, totalSteps, skippedSteps } = (await planOf()) as TrainingPlan
+    expect([totalSteps, skippedSteps]).toEqual([3 * stepsPerEpoch, 0])
+    const step = String(stepsPerEpoch + 1)
+    // Only whole epochs are left out, unless what comes before is passed over.
+    expect(await planOf('--initial_step', step)).toMatchObject({ totalSteps, skippedSteps: stepsPerEpoch })
+    const passing = ['--initial_step', step, '--skip_until_initial_step']
+    expect(await planOf(...passing)).toMatchObject({ totalSteps, skippedSteps: stepsPerEpoch + 1 })
+    expect(await planOf('--initial_epoch', '3')).toMatchObject({ totalSteps, skippedSteps: 2 * stepsPerEpoch })
+    const { out } = await runWith('plan', ...args, ...epochs, ...passing)
+    expect(out).toContain(`in 3 epochs, of which ${step} are left out: ${totalSteps - Number(step)} to train`)
+  })
+
   it('prints a table for people, with what is enlarged and cut off', async () => {
     const { code, out } = await runWith('plan', ...args)
     expect(code).toBe(exitCodes.ok)
