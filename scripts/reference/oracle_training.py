@@ -60,6 +60,26 @@ class WholeModel:
                 parameter.requires_grad_(False)
 
 
+def first_value(seed, name, shape):
+    """Of a tensor of a LoRA, float32."""
+    if name.endswith("lora_up.weight"):
+        return torch.zeros(shape)
+    bound = 1 / math.sqrt(shape[1])
+    return torch.from_numpy(uniforms(seed, stream_of(name), shape)) * (2 * bound) - bound
+
+
+def dropout_mask(seed, name, number, dropout, h):
+    """What the library multiplies h by in a pass: h [n, tokens, rank], or [n, rank, height, width] in the order
+    [n, height, width, rank]. One element is one word."""
+    stream = stream_of(f"{name}.dropout") ^ (number << 20)
+    kept = words(seed, stream, h.numel()) >> 8 >= dropout * 2**24
+    mask = torch.from_numpy(kept).to(h.dtype) / (1 - dropout)
+    if h.dim() != 4:
+        return mask.reshape(h.shape)
+    n, rank, height, width = h.shape
+    return mask.reshape(n, height, width, rank).permute(0, 3, 1, 2)
+
+
 class Network:
     """train-network: LoRA beside a frozen model. The first values and the masks of dropout follow from the seed."""
 
@@ -88,22 +108,10 @@ class Network:
         self.encode = captions_of(case["config"], model)
 
     def initial(self, name, shape):
-        if name.endswith("lora_up.weight"):
-            return torch.zeros(shape, dtype=self.dtype)
-        bound = 1 / math.sqrt(shape[1])
-        return torch.from_numpy(uniforms(self.case["seed"], stream_of(name), shape)).to(self.dtype) * (2 * bound) - bound
+        return first_value(self.case["seed"], name, shape).to(self.dtype)
 
     def drop(self, name, h):
-        """One element of h [n, tokens, rank], or [n, rank, height, width] in the order [n, height, width, rank], is one word."""
-        if self.dropout == 0:
-            return h
-        stream = stream_of(f"{name}.dropout") ^ (self.number << 20)
-        kept = words(self.case["seed"], stream, h.numel()) >> 8 >= self.dropout * 2**24
-        mask = torch.from_numpy(kept).to(h.dtype) / (1 - self.dropout)
-        if h.dim() == 4:
-            n, rank, height, width = h.shape
-            return h * mask.reshape(n, height, width, rank).permute(0, 3, 1, 2)
-        return h * mask.reshape(h.shape)
+        return h * dropout_mask(self.case["seed"], name, self.number, self.dropout, h) if self.dropout else h
 
     def begin_pass(self, number):
         self.number = number

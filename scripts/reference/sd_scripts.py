@@ -35,8 +35,11 @@ class StandIn(types.ModuleType):
 
 
 class StandInFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def __init__(self, packages=STAND_INS):
+        self.packages = packages
+
     def find_spec(self, name, path=None, target=None):
-        wanted = any(name == each or name.startswith(each + ".") for each in STAND_INS)
+        wanted = any(name == each or name.startswith(each + ".") for each in self.packages)
         return ModuleSpec(name, self, is_package=True) if wanted else None
 
     def create_module(self, spec):

@@ -12,7 +12,7 @@ function relative(actual: number, expected: number): number {
 }
 
 describe('20 steps of a training', () => {
-  it.each(cases)('agree with PyTorch in every batch, loss, rate and weight: %s', async (_name, fixture) => {
+  it.each(cases)('agree with the reference in every batch, loss, rate and weight: %s', async (_name, fixture) => {
     const run = await runCase(fixture)
     expect(run.passes).toEqual(fixture.passes)
     expect(run.steps).toHaveLength(fixture.steps.length)
