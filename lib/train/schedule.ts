@@ -21,29 +21,42 @@ export function planSteps(
   return { totalSteps, epochCount: Math.ceil(totalSteps / stepsPerEpoch) }
 }
 
-/** The mean of the latest losses, one for each step of an epoch: in later epochs each replaces its predecessor of the epoch before. */
+/**
+ * The mean of the latest losses, one for each step of an epoch: in later epochs each replaces its predecessor of the epoch before. A
+ * loss that is not finite, of a step that was skipped, replaces nothing.
+ */
 export class LossAverage {
-  readonly #losses: number[] = []
+  /** Null where no loss was finite. */
+  readonly #losses: (number | null)[] = []
   #sum = 0
+  #count = 0
 
   /** @param position step within the epoch, from 0 */
   add(position: number, loss: number): void {
-    this.#sum += loss - (this.#losses[position] ?? 0)
+    const before = this.#losses[position] ?? null
+    if (!Number.isFinite(loss)) {
+      this.#losses[position] = before
+      return
+    }
+    this.#sum += loss - (before ?? 0)
+    if (before === null) this.#count++
     this.#losses[position] = loss
   }
 
+  /** NaN when no loss was finite; 0 before the first. */
   get value(): number {
-    return this.#losses.length === 0 ? 0 : this.#sum / this.#losses.length
+    return this.#losses.length === 0 ? 0 : this.#sum / this.#count
   }
 
   /** What `restore` takes. */
-  get state(): { readonly losses: readonly number[]; readonly sum: number } {
+  get state(): { readonly losses: readonly (number | null)[]; readonly sum: number } {
     return { losses: [...this.#losses], sum: this.#sum }
   }
 
   /** Goes on from an earlier run, to the last bit. */
   restore({ losses, sum }: LossAverage['state']): void {
     this.#losses.splice(0, Number.POSITIVE_INFINITY, ...losses)
+    this.#count = losses.filter((loss) => loss !== null).length
     this.#sum = sum
   }
 }

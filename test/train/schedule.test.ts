@@ -26,6 +26,23 @@ describe('LossAverage', () => {
     average.add(0, 1)
     expect(average.value).toBe(1.5)
   })
+
+  it('passes over losses that are not finite, also from a state on', () => {
+    const average = new LossAverage()
+    average.add(0, Number.NaN)
+    expect(average.value).toBeNaN()
+    average.add(1, 2)
+    average.add(2, Number.POSITIVE_INFINITY)
+    average.add(3, 4)
+    expect(average.value).toBe(3)
+    const restored = new LossAverage()
+    restored.restore(JSON.parse(JSON.stringify(average.state)))
+    restored.add(0, 3) // of the next epoch
+    restored.add(1, Number.NaN)
+    expect(restored.value).toBe(3)
+    restored.add(2, 11)
+    expect(restored.value).toBe(5)
+  })
 })
 
 describe('outputName', () => {
