@@ -103,7 +103,7 @@ const hasEnded = () => ['finished', 'interrupted', 'failed'].includes(progress?.
 function showProgress(now) {
   progress = now
   receivedAt = performance.now()
-  const { status, step, totalSteps, epoch, epochCount, stepsPerSecond, skippedSteps, cache, requested } = now
+  const { status, step, totalSteps, epoch, epochCount, stepsPerSecond, skippedSteps, lossScaler, cache, requested } = now
   const isStopping = requested.includes('stop') && !hasEnded()
   byId('status').textContent =
     isStopping ? 'stopping after this step'
@@ -119,12 +119,17 @@ function showProgress(now) {
     : `${(1 / stepsPerSecond).toFixed(2)} s/step`
   byId('skipped').textContent = skippedSteps
   byId('skipped').parentElement.hidden = skippedSteps === 0
+  byId('loss-scale').textContent = lossScaler === null ? '' : scaleText(lossScaler)
+  byId('loss-scale').parentElement.hidden = lossScaler === null
   for (const name of ['preview', 'save', 'stop']) byId(`control-${name}`).disabled = requested.includes(name) || hasEnded()
   document.title = step === 0 ? title : `${Math.floor((100 * step) / totalSteps)} % ${title}`
   document.body.dataset.status = status
   document.body.dataset.step = step
   showTimeLeft()
 }
+
+const scaleText = ({ scale, overflows }) =>
+  `${scale}${overflows === 0 ? '' : `, ${overflows} ${overflows === 1 ? 'overflow' : 'overflows'}`}`
 
 function clock(seconds) {
   const whole = Math.max(0, Math.round(seconds))

@@ -18,6 +18,8 @@ export interface Progress {
   readonly secondsLeft: number | null
   readonly stepsPerSecond: number | null
   readonly skippedSteps: number
+  /** Of trainings in float16: what the loss is multiplied by, and steps skipped since a gradient overflowed. */
+  readonly lossScaler: { readonly scale: number; readonly overflows: number } | null
   readonly cache: { readonly what: string; readonly done: number; readonly total: number } | null
   /** What was asked for and is not done yet. */
   readonly requested: readonly DashboardRequest[]
@@ -101,6 +103,7 @@ export class RunState {
       secondsLeft: this.#time.seconds,
       stepsPerSecond: this.#time.stepsPerSecond,
       skippedSteps: this.#step?.skippedSteps ?? 0,
+      lossScaler: this.#step?.lossScaler ?? null,
       cache: this.#cache,
       requested: [...this.#requested],
     }

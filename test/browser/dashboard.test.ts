@@ -102,6 +102,27 @@ describe('the page of a training', () => {
     expect(await page.locator('#control-save').isDisabled()).toBe(true)
   })
 
+  it('tells the scale of the loss and its overflows in float16, and leaves gaps where they were', async () => {
+    await page.goto(dashboard.url)
+    await send(startEvent(total))
+    await sendSteps(1, 10)
+    await drawn(10)
+    expect(await page.locator('#loss-scale').isVisible()).toBe(false)
+    const overflowed = {
+      gradientNorm: Number.POSITIVE_INFINITY,
+      lossScaler: { scale: 32768, goodSteps: 0, overflows: 1 },
+    }
+    await send({ ...stepEvent(11, total), ...overflowed })
+    await expect.poll(() => text('#loss-scale')).toBe('32768, 1 overflow')
+    await send({ ...stepEvent(12, total), lossScaler: { scale: 16384, goodSteps: 0, overflows: 2 } })
+    await expect.poll(() => text('#loss-scale')).toBe('16384, 2 overflows')
+    await drawn(12)
+    expect(await page.evaluate('columns.gradientNorm[10]')).toBe(null)
+    await page.reload()
+    await drawn(12)
+    expect(await text('#loss-scale')).toBe('16384, 2 overflows')
+  })
+
   it('is whole again after a reload, and goes on', async () => {
     await page.goto(dashboard.url)
     await send(startEvent(total), ...(await previewEvents(0, 1)))
