@@ -1,5 +1,6 @@
 #include "core/pool.h"
 
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 
@@ -15,6 +16,7 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kMapped = 2 * kHugePage;  // size classes from here on are whole pages
 constexpr size_t kGuardBytes = 256;
 constexpr unsigned char kGuardByte = 0xA5;
 
@@ -27,17 +29,39 @@ size_t size_class(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
+#if defined(__linux__)
+// From the system, aligned for huge pages. malloc would keep much of what is given back to it, in pieces between
+// others.
+void* map_pages(size_t bytes) {
+  const size_t reserved = bytes + kHugePage;
+  void* start = mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (start == MAP_FAILED) return nullptr;
+  const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(start) % kHugePage) % kHugePage;
+  char* data = static_cast<char*>(start) + before;
+  if (before > 0) munmap(start, before);
+  munmap(data + bytes, kHugePage - before);
+  madvise(data, bytes, MADV_HUGEPAGE);
+  return data;
+}
+#endif
+
 struct HeapSource final : MemorySource {
   void* take(size_t bytes) override {
-    const size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kAlignment;
-    void* data = nullptr;
-    if (posix_memalign(&data, alignment, bytes) != 0) return nullptr;
 #if defined(__linux__)
-    if (alignment == kHugePage) madvise(data, bytes, MADV_HUGEPAGE);
+    if (bytes >= kMapped) return map_pages(bytes);
 #endif
-    return data;
+    void* data = nullptr;
+    return posix_memalign(&data, kAlignment, bytes) == 0 ? data : nullptr;
   }
-  void give(void* data, size_t) override { std::free(data); }
+  void give(void* data, size_t bytes) override {
+#if defined(__linux__)
+    if (bytes >= kMapped) {
+      munmap(data, bytes);
+      return;
+    }
+#endif
+    std::free(data);
+  }
 };
 
 }  // namespace

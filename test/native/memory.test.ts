@@ -73,6 +73,28 @@ describe('memory of the device', () => {
     expect(memory().cachedBytes).toBe(0)
   })
 
+  it('leaves the process when it is given back, also where buffers that stay lie between', async () => {
+    const made = () => Array.from({ length: 60 }, (_, i) => full([(((i * 7) % 20) + 1) * 2 ** 18], 1))
+    await settled()
+    releaseCached()
+    const before = process.memoryUsage.rss()
+    // The first round teaches malloc that such sizes come and go.
+    for (let round = 0; round < 2; round++) {
+      const buffers = made()
+      await settled()
+      expect(process.memoryUsage.rss() - before).toBeGreaterThan(500 * MiB)
+      const [kept, others] = [buffers.filter((_, i) => i % 10 === 0), buffers.filter((_, i) => i % 10 !== 0)]
+      for (const buffer of others) buffer.dispose()
+      await settled()
+      releaseCached()
+      const held = kept.reduce((sum, { size }) => sum + 4 * size, 0)
+      expect(process.memoryUsage.rss() - before - held).toBeLessThan(100 * MiB)
+      for (const buffer of kept) buffer.dispose()
+      await settled()
+      releaseCached()
+    }
+  })
+
   it('ends at the limit with an error that names op, bytes and the line, and the device works on', async () => {
     await settled()
     releaseCached()
