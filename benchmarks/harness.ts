@@ -1,7 +1,7 @@
 /** What a benchmark file exports, and how one is timed. `npm run bench -- ops [filter words]` runs them. */
-import { settle as settleDevice } from '../lib/doctor/timing.ts'
 import { memory, resetPeak } from '../lib/tensor/runtime.ts'
 import { Scope } from '../lib/tensor/scope.ts'
+import { settle as settleDevice } from '../lib/tensor/settle.ts'
 import type { Tensor } from '../lib/tensor/tensor.ts'
 import { device } from './tensors.ts'
 

@@ -1,11 +1,12 @@
 /** What a device can do at most: measured, or computed where it cannot be. */
+
 import { addon } from '../native/load.ts'
 import { add } from '../ops/add.ts'
 import { randomNormal } from '../tensor/create.ts'
 import type { GpuReport } from '../tensor/device.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
+import { settle } from '../tensor/settle.ts'
 import { type DeviceName, wrap } from '../tensor/tensor.ts'
-import { settle } from './timing.ts'
 
 const chains = 12 // kPeakProbeChains
 

@@ -1,14 +1,7 @@
 /** How long work takes on a device. */
-import { tensor } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
+import { settle } from '../tensor/settle.ts'
 import type { DeviceName } from '../tensor/tensor.ts'
-
-/** Waits until everything enqueued on a device has run. */
-export async function settle(device: DeviceName = 'cpu'): Promise<void> {
-  const t = tensor([0], [1], { device })
-  await t.read()
-  t.dispose()
-}
 
 /** Shortest stretch that is timed: waiting for the device costs some hundredths of a millisecond. */
 const stretchMs = 5

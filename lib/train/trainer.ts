@@ -5,6 +5,7 @@ import { noiseSchedule } from '../diffusion/noiseSchedule.ts'
 import { inEvaluation, type Optimizer } from '../optim/optimizer.ts'
 import type { RateFunction } from '../optim/schedules/schedule.ts'
 import { memory } from '../tensor/runtime.ts'
+import { releaseUnused } from '../tensor/settle.ts'
 import type { DeviceName } from '../tensor/tensor.ts'
 import { narrowParts } from './eightBitParts.ts'
 import type { MemoryUse, TrainEvent } from './events.ts'
@@ -316,6 +317,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     if (latentCache !== null && !signal?.aborted && this.#opened.prompts.length === 0)
       this.#opened.models.release('vae')
     if (this.method.prepare !== undefined) yield* this.method.prepare(signal)
+    await releaseUnused(deviceOf(this.#config))
   }
 
   #progress({ step, batch }: RunPosition): EpochProgress {

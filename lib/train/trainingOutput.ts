@@ -11,6 +11,7 @@ import { inEvaluation, type Optimizer } from '../optim/optimizer.ts'
 import { type SampleOptions, samplePicture } from '../preview/pipeline.ts'
 import { type RgbImage, sampleFileName, writePng } from '../preview/png.ts'
 import type { PromptSpec } from '../preview/promptSpec.ts'
+import { releaseUnused } from '../tensor/settle.ts'
 import { DivergenceError } from '../util/errors.ts'
 import { listed } from '../util/listed.ts'
 import type { TrainingControls } from './controls.ts'
@@ -19,6 +20,7 @@ import type { PreviewSource, TrainingMethod } from './method.ts'
 import { expiredName, isDue, type Moment, outputName, type StepPlan } from './schedule.ts'
 import { type RunPosition, stateFiles } from './state/manifest.ts'
 import type { TrainConfig } from './trainConfig.ts'
+import { deviceOf } from './trainingDevice.ts'
 
 export interface TrainingOutputParts {
   readonly config: TrainConfig
@@ -250,6 +252,7 @@ export class TrainingOutput {
     } finally {
       source.close()
     }
+    await releaseUnused(deviceOf(config))
   }
 
   /** Null when drawing was aborted. */

@@ -4,6 +4,7 @@ import { loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
 import { loadClipTokenizer } from '../../lib/models/clip/tokenizer.ts'
 import { StableDiffusion } from '../../lib/models/stableDiffusion/stableDiffusion.ts'
 import { randomWeights } from '../../lib/nn/init.ts'
+import { memory } from '../../lib/tensor/runtime.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { CaptionEncoder } from '../../lib/train/conditioning.ts'
 import { LoraMethod } from '../../lib/train/methods/lora.ts'
@@ -51,6 +52,17 @@ describe('a training with caches', () => {
     expect(warm.made).toEqual(['8 of 8, 8 reused', 'none'])
     expect(warm.weights).toEqual(inMemory.weights)
     expect(await readdir(cacheFolder)).toEqual(['noisewright'])
+  })
+
+  it('has given back what encoding left over before its first step', async () => {
+    const overrides = { network: { trainTextEncoder: false }, data: { cacheTextEncoderOutputs: true } } as const
+    let [encoded, left] = [0, Number.NaN]
+    for await (const { type } of trainNetwork(await tinyTraining(model, data, overrides))) {
+      if (type === 'cache') encoded = Math.max(encoded, memory().cachedBytes)
+      if (type === 'epoch' && Number.isNaN(left)) left = memory().cachedBytes
+    }
+    expect(encoded).toBeGreaterThan(2 ** 20)
+    expect(left).toBe(0)
   })
 
   it('of captions has the bits of one without, in each precision', async () => {
