@@ -1,10 +1,12 @@
 /**
  * `npm run bench -- train-memory [filter words]`: the memory and the time of training steps in Stable Diffusion 1.5's sizes, 512x512
  * pixels, batch 1, random weights, latents given. Every kind of training has a process of its own: two steps, of which the second is
- * timed; peaks are of both. "expected" is what the sizes of weights, gradients, states and kept activations add up to.
+ * timed; peaks are of both. "tensors" is what tensors and scratch take at most, "taken" what the pool has at the end, used or kept for
+ * reuse, "loading" the most that the process had before the first step, with the whole model in memory. "expected" is what the sizes
+ * of weights, gradients, states and kept activations add up to.
  */
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { noGrad } from '../lib/autograd/tape.ts'
 import { noiseSchedule } from '../lib/diffusion/noiseSchedule.ts'
@@ -17,7 +19,8 @@ import type { Optimizer, OptimizerParameter } from '../lib/optim/optimizer.ts'
 import { createOptimizer } from '../lib/optim/registry.ts'
 import { randomNormal } from '../lib/tensor/create.ts'
 import type { FloatDType } from '../lib/tensor/dtype.ts'
-import { memory } from '../lib/tensor/runtime.ts'
+import { memory, resetPeak } from '../lib/tensor/runtime.ts'
+import { releaseUnused } from '../lib/tensor/settle.ts'
 import { LoraMethod } from '../lib/train/methods/lora.ts'
 import { TrainingStep } from '../lib/train/trainingStep.ts'
 import { settle } from './harness.ts'
@@ -94,6 +97,7 @@ const modes: readonly Mode[] = [
 ]
 
 const gibibyte = 2 ** 30
+const gibibytes = (bytes: number): string => (bytes / gibibyte).toFixed(2)
 
 /** In a child: two steps of one mode. */
 async function runMode(mode: Mode): Promise<void> {
@@ -127,6 +131,9 @@ async function runMode(mode: Mode): Promise<void> {
     await settle()
     models.textEncoder.dispose()
   }
+  await releaseUnused() // as a training does before its first step
+  const loading = residentPeak()
+  forgetPeaks()
   const conditioning = context === null ? method : { condition: () => contiguous(context) }
   const optimizer: Optimizer = createOptimizer(mode.optimizer, [{ name: 'unet', params, learningRate: 1e-5 }])
   const schedule = noiseSchedule()
@@ -149,13 +156,38 @@ async function runMode(mode: Mode): Promise<void> {
     await step.update(1)
     seconds = (performance.now() - started) / 1000
   }
-  const resident = Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024
-  process.stdout.write(JSON.stringify({ peak: memory().peakBytes, resident, seconds }))
+  const { peakBytes: peak, liveBytes, cachedBytes } = memory()
+  const report: Report = { loading, resident: residentPeak(), peak, taken: liveBytes + cachedBytes, seconds }
+  process.stdout.write(JSON.stringify(report))
+}
+
+/** Bytes, except for the seconds of a step. */
+interface Report {
+  /** The most that the process had before its first step, and from there on. */
+  readonly loading: number
+  readonly resident: number
+  /** The most that tensors and scratch took in a step, and what the pool has at the end, used or kept for reuse. */
+  readonly peak: number
+  readonly taken: number
+  readonly seconds: number
+}
+
+function residentPeak(): number {
+  return Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024
+}
+
+/** Begins the count of peaks anew. */
+function forgetPeaks(): void {
+  writeFileSync('/proc/self/clear_refs', '5')
+  resetPeak()
 }
 
 function main(words: readonly string[]): void {
-  console.log('| training | optimizer | checkpointing | expected GiB | process GiB | ratio | tensors GiB | s/step |')
-  console.log('| -------- | --------- | ------------- | -----------: | ----------: | ----: | ----------: | -----: |')
+  const heads = ['training', 'optimizer', 'checkpointing']
+  const numbers = ['expected GiB', 'process GiB', 'ratio', 'tensors GiB', 'taken GiB', 'loading GiB', 's/step']
+  console.log(`| ${[...heads, ...numbers].join(' | ')} |`)
+  const rule = (head: string): string => '-'.repeat(head.length)
+  console.log(`| ${[...heads.map(rule), ...numbers.map((head) => `${rule(head).slice(1)}:`)].join(' | ')} |`)
   for (const [index, mode] of modes.entries()) {
     const { name, optimizer, checkpointing, expected } = mode
     const all = `${name} ${optimizer} ${checkpointing ? 'checkpointing' : ''}`.toLowerCase()
@@ -165,10 +197,11 @@ function main(words: readonly string[]): void {
       encoding: 'utf8',
     })
     if (status !== 0) throw new Error(`${name} ended with exit code ${status}`)
-    const { peak, resident, seconds } = JSON.parse(stdout) as { peak: number; resident: number; seconds: number }
+    const { loading, resident, peak, taken, seconds } = JSON.parse(stdout) as Report
     const cells = [
-      ...[name, optimizer, checkpointing ? 'yes' : 'no', expected.toFixed(1), (resident / gibibyte).toFixed(2)],
-      ...[(resident / gibibyte / expected).toFixed(2), (peak / gibibyte).toFixed(2), seconds.toFixed(1)],
+      ...[name, optimizer, checkpointing ? 'yes' : 'no', expected.toFixed(1), gibibytes(resident)],
+      ...[(resident / gibibyte / expected).toFixed(2), gibibytes(peak), gibibytes(taken), gibibytes(loading)],
+      seconds.toFixed(1),
     ]
     console.log(`| ${cells.join(' | ')} |`)
   }
