@@ -1,6 +1,8 @@
 /** The public surface: tensors, autograd, ops, models, networks, optimizers, data and files. Training runs are in `noisewright/train`. */
 export { backward, backwardInTurns } from './autograd/backward.ts'
 export { recompute } from './autograd/recompute.ts'
+export type { RecorderOptions, RecorderReport, RefusedStep } from './autograd/recorder.ts'
+export { type Repeatable, repeatable } from './autograd/repeatable.ts'
 export { noGrad } from './autograd/tape.ts'
 export {
   type ConversionReport,

@@ -32,6 +32,7 @@ static napi_value start(napi_env env, napi_value exports) {
     define_runtime(env, exports);
     define_io(env, exports);
     define_devices(env, exports);
+    define_recording(env, exports);
     define_doctor(env, exports);
     define_pictures(env, exports);
     define_ops(env, exports);

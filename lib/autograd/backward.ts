@@ -59,9 +59,40 @@ export interface Seed {
   readonly gradient: Tensor
 }
 
-/** @internal A whole pass, in the caller's scope. */
-export function backpropagate(seeds: readonly Seed[]): void {
+/**
+ * @internal A whole pass, in the caller's scope.
+ * @param own leaves that the caller made to find their gradients in them
+ */
+export function backpropagate(seeds: readonly Seed[], own: readonly (Tensor | null)[] = []): void {
+  for (const leaf of own) if (leaf !== null) inner.add(leaf)
   for (const _ of passFrom(seeds));
+}
+
+/** Leaves of passes within passes, in which those passes find their results. */
+const inner = new WeakSet<Tensor>()
+
+/** A gradient on its way to a leaf. */
+export interface Contribution {
+  readonly leaf: Tensor
+  readonly gradient: Tensor
+}
+
+let collected: Contribution[] | null = null
+
+/** @internal Runs `body` and puts what its backward passes have for leaves in `into`, in order, in place of the leaves' `grad`. */
+export function collectGradients<T>(into: Contribution[], body: () => T): T {
+  const before = collected
+  collected = into
+  try {
+    return body()
+  } finally {
+    collected = before
+  }
+}
+
+/** @internal Adds gradients to their leaves as a backward pass does. They are used up. */
+export function addGradients(contributions: readonly Contribution[]): void {
+  noGrad(() => scope(() => contributions.forEach(accumulate)))
 }
 
 /** The pass itself: later nodes first, each when all gradients of its outputs are complete; it pauses after each. */
@@ -94,7 +125,7 @@ function* steps(
         const result = results[input]
         if (!result) return
         if (edge === null) result.dispose()
-        else if ('leaf' in edge) accumulate(edge.leaf, result)
+        else if ('leaf' in edge) arrive({ leaf: edge.leaf, gradient: result })
         else deliver(edge.node, edge.output, converted(result, edge.dtype))
       })
       yield
@@ -162,6 +193,11 @@ function add(a: Tensor, b: Tensor): Tensor {
   return sum
 }
 
-function accumulate(leaf: Tensor, gradient: Tensor): void {
+function arrive(contribution: Contribution): void {
+  if (collected === null || inner.has(contribution.leaf)) accumulate(contribution)
+  else collected.push({ ...contribution, gradient: keep(contribution.gradient) })
+}
+
+function accumulate({ leaf, gradient }: Contribution): void {
   leaf.grad = keep(leaf.grad === null ? gradient : add(leaf.grad, gradient))
 }

@@ -169,7 +169,7 @@ function referenceBackward<Inputs extends OpInputs, Saved extends OpInputs, Opti
   })
   const y = withGrad(() => definition.reference!(leaves as unknown as Inputs, options))
   if (y.origin)
-    noGrad(() => backpropagate([{ node: y.origin!.node as TapeNode, output: y.origin!.output, gradient: dy }]))
+    noGrad(() => backpropagate([{ node: y.origin!.node as TapeNode, output: y.origin!.output, gradient: dy }], leaves))
   return leaves.map((leaf) => {
     const gradient = leaf?.grad ?? null
     if (leaf) leaf.grad = null

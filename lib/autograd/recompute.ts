@@ -33,7 +33,7 @@ export function recompute(inputs: readonly (Tensor | null)[], body: (...inputs: 
       const same = leaves.indexOf(again)
       if (same >= 0) leaves[same]!.grad = retain(dy)
       else if (again.origin !== null)
-        backpropagate([{ node: again.origin.node as TapeNode, output: again.origin.output, gradient: dy }])
+        backpropagate([{ node: again.origin.node as TapeNode, output: again.origin.output, gradient: dy }], leaves)
       return leaves.map((leaf) => {
         const gradient = leaf?.grad ?? null
         if (leaf) leaf.grad = null

@@ -7,6 +7,11 @@ import type { StepOps } from './stepOps.ts'
 
 export type { DType, Handle, MaybeHandle }
 
+/** A step that was recorded. */
+export interface RecordingHandle {
+  readonly recording?: never
+}
+
 export interface Addon extends StepOps {
   // ---- devices, counters, settings
   /** Copies `bytes` before it returns. */
@@ -30,8 +35,11 @@ export interface Addon extends StepOps {
    * be used or an empty string.
    */
   listGpus(): Promise<[number, string, [string, string, number, number, number, number, string][]]>
-  /** Live buffers, live, peak and cached bytes, guard violations, jobs run, jobs waiting, bytes in files or in pinned host memory. */
-  memory(device: string): [number, number, number, number, number, number, number, number]
+  /**
+   * Live buffers, live, peak and cached bytes, guard violations, jobs run, jobs waiting, bytes in files or in pinned host memory,
+   * reserved bytes.
+   */
+  memory(device: string): [number, number, number, number, number, number, number, number, number]
   resetPeak(device: string): void
   releaseCached(device: string): void
   setMemoryLimit(device: string, bytes: number): void
@@ -44,6 +52,24 @@ export interface Addon extends StepOps {
   cpuTarget(): string
   /** False when this machine cannot run `name`. Takes effect in queue order. */
   setCpuTarget(name: string): boolean
+
+  // ---- steps that are repeated (native/core/recording.h)
+  /** What this thread enqueues from now on is kept. Also returns what stands for the inputs in it; all on one device, contiguous. */
+  beginRecording(inputs: readonly Handle[]): [RecordingHandle, Handle[]]
+  /**
+   * Ends it. Returns tensors that take over the memory of `results`; or null when the step cannot be repeated: the results stay what
+   * they are then.
+   */
+  endRecording(recording: RecordingHandle, results: readonly Handle[]): Handle[] | null
+  /** Ends it without anything to repeat. */
+  abandonRecording(recording: RecordingHandle, op: string, reason: string): void
+  /** Which op cannot be repeated, and why; null: all can. */
+  recordingRefusal(recording: RecordingHandle): [string, string] | null
+  /** The results for other inputs. */
+  replay(recording: RecordingHandle, inputs: readonly Handle[]): Handle[]
+  /** Replays that have run, those of them that were one launch of a CUDA graph, and why there is no graph or an empty string. */
+  recordingReport(recording: RecordingHandle): [number, number, string]
+  disposeRecording(recording: RecordingHandle): void
 
   // ---- what this build was made with
   /** Of the CUDA toolkit that compiled the GPU's kernels, major * 1000 + minor * 10; 0 when the build has none. */

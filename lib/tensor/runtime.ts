@@ -13,6 +13,8 @@ export interface MemoryReport {
   readonly peakBytes: number
   /** Apart from the other numbers, states of paged optimizers: on the CPU in files, in memory or not; of a GPU in pinned host memory. */
   readonly pagedBytes: number
+  /** Of CUDA graphs, which find their tensors there in every launch: neither live nor cached. */
+  readonly reservedBytes: number
   /** Kept warm for reuse. */
   readonly cachedBytes: number
   /** Writes outside a buffer, found in guard mode. */
@@ -29,13 +31,23 @@ export const counters = { fallbacks: 0 }
 /** What the device holds now. Call after an awaited read for numbers that include everything enqueued before. */
 export function memory(device: DeviceName = 'cpu'): MemoryReport {
   checkDevice('memory', device)
-  const [liveBuffers, liveBytes, peakBytes, cachedBytes, guardViolations, opsRun, opsWaiting, pagedBytes] =
-    addon.memory(device)
+  const [
+    liveBuffers,
+    liveBytes,
+    peakBytes,
+    cachedBytes,
+    guardViolations,
+    opsRun,
+    opsWaiting,
+    pagedBytes,
+    reservedBytes,
+  ] = addon.memory(device)
   return {
     liveBuffers,
     liveBytes,
     peakBytes,
     pagedBytes,
+    reservedBytes,
     cachedBytes,
     guardViolations,
     opsRun,

@@ -79,6 +79,12 @@ export class Scope {
     for (const node of waiting) if (!history.has(node)) node.release()
   }
 
+  /** The same, and the end of the history of all that was made in it: nothing of that can be differentiated any more. */
+  closeHistory(survivors: unknown = undefined): void {
+    for (const node of this.#nodes.splice(0)) node.release()
+    this.close(survivors)
+  }
+
   [Symbol.dispose](): void {
     this.close()
   }

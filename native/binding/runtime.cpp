@@ -17,7 +17,8 @@ std::vector<int64_t> memory(const std::string& device) {
   Device* d = device_named(device);
   const MemoryCounters c = d->pool().counters();
   return {c.live_buffers,     c.live_bytes,  c.peak_bytes,      c.cached_bytes,
-          c.guard_violations, d->jobs_run(), d->jobs_waiting(), d->paged_bytes()};
+          c.guard_violations, d->jobs_run(), d->jobs_waiting(), d->paged_bytes(),
+          c.reserved_bytes};
 }
 
 void reset_peak(const std::string& device) { device_named(device)->pool().reset_peak(); }
@@ -184,13 +185,13 @@ napi_value mark(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+}  // namespace
+
 void def_raw(napi_env env, napi_value exports, const char* name, napi_callback function) {
   napi_value f;
   ok(env, napi_create_function(env, name, NAPI_AUTO_LENGTH, function, nullptr, &f), name);
   ok(env, napi_set_named_property(env, exports, name, f), name);
 }
-
-}  // namespace
 
 void define_runtime(napi_env env, napi_value exports) {
   def_raw(env, exports, "fromBytes", from_bytes);

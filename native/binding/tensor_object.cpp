@@ -36,8 +36,22 @@ void account(napi_env env, TensorObject& object, int64_t bytes) {
   object.accounted = bytes;
 }
 
+// What a recorded op made holds memory as long as JavaScript or a queued job can ask for it, not as long as the
+// recording that keeps the storage.
+void let_go(TensorObject& object) {
+  if (!object.tensor) return;
+  const std::shared_ptr<Storage> storage = std::move(object.tensor->storage);
+  object.tensor.reset();
+  if (--storage->handles > 0 || !storage->recorded) return;
+  Job job;
+  job.op = "release";
+  job.run = [storage] { storage->release(); };
+  storage->device()->post(std::move(job));
+}
+
 void finalize(napi_env env, void* data, void*) {
   auto* object = static_cast<TensorObject*>(data);
+  let_go(*object);
   account(env, *object, 0);
   delete object;
 }
@@ -65,8 +79,9 @@ napi_value wrap_tensor(napi_env env, Tensor tensor) {
     delete object;
     throw Error(ErrorKind::kInternal, "a tensor handle could not be made");
   }
-  ok(env, napi_type_tag_object(env, v, &kTensorTag), "type tag");
   Storage& storage = *object->tensor->storage;
+  storage.handles++;
+  ok(env, napi_type_tag_object(env, v, &kTensorTag), "type tag");
   if (storage.claim_accounting()) account(env, *object, static_cast<int64_t>(storage.bytes()) / kReportedPart);
   return v;
 }
@@ -79,8 +94,10 @@ const Tensor& unwrap_tensor(napi_env env, napi_value v) {
 
 void dispose_tensor(napi_env env, napi_value v) {
   TensorObject& object = object_of(env, v);
-  object.tensor.reset();
+  let_go(object);
   account(env, object, 0);
 }
+
+const void* tensor_identity(napi_env env, napi_value v) { return &object_of(env, v); }
 
 }  // namespace noisewright::binding

@@ -6,6 +6,8 @@
 
 #include <cstring>
 
+#include "core/launch.h"
+#include "core/recording.h"
 #include "core/storage.h"
 
 namespace noisewright {
@@ -28,6 +30,7 @@ class CpuDevice final : public Device {
   CpuDevice() : Device(DeviceKind::kCpu, "cpu", heap_source()) {}
   void upload(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
   void download(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+  void copy(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
 };
 
 }  // namespace
@@ -65,6 +68,11 @@ std::shared_ptr<void> Device::take_pinned(size_t) {
 }
 
 void Device::enqueue(Job job) {
+  if (const auto& recording = caller().recording) recording->add(this, job);
+  post(std::move(job));
+}
+
+void Device::post(Job job) {
   std::lock_guard lock(mutex_);
   if (!started_) {
     started_ = true;
@@ -104,7 +112,7 @@ void Device::serve() {
   }
 }
 
-void Device::execute(Job& job) {
+std::shared_ptr<const Failure> Device::run_job(const Job& job, uint64_t sequence) {
   running_op_ = job.op;
   std::shared_ptr<const Failure> failure;
   for (const auto& input : job.inputs)
@@ -116,26 +124,27 @@ void Device::execute(Job& job) {
     try {
       job.run();
     } catch (const Error& error) {
-      failure = std::make_shared<Failure>(Failure{error.kind, job.op, error.what(), job.sequence, error.driver_code});
+      failure = std::make_shared<Failure>(Failure{error.kind, job.op, error.what(), sequence, error.driver_code});
     } catch (const std::bad_alloc&) {
       failure = std::make_shared<Failure>(
-          Failure{ErrorKind::kOutOfMemory, job.op, std::string(job.op) + ": out of memory", job.sequence});
+          Failure{ErrorKind::kOutOfMemory, job.op, std::string(job.op) + ": out of memory", sequence});
     } catch (const std::exception& error) {
-      failure = std::make_shared<Failure>(Failure{ErrorKind::kInternal, job.op, error.what(), job.sequence});
+      failure = std::make_shared<Failure>(Failure{ErrorKind::kInternal, job.op, error.what(), sequence});
     }
     job_ends();
   }
   if (failure)
     for (const auto& output : job.outputs) output->failure = failure;
-  if (job.client && job.outputs.empty()) {
+  return failure;
+}
+
+void Device::execute(Job& job) {
+  std::shared_ptr<const Failure> failure = run_job(job, job.sequence);
+  if (failure) tell_client(job, failure);
+  if (job.settled && job.outputs.empty() && job.client) {
     std::lock_guard lock(job.client->mutex);
-    auto& waiting = job.client->failure;
-    if (job.settled) {
-      if (!failure) failure = waiting;
-      waiting = nullptr;
-    } else if (!waiting) {
-      waiting = failure;
-    }
+    if (!failure) failure = job.client->failure;
+    job.client->failure = nullptr;
   }
   jobs_run_.fetch_add(1, std::memory_order_relaxed);
   job.run = nullptr;
@@ -143,6 +152,19 @@ void Device::execute(Job& job) {
   job.outputs.clear();
   job.updates.clear();
   if (job.settled) settle(job, std::move(failure));
+}
+
+void Device::replay(Recording& recording, const Tensors& inputs, const std::vector<std::shared_ptr<Storage>>& outputs) {
+  recording.lend(inputs);
+  recording.run(*this);
+  recording.hand_over(outputs);
+  recording.count(false);
+}
+
+void tell_client(const Job& job, const std::shared_ptr<const Failure>& failure) {
+  if (job.settled || !job.outputs.empty() || !job.client) return;
+  std::lock_guard lock(job.client->mutex);
+  if (!job.client->failure) job.client->failure = failure;
 }
 
 }  // namespace noisewright

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/recording.h"
 #include "core/tensor.h"
 
 namespace noisewright {
@@ -12,10 +13,9 @@ namespace noisewright {
 struct Caller {
   std::shared_ptr<Client> client;
   uint64_t sequence = 0;
+  std::shared_ptr<Recording> recording;  // what this thread records, or null
 };
 Caller& caller();
-
-using Tensors = std::vector<Tensor>;
 
 inline std::vector<std::shared_ptr<Storage>> storages_of(const Tensors& tensors) {
   std::vector<std::shared_ptr<Storage>> storages;
@@ -29,9 +29,16 @@ inline void append(Tensors& tensors, const std::optional<Tensor>& t) {
   if (t) tensors.push_back(*t);
 }
 
+// Whether running a job again, with other numbers in its tensors, means what calling its op again would mean. It does
+// where the arguments that are no tensors are the same in every step of a training. It does not where they are seeds,
+// rates, counters or data of the host; where `run` copies from or to the host; or where it depends on what an earlier
+// run left. Unless an op says so, it does not: a step with such an op is not recorded.
+enum class Repeats : bool { kNo, kYes };
+constexpr Repeats kRepeatable = Repeats::kYes;
+
 // Enqueues `run` on the tensors' device. `run` may call data() on every tensor named here; it keeps them alive.
 // inputs are read, outputs are fresh and wholly written, updates are changed in place.
-template <class Run>
+template <Repeats repeats = Repeats::kNo, class Run>
 void launch(const char* op, Tensors inputs, Tensors outputs, Run run, Tensors updates = {}) {
   const Tensor& any = !outputs.empty() ? outputs[0] : !updates.empty() ? updates[0] : inputs[0];
   Device* device = any.device();
@@ -46,6 +53,7 @@ void launch(const char* op, Tensors inputs, Tensors outputs, Run run, Tensors up
   job.inputs = storages_of(inputs);
   job.outputs = storages_of(outputs);
   job.updates = storages_of(updates);
+  job.repeatable = repeats == Repeats::kYes;
   auto versions = job.updates;
   job.run = [run = std::move(run), versions = std::move(versions)]() mutable {
     for (const auto& storage : versions) storage->version++;

@@ -71,16 +71,20 @@ MemorySource* heap_source() {
   return &source;
 }
 
-void* Pool::take_raw(size_t size, const char* op) {
-  auto& list = free_[size];
-  if (!list.empty()) {
-    void* data = list.back();
-    list.pop_back();
-    counters_.cached_bytes -= static_cast<int64_t>(size);
-    return data;
-  }
+void* Pool::take_free(std::map<size_t, std::vector<void*>>& lists, size_t size, int64_t& counter) {
+  auto& list = lists[size];
+  if (list.empty()) return nullptr;
+  void* data = list.back();
+  list.pop_back();
+  counter -= static_cast<int64_t>(size);
+  return data;
+}
+
+void* Pool::take_fresh(size_t size) {
   const auto over = [&] {
-    return limit_ > 0 && counters_.live_bytes + counters_.cached_bytes + static_cast<int64_t>(size) > limit_;
+    return limit_ > 0 &&
+           counters_.live_bytes + counters_.cached_bytes + counters_.reserved_bytes + static_cast<int64_t>(size) >
+               limit_;
   };
   if (over()) release_cached_locked();
   void* data = over() ? nullptr : source_->take(size);
@@ -88,20 +92,41 @@ void* Pool::take_raw(size_t size, const char* op) {
     release_cached_locked();
     data = source_->take(size);
   }
+  return data;
+}
+
+void* Pool::take_raw(size_t size, const char* op) {
+  void* data = arena_ ? take_free(arena_->free, size, counters_.reserved_bytes) : nullptr;
+  if (!data) data = take_free(free_, size, counters_.cached_bytes);
+  if (!data) data = take_fresh(size);
   if (!data)
     fail(ErrorKind::kOutOfMemory, op, "out of memory: needed ", size, " bytes with ", counters_.live_bytes, " in use",
          limit_ > 0 ? " and a limit of " + std::to_string(limit_) : std::string(), source_->room());
   return data;
 }
 
-void* Pool::take(size_t bytes, const char* op) {
-  std::lock_guard lock(mutex_);
-  if (guards_) return take_guarded(bytes, op);
-  const size_t size = size_class(bytes);
-  void* data = take_raw(size, op);
-  taken_[data] = {size, bytes, false};
+void Pool::count_taken(size_t size) {
   counters_.live_bytes += static_cast<int64_t>(size);
   if (counters_.live_bytes > counters_.peak_bytes) counters_.peak_bytes = counters_.live_bytes;
+}
+
+void* Pool::take(size_t bytes, const char* op) {
+  std::unique_lock lock(mutex_);
+  if (guards_) return take_guarded(bytes, op);
+  const size_t size = size_class(bytes);
+  void* data = nullptr;
+  try {
+    data = take_raw(size, op);
+  } catch (const Error&) {
+    if (arena_ || !release_reserve_) throw;
+    lock.unlock();
+    const bool released = release_reserve_();
+    lock.lock();
+    if (!released) throw;
+    data = take_raw(size, op);
+  }
+  taken_[data] = {size, bytes, false, arena_};
+  count_taken(size);
   return data;
 }
 
@@ -111,9 +136,8 @@ void* Pool::take_guarded(size_t bytes, const char* op) {
   std::memset(base, kGuardByte, size);
   unsigned char* data = base + kGuardBytes;
   std::memset(data, 0xFF, bytes);
-  taken_[data] = {size, bytes, true};
-  counters_.live_bytes += static_cast<int64_t>(size);
-  if (counters_.live_bytes > counters_.peak_bytes) counters_.peak_bytes = counters_.live_bytes;
+  taken_[data] = {size, bytes, true, nullptr};
+  count_taken(size);
   return data;
 }
 
@@ -134,8 +158,26 @@ void Pool::give(void* data) {
     source_->give(base, block.bytes);
     return;
   }
-  free_[block.bytes].push_back(data);
-  counters_.cached_bytes += static_cast<int64_t>(block.bytes);
+  (block.arena ? block.arena->free : free_)[block.bytes].push_back(data);
+  (block.arena ? counters_.reserved_bytes : counters_.cached_bytes) += static_cast<int64_t>(block.bytes);
+}
+
+void Pool::use(Arena* arena) {
+  std::lock_guard lock(mutex_);
+  arena_ = arena;
+}
+
+void Pool::dissolve(Arena& arena) {
+  std::lock_guard lock(mutex_);
+  for (auto& [data, block] : taken_)
+    if (block.arena == &arena) block.arena = nullptr;
+  for (auto& [size, list] : arena.free) {
+    const auto bytes = static_cast<int64_t>(size * list.size());
+    counters_.reserved_bytes -= bytes;
+    counters_.cached_bytes += bytes;
+    free_[size].insert(free_[size].end(), list.begin(), list.end());
+  }
+  arena.free.clear();
 }
 
 void Pool::release_cached_locked() {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -16,6 +17,7 @@ struct MemoryCounters {
   int64_t live_bytes = 0;        // bytes in use by storages and scratch
   int64_t peak_bytes = 0;        // highest live_bytes since the last reset
   int64_t cached_bytes = 0;      // bytes kept in free lists
+  int64_t reserved_bytes = 0;    // bytes of arenas that nobody has taken; neither live nor cached
   int64_t guard_violations = 0;  // writes outside a buffer, found in guard mode
 };
 
@@ -42,6 +44,16 @@ class Pool {
   // Writes behind the end of one buffer of its own and before the start of another: 2 in guard mode, 0 outside it. What
   // it finds is not counted.
   int64_t check_guards();
+  // Memory that stays in its place. What is taken while an arena is in use returns to that arena and goes to nobody
+  // else until the arena is dissolved, when it becomes the pool's. `use` changes where `take` looks; called, as `take`
+  // is, by the device's thread.
+  struct Arena {
+    std::map<size_t, std::vector<void*>> free;
+  };
+  void use(Arena* arena);  // null: none
+  void dissolve(Arena& arena);
+  // Asked when there is no memory left, outside of an arena: dissolves arenas and answers whether it did.
+  void set_reserve(std::function<bool()> release) { release_reserve_ = std::move(release); }
   void count_buffer(int64_t change) { live_buffers_.fetch_add(change, std::memory_order_relaxed); }
   MemoryCounters counters();
   void reset_peak();
@@ -51,9 +63,13 @@ class Pool {
     size_t bytes;  // of the size class, guards included
     size_t asked;  // what the caller may use
     bool guarded;
+    Arena* arena;
   };
   void* take_guarded(size_t bytes, const char* op);
   void* take_raw(size_t size, const char* op);
+  void* take_free(std::map<size_t, std::vector<void*>>& lists, size_t size, int64_t& counter);
+  void* take_fresh(size_t size);
+  void count_taken(size_t size);
   void release_cached_locked();
 
   std::mutex mutex_;
@@ -64,6 +80,8 @@ class Pool {
   std::atomic<int64_t> live_buffers_{0};  // apart from the others: making a storage must not wait for the lock
   int64_t limit_ = 0;
   bool guards_ = false;
+  Arena* arena_ = nullptr;
+  std::function<bool()> release_reserve_;
 };
 
 }  // namespace noisewright

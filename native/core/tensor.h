@@ -48,6 +48,8 @@ struct Tensor {
   }
 };
 
+using Tensors = std::vector<Tensor>;
+
 inline Tensor make_tensor(Device* device, Shape shape, DType dtype) {
   Tensor t;
   t.strides = packed_strides(shape);

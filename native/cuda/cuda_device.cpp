@@ -48,6 +48,11 @@ class CudaDevice final : public Device {
     return cuda::take_pinned(api_, *this, compute_, bytes);
   }
 
+  void copy(void* to, const void* from, size_t bytes) override {
+    if (bytes == 0) return;
+    check(api_, "copy", api_.cuMemcpyDtoDAsync_v2(as_number(to), as_number(from), bytes, compute_));
+  }
+
   void launch(const char* kernel, Size3 grid, Size3 block, size_t shared_bytes, void** arguments) {
     if (grid.x * grid.y * grid.z == 0) return;
     const std::string doing = std::string("kernel ") + kernel;

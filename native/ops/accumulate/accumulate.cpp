@@ -19,13 +19,13 @@ void change(const char* op, InPlaceOp kind, const Tensor& y, const std::optional
   Tensors inputs;
   append(inputs, x);
   if (x) p.x_dtype = x->dtype;
-  launch(op, inputs, {},
-         [=]() mutable {
-           p.y = y.data();
-           p.x = x ? x->data() : nullptr;
-           run_kernel(op, {cpu::accumulate_forward, cuda::accumulate_forward}, p);
-         },
-         {y});
+  launch<kRepeatable>(op, inputs, {},
+                      [=]() mutable {
+                        p.y = y.data();
+                        p.x = x ? x->data() : nullptr;
+                        run_kernel(op, {cpu::accumulate_forward, cuda::accumulate_forward}, p);
+                      },
+                      {y});
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ Tensor add_forward(const Tensor& a, const Tensor& b, int64_t op) {
   p.b_dtype = b.dtype;
   p.op = static_cast<BinaryOp>(op);
   Tensor y = empty_like(a);
-  launch("add", {a, b}, {y}, [=]() mutable {
+  launch<kRepeatable>("add", {a, b}, {y}, [=]() mutable {
     p.a = a.data();
     p.b = b.data();
     p.y = y.data();

@@ -32,7 +32,7 @@ Tensor mix(const char* op, bool velocity, const Tensor& latents, const Tensor& n
   p.dtype = latents.dtype;
   p.noise_dtype = noise.dtype;
   Tensor y = empty_like(latents);
-  launch(op, {latents, noise, timesteps, alphas_cumprod}, {y}, [=]() mutable {
+  launch<kRepeatable>(op, {latents, noise, timesteps, alphas_cumprod}, {y}, [=]() mutable {
     p.latents = latents.data();
     p.noise = noise.data();
     p.timesteps = timesteps.data_as<int32_t>();

@@ -25,7 +25,7 @@ std::tuple<Tensor, Tensor> attention_forward(const Tensor& q, const Tensor& k, c
                                              bool causal, double scale) {
   const AttentionShape shape = shape_of(q, k, heads, causal, scale);
   Tensor o = empty(q, q.shape), lse = empty(q, {shape.batch, heads, shape.queries}, DType::kFloat32);
-  launch("attention", {q, k, v}, {o, lse}, [=] {
+  launch<kRepeatable>("attention", {q, k, v}, {o, lse}, [=] {
     run_kernel<AttentionForwardParams>("attention", {cpu::attention_forward, cuda::attention_forward},
                                        {shape, view_of(q), view_of(k), view_of(v), view_of(o), lse.data_as<float>()});
   });
@@ -43,7 +43,7 @@ std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> 
   Tensors outputs;
   for (const auto* gradient : {&dq, &dk, &dv}) append(outputs, *gradient);
   if (outputs.empty()) return {};
-  launch("attention backward", {dy, q, k, v, o, lse}, outputs, [=] {
+  launch<kRepeatable>("attention backward", {dy, q, k, v, o, lse}, outputs, [=] {
     run_kernel<AttentionBackwardParams>("attention backward", {cpu::attention_backward, cuda::attention_backward},
                                         {shape, view_of(q), view_of(k), view_of(v), view_of(o), view_of(dy),
                                          lse.data_as<float>(), view_of(dq), view_of(dk), view_of(dv)});

@@ -8,7 +8,7 @@ namespace noisewright {
 Tensor cast_forward(const Tensor& x, DType dtype) {
   CHECK("cast", x.contiguous(), "x must be contiguous");
   Tensor y = empty(x, x.shape, dtype);
-  launch("cast", {x}, {y}, [=] {
+  launch<kRepeatable>("cast", {x}, {y}, [=] {
     run_kernel<CastParams>("cast", {cpu::cast_forward, cuda::cast_forward},
                            {x.data(), y.data(), x.count(), x.dtype, dtype});
   });

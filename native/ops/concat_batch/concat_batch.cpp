@@ -10,7 +10,7 @@ Tensor concat_batch_forward(const std::vector<Tensor>& parts) {
   shape[0] = 0;
   for (const auto& part : parts) shape[0] += part.shape[0];
   Tensor y = empty(parts[0], shape);
-  launch("concatBatch", parts, {y}, [=] {
+  launch<kRepeatable>("concatBatch", parts, {y}, [=] {
     std::vector<const void*> pointers;
     std::vector<int64_t> bytes;
     for (const auto& part : parts) {

@@ -12,7 +12,7 @@ Tensor concat_channels_forward(const Tensor& a, const Tensor& b) {
   shape.back() += b.shape.back();
   Tensor y = empty(a, shape);
   CopyParams left = copy_params(a, y.strides), right = copy_params(b, y.strides);
-  launch("concatChannels", {a, b}, {y}, [=]() mutable {
+  launch<kRepeatable>("concatChannels", {a, b}, {y}, [=]() mutable {
     left.x = a.data();
     left.y = y.data();
     run_kernel("concatChannels", {cpu::copy_strided, cuda::copy_strided}, left);

@@ -39,7 +39,7 @@ CopyParams copy_params(const Tensor& x, const Shape& y_strides) {
 Tensor contiguous_forward(const Tensor& x) {
   Tensor y = empty_like(x);
   CopyParams p = copy_params(x, y.strides);
-  launch("contiguous", {x}, {y}, [=]() mutable {
+  launch<kRepeatable>("contiguous", {x}, {y}, [=]() mutable {
     p.x = x.data();
     p.y = y.data();
     run_kernel("contiguous", {cpu::copy_strided, cuda::copy_strided}, p);

@@ -130,7 +130,7 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const MaybeTensor& 
   Tensor y = empty(x, {p.s.n, p.s.ho, p.s.wo, p.s.co});
   Tensors inputs{x, weight};
   for (const auto* t : {&bias, &time_embedding, &residual}) append(inputs, *t);
-  launch("conv2d", inputs, {y}, [=]() mutable {
+  launch<kRepeatable>("conv2d", inputs, {y}, [=]() mutable {
     p.x = x.data();
     p.bias = data_of(bias);
     p.time = data_of(time_embedding);
@@ -139,7 +139,7 @@ Tensor conv2d_forward(const Tensor& x, const Tensor& weight, const MaybeTensor& 
     const FastChoice choice = choose_fast(p.s, p.s.ho, p.s.wo, exact, static_cast<Keep>(keep),
                                           p.dtype == DType::kBFloat16 && p.weight_dtype == p.dtype);
     p.winograd = choice.fast;
-    if (choice.fast && choice.keep) p.transformed = kept_weights(weight, p.weight_dtype, p.s, false);
+    p.transformed = choice.fast && choice.keep ? kept_weights(weight, p.weight_dtype, p.s, false) : nullptr;
     const ExpandedWeight expanded(weight, p.weight_dtype, p.transformed == nullptr);
     p.weight = expanded.data();
     run_kernel("conv2d", {cpu::conv2d_forward, cuda::conv2d_forward}, p);
@@ -169,7 +169,7 @@ std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> conv2d_backward(
   append(inputs, x);
   for (const auto* t : {&dx, &dweight, &dbias, &dtime}) append(outputs, *t);
   if (outputs.empty()) return {};
-  launch("conv2d backward", inputs, outputs, [=]() mutable {
+  launch<kRepeatable>("conv2d backward", inputs, outputs, [=]() mutable {
     p.dy = dy.data();
     p.x = data_of(x);
     p.dx = data_of(dx);
@@ -179,7 +179,7 @@ std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> conv2d_backward(
     const FastChoice choice = choose_fast(p.s, p.s.h, p.s.w, never_fast, static_cast<Keep>(keep),
                                           p.dtype == DType::kBFloat16 && p.weight_dtype == p.dtype);
     p.winograd = choice.fast;
-    if (p.dx && choice.fast && choice.keep) p.transformed = kept_weights(weight, p.weight_dtype, p.s, true);
+    p.transformed = p.dx && choice.fast && choice.keep ? kept_weights(weight, p.weight_dtype, p.s, true) : nullptr;
     const ExpandedWeight expanded(weight, p.weight_dtype, p.dx && p.transformed == nullptr);
     p.weight = expanded.data();
     run_kernel("conv2d backward", {cpu::conv2d_backward, cuda::conv2d_backward}, p);

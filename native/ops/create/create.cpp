@@ -8,7 +8,7 @@ namespace noisewright {
 
 Tensor fill(const Shape& shape, DType dtype, double value, const std::optional<std::string>& device) {
   Tensor y = make_tensor(device_named(device.value_or("cpu")), shape, dtype);
-  launch("fill", {}, {y}, [=] {
+  launch<kRepeatable>("fill", {}, {y}, [=] {
     run_kernel<FillParams>("fill", {cpu::fill_forward, cuda::fill_forward}, {y.data(), y.count(), value, dtype});
   });
   return y;

@@ -41,7 +41,7 @@ Tensor element_loss_forward(const Tensor& prediction, const Tensor& target, cons
   Tensor loss = empty(prediction, {}, DType::kFloat32);
   Tensors inputs = {prediction, target};
   for (const auto& numbers : {weights, thresholds, mask}) append(inputs, numbers);
-  launch("elementLoss", inputs, {loss}, [=]() mutable {
+  launch<kRepeatable>("elementLoss", inputs, {loss}, [=]() mutable {
     p.prediction = prediction.data();
     p.target = target.data();
     p.weights = data_of(weights);
@@ -61,7 +61,7 @@ Tensor element_loss_backward(const Tensor& dloss, const Tensor& prediction, cons
   Tensor dprediction = empty_like(prediction);
   Tensors inputs = {dloss, prediction, target};
   for (const auto& numbers : {weights, thresholds, mask}) append(inputs, numbers);
-  launch("elementLossBackward", inputs, {dprediction}, [=]() mutable {
+  launch<kRepeatable>("elementLossBackward", inputs, {dprediction}, [=]() mutable {
     p.prediction = prediction.data();
     p.target = target.data();
     p.weights = data_of(weights);

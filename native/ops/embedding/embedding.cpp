@@ -37,7 +37,7 @@ Tensor embedding_forward(const Tensor& ids, const Tensor& table, const std::opti
   Tensor y = empty(table, shape);
   Tensors inputs{ids, table};
   append(inputs, added);
-  launch("embedding", inputs, {y}, [=]() mutable {
+  launch<kRepeatable>("embedding", inputs, {y}, [=]() mutable {
     p.ids = ids.data_as<int32_t>();
     p.table = table.data();
     p.added = added ? added->data() : nullptr;
@@ -58,7 +58,7 @@ Tensor embedding_backward(const Tensor& dy, const Tensor& ids, int64_t first, in
   p.width = dy.size(-1);
   p.dtype = dy.dtype;
   Tensor dtable = empty(dy, {rows, p.width}, DType::kFloat32);
-  launch("embeddingBackward", {dy, ids}, {dtable}, [=]() mutable {
+  launch<kRepeatable>("embeddingBackward", {dy, ids}, {dtable}, [=]() mutable {
     p.ids = ids.data_as<int32_t>();
     p.dy = dy.data();
     p.dtable = dtable.data_as<float>();

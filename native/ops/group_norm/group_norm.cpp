@@ -35,7 +35,7 @@ std::tuple<Tensor, Tensor, Tensor> group_norm_forward(const Tensor& x, const Ten
   p.weight_dtype = weight.dtype;
   p.bias_dtype = bias.dtype;
   const char* op = silu ? "groupNormSilu" : "groupNorm";
-  launch(op, {x, weight, bias}, {y, mean, rstd}, [=]() mutable {
+  launch<kRepeatable>(op, {x, weight, bias}, {y, mean, rstd}, [=]() mutable {
     p.x = x.data();
     p.weight = weight.data();
     p.bias = bias.data();
@@ -73,7 +73,7 @@ std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> 
   append(outputs, dweight);
   append(outputs, dbias);
   const char* op = silu ? "groupNormSiluBackward" : "groupNormBackward";
-  launch(op, {dy, x, weight, bias, mean, rstd}, outputs, [=]() mutable {
+  launch<kRepeatable>(op, {dy, x, weight, bias, mean, rstd}, outputs, [=]() mutable {
     p.dy = dy.data();
     p.x = x.data();
     p.weight = weight.data();

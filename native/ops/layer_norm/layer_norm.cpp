@@ -24,7 +24,7 @@ std::tuple<Tensor, Tensor, Tensor> layer_norm_forward(const Tensor& x, const Ten
   p.dtype = x.dtype;
   p.weight_dtype = weight.dtype;
   p.bias_dtype = bias.dtype;
-  launch("layerNorm", {x, weight, bias}, {y, mean, rstd}, [=]() mutable {
+  launch<kRepeatable>("layerNorm", {x, weight, bias}, {y, mean, rstd}, [=]() mutable {
     p.x = x.data();
     p.weight = weight.data();
     p.bias = bias.data();
@@ -58,7 +58,7 @@ std::tuple<std::optional<Tensor>, std::optional<Tensor>, std::optional<Tensor>> 
   append(outputs, dx);
   append(outputs, dweight);
   append(outputs, dbias);
-  launch("layerNormBackward", {dy, x, weight, mean, rstd}, outputs, [=]() mutable {
+  launch<kRepeatable>("layerNormBackward", {dy, x, weight, mean, rstd}, outputs, [=]() mutable {
     p.dy = dy.data();
     p.x = x.data();
     p.weight = weight.data();

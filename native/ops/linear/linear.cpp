@@ -61,7 +61,7 @@ std::tuple<Tensor, MaybeTensor, MaybeTensor> linear_forward(const Tensor& x, con
   Tensors inputs{x, weight}, outputs{y};
   for (const auto* t : {&bias, &residual, &lora_down, &lora_up}) append(inputs, *t);
   for (const auto* t : {&z, &pre}) append(outputs, *t);
-  launch("linear", inputs, outputs, [=]() mutable {
+  launch<kRepeatable>("linear", inputs, outputs, [=]() mutable {
     const ExpandedWeight expanded(weight, p.dtype);
     p.x = x.data();
     p.weight = expanded.data();
@@ -111,7 +111,7 @@ std::tuple<MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor> line
   for (const auto* t : {&x, &lora_down, &lora_up, &z, &pre}) append(inputs, *t);
   for (const auto* t : {&dx, &dweight, &dbias, &ddown, &dup}) append(outputs, *t);
   if (outputs.empty()) return {};
-  launch("linear backward", inputs, outputs, [=]() mutable {
+  launch<kRepeatable>("linear backward", inputs, outputs, [=]() mutable {
     p.dy = dy.data();
     const ExpandedWeight expanded(weight, p.dtype, dx.has_value());
     p.x = data_of(x);

@@ -31,7 +31,7 @@ Tensor multiply(const Tensor& a, const Tensor& b, bool transpose_a, bool transpo
   p.transpose_a = transpose_a;
   p.transpose_b = transpose_b;
   Tensor c = empty(a, std::move(shape), dtype);
-  launch("matmul", {a, b}, {c}, [=]() mutable {
+  launch<kRepeatable>("matmul", {a, b}, {c}, [=]() mutable {
     p.a = a.data();
     p.b = b.data();
     p.c = c.data();

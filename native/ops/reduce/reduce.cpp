@@ -36,7 +36,7 @@ Tensor reduce_forward(const Tensor& x, const std::optional<Tensor>& z, const Sha
     Tensor y = empty(x, final ? kept : Shape{p.outer * p.inner}, DType::kFloat32);
     Tensors inputs{from};
     append(inputs, with);
-    launch("reduce", inputs, {y}, [=]() mutable {
+    launch<kRepeatable>("reduce", inputs, {y}, [=]() mutable {
       p.x = from.data();
       p.z = with ? with->data() : nullptr;
       p.y = y.data_as<float>();

@@ -8,7 +8,7 @@ namespace noisewright {
 Tensor scale_forward(const Tensor& x, double factor) {
   CHECK("scale", x.contiguous(), "x must be contiguous");
   Tensor y = empty_like(x);
-  launch("scale", {x}, {y}, [=] {
+  launch<kRepeatable>("scale", {x}, {y}, [=] {
     run_kernel<ScaleParams>("scale", {cpu::scale_forward, cuda::scale_forward},
                             {x.data(), y.data(), x.count(), static_cast<float>(factor), x.dtype});
   });

@@ -17,7 +17,7 @@ Tensor slice_backward(const Tensor& dy, const Shape& shape, int64_t axis, int64_
   p.outer = 1;
   for (int64_t i = 0; i < axis; i++) p.outer *= shape[i];
   CHECK("slice", p.after >= 0, "the slice must lie inside x");
-  launch("sliceBackward", {dy}, {dx}, [=]() mutable {
+  launch<kRepeatable>("sliceBackward", {dy}, {dx}, [=]() mutable {
     p.dy = dy.data();
     p.dx = dx.data();
     run_kernel("sliceBackward", {cpu::slice_backward, cuda::slice_backward}, p);

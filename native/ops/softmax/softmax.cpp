@@ -9,7 +9,7 @@ Tensor softmax_forward(const Tensor& x) {
   CHECK("softmax", x.rank() > 0 && x.contiguous(), "x has an axis and is contiguous");
   const int64_t columns = x.size(-1), rows = x.count() / columns;
   Tensor y = empty_like(x);
-  launch("softmax", {x}, {y}, [=] {
+  launch<kRepeatable>("softmax", {x}, {y}, [=] {
     run_kernel<SoftmaxForwardParams>("softmax", {cpu::softmax_forward, cuda::softmax_forward},
                                      {x.data(), y.data(), rows, columns, x.dtype});
   });
@@ -21,7 +21,7 @@ Tensor softmax_backward(const Tensor& dy, const Tensor& y) {
         "dy and y are alike and contiguous");
   const int64_t columns = y.size(-1), rows = y.count() / columns;
   Tensor dx = empty_like(y);
-  launch("softmax backward", {dy, y}, {dx}, [=] {
+  launch<kRepeatable>("softmax backward", {dy, y}, {dx}, [=] {
     run_kernel<SoftmaxBackwardParams>("softmax backward", {cpu::softmax_backward, cuda::softmax_backward},
                                       {dy.data(), y.data(), dx.data(), rows, columns, y.dtype});
   });

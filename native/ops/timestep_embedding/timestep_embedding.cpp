@@ -16,7 +16,7 @@ Tensor timestep_embedding_forward(const Tensor& timesteps, int64_t dim, double m
   p.max_period = max_period;
   p.dtype = timesteps.dtype;
   Tensor y = empty(timesteps, {p.count, dim}, DType::kFloat32);
-  launch("timestepEmbedding", {timesteps}, {y}, [=]() mutable {
+  launch<kRepeatable>("timestepEmbedding", {timesteps}, {y}, [=]() mutable {
     p.timesteps = timesteps.data();
     p.y = y.data_as<float>();
     run_kernel("timestepEmbedding", {cpu::timestep_embedding_forward, cuda::timestep_embedding_forward}, p);
