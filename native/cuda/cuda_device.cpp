@@ -9,6 +9,7 @@
 #include "cuda/downloads.h"
 #include "cuda/driver.h"
 #include "cuda/failure.h"
+#include "cuda/graphs.h"
 #include "cuda/launch.h"
 #include "cuda/memory.h"
 #include "cuda/pinned.h"
@@ -31,6 +32,7 @@ class CudaDevice final : public Device {
 
   void upload(void* to, const void* from, size_t bytes) override {
     if (bytes == 0) return;
+    expect_no_capture("copies from the host");
     if (uploads_->ready()) return uploads_->upload(to, from, bytes);
     // The driver takes pageable memory into its own before it returns, and may wait for the stream first ("API
     // synchronization behavior" in NVIDIA's driver manual).
@@ -38,6 +40,7 @@ class CudaDevice final : public Device {
   }
   void download(void* to, const void* from, size_t bytes) override {
     if (bytes == 0) return;
+    expect_no_capture("copies to the host");
     if (downloads_->ready()) return downloads_->download(to, from, bytes);
     check(api_, "download", api_.cuMemcpyDtoHAsync_v2(to, as_number(from), bytes, compute_));
     wait((std::string("download") + kOrAKernelBefore).c_str());
@@ -51,6 +54,15 @@ class CudaDevice final : public Device {
   void copy(void* to, const void* from, size_t bytes) override {
     if (bytes == 0) return;
     check(api_, "copy", api_.cuMemcpyDtoDAsync_v2(as_number(to), as_number(from), bytes, compute_));
+  }
+
+  void replay(Recording& recording, const Tensors& inputs,
+              const std::vector<std::shared_ptr<Storage>>& outputs) override {
+    const bool launched = graphs_->replay(recording, inputs, outputs);
+    if (launched)
+      recording.count(true);
+    else
+      Device::replay(recording, inputs, outputs);
   }
 
   void launch(const char* kernel, Size3 grid, Size3 block, size_t shared_bytes, void** arguments) {
@@ -87,6 +99,8 @@ class CudaDevice final : public Device {
       memory_->set_context(context, compute_, "", "");
     uploads_.emplace(api_, compute_, up);
     downloads_.emplace(api_, context, compute_, down);
+    graphs_.emplace(api_, *this, *memory_, compute_,
+                    wait_for_each_ ? "NOISEWRIGHT_CUDA_WAIT waits for each kernel" : "");
   }
   void job_begins(const char* op) override { begin_range(op); }
   void job_ends() override { end_range(); }
@@ -95,6 +109,9 @@ class CudaDevice final : public Device {
   }
 
  private:
+  void expect_no_capture(const char* what) {
+    if (graphs_->capturing()) fail_here(ErrorKind::kDevice, std::string(what) + ", which no CUDA graph repeats");
+  }
   void wait(const char* what) { check(api_, what, api_.cuStreamSynchronize(compute_)); }
 
   Function find(const char* kernel) {
@@ -126,8 +143,9 @@ class CudaDevice final : public Device {
   const Gpu& gpu_;
   CudaMemory* memory_;
   Stream compute_ = nullptr;
-  std::optional<Uploads> uploads_;  // made on the device thread, as the next one
+  std::optional<Uploads> uploads_;  // made on the device thread, as the next ones
   std::optional<Downloads> downloads_;
+  std::optional<Graphs> graphs_;
   bool wait_for_each_ = false;
   std::vector<Module> modules_;
   std::unordered_map<std::string, Function> functions_;

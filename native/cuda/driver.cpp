@@ -25,6 +25,11 @@ std::string find_symbols(void* library, Driver& driver) {
   if (!driver.name) return "the installed NVIDIA driver is too old (it lacks " #name ")";
   CUDA_DRIVER_FUNCTIONS(F)
 #undef F
+#define F(name, arguments)                                                      \
+  driver.name = reinterpret_cast<decltype(driver.name)>(dlsym(library, #name)); \
+  if (!driver.name && driver.no_graphs.empty()) driver.no_graphs = #name;
+  CUDA_GRAPH_FUNCTIONS(F)
+#undef F
   driver.emulated = dlsym(library, "noisewright_emulated_driver") != nullptr;
   return "";
 }

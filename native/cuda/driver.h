@@ -17,6 +17,8 @@ using Module = struct OpaqueModule*;
 using Function = struct OpaqueFunction*;
 using Stream = struct OpaqueStream*;
 using Event = struct OpaqueEvent*;
+using Graph = struct OpaqueGraph*;
+using GraphExec = struct OpaqueGraphExec*;
 
 constexpr Result kErrorOutOfMemory = 2;
 constexpr Result kErrorNotFound = 500;
@@ -28,6 +30,7 @@ constexpr int kFunctionMaxDynamicSharedBytes = 8;
 constexpr unsigned kStreamNonBlocking = 1;
 constexpr unsigned kEventDisableTiming = 2;
 constexpr unsigned kHostPortable = 1, kHostDeviceMap = 2;
+constexpr int kCaptureRelaxed = 2;
 
 // Every function the addon asks the driver for, by the name of its symbol (cuda.h renames some calls: the _v2 is part
 // of the name).
@@ -66,6 +69,15 @@ constexpr unsigned kHostPortable = 1, kHostDeviceMap = 2;
     (Function function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y, \
      unsigned block_z, unsigned shared_bytes, Stream stream, void** arguments, void** extra))
 
+// Those that older drivers lack: without them nothing is captured.
+#define CUDA_GRAPH_FUNCTIONS(F)                                                             \
+  F(cuStreamBeginCapture_v2, (Stream stream, int mode))                                     \
+  F(cuStreamEndCapture, (Stream stream, Graph * graph))                                     \
+  F(cuGraphInstantiateWithFlags, (GraphExec * exec, Graph graph, unsigned long long flags)) \
+  F(cuGraphLaunch, (GraphExec exec, Stream stream))                                         \
+  F(cuGraphExecDestroy, (GraphExec exec))                                                   \
+  F(cuGraphDestroy, (Graph graph))
+
 // A GPU that the driver shows; CUDA_VISIBLE_DEVICES, which is the driver's own, chooses which these are.
 struct Gpu {
   DeviceNumber number = 0;
@@ -79,7 +91,9 @@ struct Gpu {
 struct Driver {
 #define F(name, arguments) Result(*name) arguments = nullptr;
   CUDA_DRIVER_FUNCTIONS(F)
+  CUDA_GRAPH_FUNCTIONS(F)
 #undef F
+  std::string no_graphs;  // the function without which there are no graphs, or nothing
   bool emulated = false;  // the look-alike of native/emulation: kernels run on the CPU
   int version = 0;        // newest CUDA it can serve: major * 1000 + minor * 10
   std::vector<Gpu> gpus;

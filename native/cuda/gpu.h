@@ -28,8 +28,9 @@
   auto& name =                                                                     \
       *static_cast<name##_type*>(::noisewright::emulation::shared_zone(name##_site, #name, sizeof(name##_type)))
 #define DYN_SHARED(type, name) type* name = static_cast<type*>(::noisewright::emulation::dynamic_shared())
-#define KERNEL(name) \
-  static const ::noisewright::emulation::RegisteredKernel name##_entry(#name, ::noisewright::emulation::unpack<&name>)
+#define KERNEL(name)                                                                                                   \
+  static const ::noisewright::emulation::RegisteredKernel name##_entry(#name, ::noisewright::emulation::unpack<&name>, \
+                                                                       ::noisewright::emulation::sizes_of(&name))
 
 #endif
 

@@ -25,6 +25,22 @@ void* CudaMemory::take(size_t bytes) {
 }
 
 void CudaMemory::give(void* data, size_t) {
+  std::lock_guard lock(mutex_);
+  if (capturing_)
+    postponed_.push_back(data);
+  else
+    free(data);
+}
+
+void CudaMemory::set_capturing(bool on) {
+  std::lock_guard lock(mutex_);
+  capturing_ = on;
+  if (on) return;
+  for (void* data : postponed_) free(data);
+  postponed_.clear();
+}
+
+void CudaMemory::free(void* data) {
   enter();
   driver_.cuStreamSynchronize(stream_);
   driver_.cuMemFree_v2(reinterpret_cast<DevicePointer>(data));

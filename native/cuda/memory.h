@@ -1,5 +1,8 @@
 // Where the pool of a GPU gets its memory.
 #pragma once
+#include <mutex>
+#include <vector>
+
 #include "cuda/failure.h"
 
 namespace noisewright::cuda {
@@ -21,15 +24,21 @@ class CudaMemory final : public MemorySource {
   // Waits for the kernels that may still use the memory. Errors are left for the next call that can report them.
   void give(void* data, size_t bytes) override;
   std::string room() override;
+  // While the stream's work is captured, nobody may wait for it: what is given back meanwhile is freed afterwards.
+  void set_capturing(bool on);
 
  private:
   // Memory may be given back by any thread, and the current context is a property of the thread.
   void enter() { driver_.cuCtxSetCurrent(context_); }
+  void free(void* data);
 
   const Driver& driver_;
   Context context_ = nullptr;
   Stream stream_ = nullptr;
   std::string failure_, failure_code_;
+  std::mutex mutex_;
+  bool capturing_ = false;
+  std::vector<void*> postponed_;
 };
 
 }  // namespace noisewright::cuda

@@ -13,7 +13,7 @@ void give_later(const Driver& driver, Device& device, Stream stream, void* host,
     driver.cuMemFreeHost(host);
     device.count_paged(-static_cast<int64_t>(bytes));
   };
-  device.enqueue(std::move(job));
+  device.post(std::move(job));
 }
 
 }  // namespace

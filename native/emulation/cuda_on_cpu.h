@@ -29,7 +29,10 @@ namespace noisewright::emulation {
 
 class RegisteredKernel {
  public:
-  RegisteredKernel(const char* name, Call call) : name(name), call(call), next(first()) { first() = this; }
+  RegisteredKernel(const char* name, Call call, const size_t* sizes)
+      : name(name), call(call), argument_sizes(sizes), next(first()) {
+    first() = this;
+  }
   static const RegisteredKernel* find(const std::string& name) {
     for (const RegisteredKernel* k = first(); k; k = k->next)
       if (name == k->name) return k;
@@ -37,6 +40,7 @@ class RegisteredKernel {
   }
   const char* const name;
   const Call call;
+  const size_t* const argument_sizes;  // ends with 0
 
  private:
   static const RegisteredKernel*& first() {
@@ -53,6 +57,14 @@ void call_unpacked(void (*kernel)(A...), void** arguments, std::index_sequence<I
 template <class... A>
 void call_kernel(void (*kernel)(A...), void** arguments) {
   call_unpacked(kernel, arguments, std::index_sequence_for<A...>{});
+}
+template <class... A>
+struct ArgumentSizes {
+  static constexpr size_t values[] = {sizeof(std::remove_reference_t<A>)..., 0};
+};
+template <class... A>
+constexpr const size_t* sizes_of(void (*)(A...)) {
+  return ArgumentSizes<A...>::values;
 }
 template <auto kernel>
 void unpack(void** arguments) {

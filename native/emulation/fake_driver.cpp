@@ -26,6 +26,7 @@
 
 #include "cuda/driver.h"
 #include "emulation/cuda_on_cpu.h"
+#include "emulation/graphs.h"
 #include "emulation/memory.h"
 #include "emulation/streams.h"
 
@@ -114,6 +115,39 @@ bool is_pinned(const void* data) {
 
 void* as_pointer(DevicePointer data) { return reinterpret_cast<void*>(data); }
 
+Result copy(Stream stream, std::function<Result()> work, bool with_host) {
+  if (const auto captured = emulation::capture(stream, work)) return *captured;
+  return emulation::postpone(stream, std::move(work), with_host);
+}
+
+// The arguments of a kernel, each with the alignment that any type needs.
+using ArgumentCopies = std::vector<std::vector<std::max_align_t>>;
+ArgumentCopies copies_of(void** arguments, const size_t* sizes) {
+  ArgumentCopies copies;
+  for (; *sizes; sizes++, arguments++) {
+    copies.emplace_back((*sizes + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t));
+    std::memcpy(copies.back().data(), *arguments, *sizes);
+  }
+  return copies;
+}
+
+// On the calling thread's device.
+Result run_kernel(const emulation::RegisteredKernel* kernel, dim3 grid, dim3 block, size_t shared_bytes,
+                  void** arguments) {
+  try {
+    if (const std::string other = setting_for("NOISEWRIGHT_EMULATION_REPLACE", kernel->name); !other.empty())
+      kernel = emulation::RegisteredKernel::find(other);
+    if (!kernel) return kErrorNotFound;
+    const auto schedule = emulation::Schedule::parse(setting("NOISEWRIGHT_EMULATION_ORDER"));
+    const emulation::KernelAccess access(current_device);
+    emulation::launch(kernel->call, grid, block, shared_bytes, arguments, schedule);
+    return 0;
+  } catch (const std::exception& error) {
+    error_in_kernel = error.what();
+    return kErrorInKernel;
+  }
+}
+
 }  // namespace
 
 #pragma GCC visibility push(default)
@@ -135,17 +169,24 @@ Result cuDriverGetVersion(int* version) {
   return 0;
 }
 Result cuGetErrorName(Result error, const char** text) {
-  *text = error == 0                   ? "CUDA_SUCCESS"
-          : error == kInvalidValue     ? "CUDA_ERROR_INVALID_VALUE"
-          : error == kErrorOutOfMemory ? "CUDA_ERROR_OUT_OF_MEMORY"
-          : error == kErrorNotFound    ? "CUDA_ERROR_NOT_FOUND"
-          : error == 100               ? "CUDA_ERROR_NO_DEVICE"
-          : error == kInvalidContext   ? "CUDA_ERROR_INVALID_CONTEXT"
-          : error == kInvalidHandle    ? "CUDA_ERROR_INVALID_HANDLE"
-          : error == 700               ? "CUDA_ERROR_ILLEGAL_ADDRESS"
-          : error == 999               ? "CUDA_ERROR_UNKNOWN"
-          : error == kErrorInKernel    ? "ERROR_IN_EMULATED_KERNEL"
-                                       : nullptr;
+  *text = error == 0                                ? "CUDA_SUCCESS"
+          : error == kInvalidValue                  ? "CUDA_ERROR_INVALID_VALUE"
+          : error == kErrorOutOfMemory              ? "CUDA_ERROR_OUT_OF_MEMORY"
+          : error == kErrorNotFound                 ? "CUDA_ERROR_NOT_FOUND"
+          : error == 100                            ? "CUDA_ERROR_NO_DEVICE"
+          : error == kInvalidContext                ? "CUDA_ERROR_INVALID_CONTEXT"
+          : error == kInvalidHandle                 ? "CUDA_ERROR_INVALID_HANDLE"
+          : error == 700                            ? "CUDA_ERROR_ILLEGAL_ADDRESS"
+          : error == emulation::kIllegalState       ? "CUDA_ERROR_ILLEGAL_STATE"
+          : error == emulation::kCaptureUnsupported ? "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"
+          : error == emulation::kCaptureInvalidated ? "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"
+          : error == emulation::kCaptureUnjoined    ? "CUDA_ERROR_STREAM_CAPTURE_UNJOINED"
+          : error == emulation::kCaptureIsolation   ? "CUDA_ERROR_STREAM_CAPTURE_ISOLATION"
+          : error == emulation::kCapturedEvent      ? "CUDA_ERROR_CAPTURED_EVENT"
+          : error == emulation::kCaptureWrongThread ? "CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD"
+          : error == 999                            ? "CUDA_ERROR_UNKNOWN"
+          : error == kErrorInKernel                 ? "ERROR_IN_EMULATED_KERNEL"
+                                                    : nullptr;
   return *text ? 0 : kInvalidValue;
 }
 Result cuGetErrorString(Result error, const char** text) {
@@ -196,10 +237,12 @@ Result cuStreamCreate(Stream* stream, unsigned) {
 }
 Result cuStreamSynchronize(Stream stream) {
   FAIL_IF_WANTED;
+  if (const auto refused = emulation::forbid(stream)) return *refused;
   return emulation::finish(stream);
 }
 Result cuStreamWaitEvent(Stream stream, Event event, unsigned) {
   FAIL_IF_WANTED;
+  if (const auto captured = emulation::capture_wait(stream, event)) return *captured;
   return emulation::let_wait(stream, event);
 }
 Result cuEventCreate(Event* event, unsigned) {
@@ -209,11 +252,13 @@ Result cuEventCreate(Event* event, unsigned) {
 }
 Result cuEventRecord(Event event, Stream stream) {
   FAIL_IF_WANTED;
+  if (const auto captured = emulation::capture_record(event, stream)) return *captured;
   return emulation::record(event, stream);
 }
 Result cuEventSynchronize(Event event) {
   FAIL_IF_WANTED;
   while (setting("NOISEWRIGHT_EMULATION_HOLD") == "1") std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  if (const auto refused = emulation::forbid(event)) return *refused;
   return emulation::finish(event);
 }
 
@@ -226,15 +271,20 @@ Result cuMemGetInfo_v2(size_t* free, size_t* total) {
 }
 Result cuMemAlloc_v2(DevicePointer* data, size_t bytes) {
   FAIL_IF_WANTED;
+  if (const auto refused = emulation::forbid_unsafe()) return *refused;
   if (current_device < 0) return kInvalidContext;
   if (emulation::bytes_taken(current_device) + bytes > claims().bytes) return kErrorOutOfMemory;
   *data = reinterpret_cast<DevicePointer>(emulation::allocate(bytes, current_device));
   return *data ? 0 : kErrorOutOfMemory;
 }
-Result cuMemFree_v2(DevicePointer data) { return emulation::release(as_pointer(data)) ? 0 : kInvalidValue; }
+Result cuMemFree_v2(DevicePointer data) {
+  if (const auto refused = emulation::forbid_unsafe()) return *refused;
+  return emulation::release(as_pointer(data)) ? 0 : kInvalidValue;
+}
 Result cuMemHostAlloc(void** data, size_t bytes, unsigned flags) {
   FAIL_IF_WANTED;
   if (current_device < 0) return kInvalidContext;
+  if (const auto refused = emulation::forbid_unsafe()) return *refused;
   std::lock_guard lock(mutex);
   *data = flags & kHostDeviceMap ? emulation::allocate_mapped(bytes) : std::malloc(bytes);
   if (!*data) return kErrorOutOfMemory;
@@ -254,13 +304,16 @@ Result cuMemFreeHost(void* data) {
 }
 
 // Pageable memory is taken into the driver's before the call returns, and filled before it returns; pinned memory is
-// read and written when the copy is made.
+// read and written when the copy is made. A stream that captures takes no copies from or to pageable memory here, which
+// is stricter than the manual, and keeps the others.
 Result cuMemcpyHtoDAsync_v2(DevicePointer to, const void* from, size_t bytes, Stream stream) {
   FAIL_IF_WANTED;
   std::vector<char> taken;
   const bool pinned = is_pinned(from);
+  if (!pinned)
+    if (const auto refused = emulation::forbid(stream)) return *refused;
   if (!pinned) taken.assign(static_cast<const char*>(from), static_cast<const char*>(from) + bytes);
-  return emulation::postpone(
+  return copy(
       stream,
       [=, taken = std::move(taken)] {
         return emulation::copy_in(as_pointer(to), pinned ? from : taken.data(), bytes) ? 0 : kInvalidValue;
@@ -269,13 +322,15 @@ Result cuMemcpyHtoDAsync_v2(DevicePointer to, const void* from, size_t bytes, St
 }
 Result cuMemcpyDtoHAsync_v2(void* to, DevicePointer from, size_t bytes, Stream stream) {
   FAIL_IF_WANTED;
-  const Result postponed = emulation::postpone(
-      stream, [=] { return emulation::copy_out(to, as_pointer(from), bytes) ? 0 : kInvalidValue; }, true);
+  if (!is_pinned(to))
+    if (const auto refused = emulation::forbid(stream)) return *refused;
+  const Result postponed =
+      copy(stream, [=] { return emulation::copy_out(to, as_pointer(from), bytes) ? 0 : kInvalidValue; }, true);
   return postponed || is_pinned(to) ? postponed : emulation::finish(stream);
 }
 Result cuMemcpyDtoDAsync_v2(DevicePointer to, DevicePointer from, size_t bytes, Stream stream) {
   FAIL_IF_WANTED;
-  return emulation::postpone(
+  return copy(
       stream, [=] { return emulation::copy_within(as_pointer(to), as_pointer(from), bytes) ? 0 : kInvalidValue; },
       false);
 }
@@ -305,24 +360,45 @@ Result cuLaunchKernel(Function function, unsigned grid_x, unsigned grid_y, unsig
                       unsigned block_y, unsigned block_z, unsigned shared_bytes, Stream stream, void** arguments,
                       void**) {
   FAIL_IF_WANTED;
-  try {
-    const auto& loaded = *reinterpret_cast<const LoadedKernel*>(function);
-    const auto* kernel = loaded.kernel;
-    if (loaded.device != current_device || emulation::device_of(stream) != current_device) return kInvalidHandle;
-    if (const Result before = emulation::finish(stream)) return before;
-    if (const std::string other = setting_for("NOISEWRIGHT_EMULATION_REPLACE", kernel->name); !other.empty())
-      kernel = emulation::RegisteredKernel::find(other);
-    if (!kernel) return kErrorNotFound;
-    const auto schedule = emulation::Schedule::parse(setting("NOISEWRIGHT_EMULATION_ORDER"));
-    const emulation::KernelAccess access(current_device);
-    emulation::launch(kernel->call, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes, arguments,
-                      schedule);
-    return 0;
-  } catch (const std::exception& error) {
-    error_in_kernel = error.what();
-    return kErrorInKernel;
-  }
+  const auto& loaded = *reinterpret_cast<const LoadedKernel*>(function);
+  if (loaded.device != current_device || emulation::device_of(stream) != current_device) return kInvalidHandle;
+  const auto run = [=, kernel = loaded.kernel](void** values) {
+    return run_kernel(kernel, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes, values);
+  };
+  const auto captured =
+      emulation::capture(stream, [run, copies = copies_of(arguments, loaded.kernel->argument_sizes)]() mutable {
+        std::vector<void*> values;
+        for (auto& copy : copies) values.push_back(copy.data());
+        return run(values.data());
+      });
+  if (captured) return *captured;
+  if (const Result before = emulation::finish(stream)) return before;
+  return run(arguments);
 }
+
+Result cuStreamBeginCapture_v2(Stream stream, int mode) {
+  FAIL_IF_WANTED;
+  return emulation::device_of(stream) < 0 ? kInvalidHandle : emulation::begin_capture(stream, mode);
+}
+Result cuStreamEndCapture(Stream stream, Graph* graph) {
+  const Result result = emulation::end_capture(stream, graph);
+  FAIL_IF_WANTED;
+  return result;
+}
+Result cuGraphInstantiateWithFlags(GraphExec* exec, Graph graph, unsigned long long) {
+  FAIL_IF_WANTED;
+  return current_device < 0 ? kInvalidContext : emulation::instantiate(exec, graph, current_device);
+}
+Result cuGraphLaunch(GraphExec exec, Stream stream) {
+  FAIL_IF_WANTED;
+  if (emulation::device_of(stream) != current_device) return kInvalidHandle;
+  // A stream that captures would keep the graph as one node.
+  if (const auto refused = emulation::forbid(stream)) return *refused;
+  if (const Result before = emulation::finish(stream)) return before;
+  return emulation::launch_graph(exec, current_device);
+}
+Result cuGraphExecDestroy(GraphExec exec) { return emulation::destroy(exec); }
+Result cuGraphDestroy(Graph graph) { return emulation::destroy(graph); }
 
 }  // extern "C"
 #pragma GCC visibility pop
