@@ -71,6 +71,12 @@ export const trainLossOptions = [
   },
   {
     ...training,
+    ...flag,
+    name: 'no_cuda_graphs',
+    help: 'On a GPU, every step is called op by op. Without this, steps of the same shapes are repeated as CUDA graphs; results are the same bits.',
+  },
+  {
+    ...training,
     ...text,
     name: 'mixed_precision',
     default: 'no',

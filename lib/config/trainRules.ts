@@ -247,6 +247,11 @@ export const trainNotes: readonly TrainRule[] = [
     breaks: (given) => !!given.cpu_offload_checkpointing,
   },
   {
+    options: ['no_cuda_graphs', 'device'],
+    text: '--no_cuda_graphs has no effect on the CPU, which has none: leave it out, or choose a GPU with --device',
+    breaks: (given) => !!given.no_cuda_graphs && (given.device ?? 'cpu') === 'cpu',
+  },
+  {
     options: ['initial_epoch', 'initial_step'],
     text: '--initial_epoch is not used, since --initial_step is given',
     breaks: (_, has) => has('initial_epoch') && has('initial_step'),

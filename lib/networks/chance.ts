@@ -1,3 +1,4 @@
+import { refuseStep } from '../autograd/recorder.ts'
 import type { DropoutKey } from '../nn/branch.ts'
 import { streamOf } from '../nn/init.ts'
 import { PhiloxStream } from '../util/philox.ts'
@@ -30,6 +31,7 @@ export class Chance {
 
   /** Numbers of one name, in the order in which they are drawn in this pass. */
   numbers(name: string): PhiloxStream {
+    refuseStep('network', 'draws in each pass what is computed in it')
     return new PhiloxStream(this.#seed, name, this.#pass)
   }
 }

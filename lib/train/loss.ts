@@ -103,15 +103,23 @@ export function huberThresholds(
  * weightings by timestep. The mean is over all of the picture, whatever the mask leaves out.
  */
 export function weightedLoss(inputs: LossInputs, options: LossOptions): Tensor {
-  const { prediction, target, timesteps, lossWeights, mask, schedule, predictionType } = inputs
-  const { type = 'l2' } = options
-  const weights = timestepWeights(schedule, timesteps, predictionType, options).map((w, i) => w * lossWeights[i]!)
-  const perSample = (numbers: readonly number[]): Tensor =>
-    tensor(numbers, [numbers.length], { device: prediction.device })
+  const { prediction, target, mask } = inputs
   return scope(() => {
-    const bends = type === 'huber' || type === 'smooth_l1'
-    const thresholds = bends ? perSample(huberThresholds(schedule, timesteps, options)) : null
-    const weight = weights.every((each) => each === 1) ? null : perSample(weights)
-    return elementLoss(prediction, target, weight, thresholds, mask, { type })
+    const { weights, thresholds } = sampleTensors(inputs, options)
+    return elementLoss(prediction, target, weights, thresholds, mask, { type: options.type ?? 'l2' })
   })
+}
+
+/** What {@link weightedLoss} knows of each sample, [n] on the device of the target; null where it does not matter. */
+export function sampleTensors(
+  { target, timesteps, lossWeights, schedule, predictionType }: Omit<LossInputs, 'prediction'>,
+  options: LossOptions,
+): { readonly weights: Tensor | null; readonly thresholds: Tensor | null } {
+  const numbers = timestepWeights(schedule, timesteps, predictionType, options).map((w, i) => w * lossWeights[i]!)
+  const perSample = (values: readonly number[]): Tensor => tensor(values, [values.length], { device: target.device })
+  const bends = options.type === 'huber' || options.type === 'smooth_l1'
+  return {
+    weights: numbers.every((each) => each === 1) ? null : perSample(numbers),
+    thresholds: bends ? perSample(huberThresholds(schedule, timesteps, options)) : null,
+  }
 }

@@ -121,6 +121,8 @@ export interface TrainConfig {
     readonly mixedPrecision: MixedPrecision
     /** Where everything is computed. A state goes on on any device; rounding differs between them. Default cpu. */
     readonly device?: DeviceName
+    /** On a GPU, call each step op by op and not as a CUDA graph. Default false. */
+    readonly noCudaGraphs?: boolean
     /** The model's own weights that are trained are in the type of `mixedPrecision` too. Default false. */
     readonly fullPrecision?: boolean
     /**

@@ -9,6 +9,7 @@ import { releaseUnused } from '../tensor/settle.ts'
 import type { DeviceName } from '../tensor/tensor.ts'
 import { narrowParts } from './eightBitParts.ts'
 import type { MemoryUse, TrainEvent } from './events.ts'
+import { TrainingGraphs } from './graphs.ts'
 import { checkLossOptions } from './loss.ts'
 import { describeOverflow, LossScaler } from './lossScaler.ts'
 import type { TrainingKind, TrainingMethod } from './method.ts'
@@ -57,6 +58,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
   readonly #average = new LossAverage()
   readonly #skipped: SkippedSteps
   readonly #lossScaler: LossScaler | null
+  readonly #graphs: TrainingGraphs
   readonly #warnings: string[]
   readonly #disposers: (() => void)[] = []
 
@@ -129,6 +131,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       halfVae: models.vae.registry.dtype !== 'float32',
     })
     this.#lossScaler = computeType(config) === 'float16' ? new LossScaler() : null
+    this.#graphs = new TrainingGraphs(config, method)
     this.#step = new TrainingStep({
       unet: method.unet,
       method,
@@ -146,6 +149,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       gradientAccumulationSteps: training.gradientAccumulationSteps,
       maxGradNorm: config.optimizer.maxGradNorm,
       lossScaler: this.#lossScaler,
+      recorder: this.#graphs.recorder,
     })
     const batchOptions = {
       vae: models.vae,
@@ -173,6 +177,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     this.#disposers.push(
       () => latentCache?.clear(),
       () => this.#step.dispose(),
+      () => this.#graphs.dispose(),
       () => optimizer.dispose(),
       () => method.dispose(),
       () => models.dispose(),
@@ -205,6 +210,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
           for (const message of this.method.beginStep?.(at.step) ?? []) yield { type: 'warning', message }
         await this.#step.accumulate(batch)
         batch.latents.dispose()
+        for (const message of this.#graphs.takeMessages()) yield { type: 'warning', message }
         at.batch++
         at.passes = this.#step.passes
         const last = at.batch === batchesPerEpoch

@@ -62,6 +62,7 @@ export function trainingBlocks(
       gradientCheckpointing: values.gradient_checkpointing || values.cpu_offload_checkpointing === true,
       mixedPrecision: values.mixed_precision,
       ...(values.device !== 'cpu' && { device: values.device as DeviceName }),
+      ...(values.no_cuda_graphs && { noCudaGraphs: true }),
       ...((values.full_bf16 || values.full_fp16) && { fullPrecision: true }),
       ...eightBitBlock(values),
       ...(values.no_half_vae && { noHalfVae: true }),

@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import { backwardInTurns } from '../autograd/backward.ts'
+import type { Recorder } from '../autograd/recorder.ts'
 import { noGrad } from '../autograd/tape.ts'
 import { contextTensors, type UNet, type UNetContext } from '../models/stableDiffusion/unet.ts'
 import { cast } from '../ops/cast.ts'
@@ -15,6 +16,7 @@ import { ArgumentError } from '../util/errors.ts'
 import { type LossFunction, type LossOptions, weightedLoss } from './loss.ts'
 import type { LossScaler } from './lossScaler.ts'
 import { type BatchKey, makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
+import { repeatPass } from './repeatedPass.ts'
 import { firstBrokenPlace, latentsPlace, parameterNames, type StepFault } from './stepFault.ts'
 
 /** One batch, ready for the U-Net's side of the step. */
@@ -46,6 +48,11 @@ export interface StepMethod {
   beginPass?(pass: number): void
   /** Called before every forward pass, of evaluation too, with the strength that the network is to have in it. */
   setMultiplier?(multiplier: number): void
+  /**
+   * Whether the U-Net's pass calls the same ops with the same numbers whenever shapes and strength are the same, but for what dropout or
+   * `refuseStep` tells of. Default false: the pass is never repeated without its JavaScript.
+   */
+  readonly repeats?: boolean
 }
 
 export interface TrainingStepOptions {
@@ -62,6 +69,8 @@ export interface TrainingStepOptions {
   readonly maxGradNorm: number
   /** For a U-Net in float16. Default: the loss is not scaled. */
   readonly lossScaler?: LossScaler | null
+  /** Repeats passes of the U-Net that are like earlier ones; the caller disposes it. Default: none, every pass is called op by op. */
+  readonly recorder?: Recorder | null
 }
 
 /** One parameter update: the mean loss of its micro-batches and the norm of its gradient, not yet waited for. */
@@ -107,15 +116,45 @@ export class TrainingStep {
     method.beginPass?.(pass)
     const context = this.#condition(batch)
     await turn()
-    const { loss, share } = await this.#forward(batch, context)
-    const value = readNumber(loss, 0)
-    // A failure is raised by `update`; until then it must not count as unhandled.
-    value.catch(() => undefined)
-    this.#done.push({ batch: { ...batch, latents: retain(batch.latents) }, pass, loss: value })
+    const inputs = this.#prepare(batch)
+    const repeated = this.#repeat(batch, inputs, context)
+    if (repeated !== null) {
+      this.#add(batch, pass, repeated)
+      return turn()
+    }
+    const { loss, share } = await this.#forward(batch, inputs, context)
+    this.#add(batch, pass, loss)
     await turn()
     await backwardInTurns(share, { turn })
     share.dispose()
     await turn()
+  }
+
+  #add(batch: TrainBatch, pass: number, loss: Tensor): void {
+    const value = readNumber(loss, 0)
+    // A failure is raised by `update`; until then it must not count as unhandled.
+    value.catch(() => undefined)
+    this.#done.push({ batch: { ...batch, latents: retain(batch.latents) }, pass, loss: value })
+  }
+
+  /** The loss after forward and backward pass, by a recording; null: they are to be called. Otherwise what they need is used up. */
+  #repeat(batch: TrainBatch, inputs: NoisyBatch, context: UNetContext): Tensor | null {
+    const { recorder, method, unet, loss } = this.#options
+    if (!recorder || method.repeats !== true || typeof loss === 'function') return null
+    return repeatPass(recorder, {
+      unet,
+      ...inputs,
+      context,
+      ...this.#lossInputs(batch, inputs),
+      loss,
+      share: this.#share,
+      strength: batch.networkMultiplier ?? 1,
+    })
+  }
+
+  /** What the loss of a batch is multiplied by. */
+  get #share(): number {
+    return this.#lossScale / this.#options.gradientAccumulationSteps
   }
 
   /**
@@ -135,10 +174,13 @@ export class TrainingStep {
     return readNumber(loss, 0)
   }
 
-  /** The loss and its share of the update's; `context` is used up. */
-  async #forward(batch: TrainBatch, context: UNetContext): Promise<{ loss: Tensor; share: Tensor }> {
-    const { unet, gradientAccumulationSteps } = this.#options
-    const inputs = this.#prepare(batch)
+  /** The loss and its share of the update's; `inputs` and `context` are used up. */
+  async #forward(
+    batch: TrainBatch,
+    inputs: NoisyBatch,
+    context: UNetContext,
+  ): Promise<{ loss: Tensor; share: Tensor }> {
+    const { unet } = this.#options
     const { noisy, target, times } = inputs
     let prediction: Tensor | null = null
     try {
@@ -146,7 +188,7 @@ export class TrainingStep {
       const predicted = prediction
       return scope(() => {
         const loss = this.#loss(predicted, inputs, batch)
-        return { loss, share: scale(loss, { factor: this.#lossScale / gradientAccumulationSteps }) }
+        return { loss, share: scale(loss, { factor: this.#share }) }
       })
     } finally {
       for (const used of [noisy, target, times, ...contextTensors(context), prediction]) used?.dispose()
@@ -168,23 +210,25 @@ export class TrainingStep {
     })
   }
 
-  #loss(prediction: Tensor, { target, timesteps }: NoisyBatch, batch: TrainBatch): Tensor {
-    const { noise, loss, weighsPictures = true } = this.#options
+  /** What a loss is made of, beside the prediction. The mask is the caller's to dispose. */
+  #lossInputs({ lossWeights, mask, attributes }: TrainBatch, { target, timesteps }: NoisyBatch) {
+    const { noise, weighsPictures = true } = this.#options
     const { schedule, predictionType } = noise
-    const { lossWeights, mask, attributes } = batch
-    const pictureWeights = weighsPictures ? lossWeights : lossWeights.map(() => 1)
+    return {
+      target,
+      timesteps,
+      lossWeights: weighsPictures ? lossWeights : lossWeights.map(() => 1),
+      mask: mask === undefined ? null : tensor(mask, target.shape.slice(0, 3), { device: target.device }),
+      attributes,
+      schedule,
+      predictionType,
+    }
+  }
+
+  #loss(prediction: Tensor, noisy: NoisyBatch, batch: TrainBatch): Tensor {
+    const { loss } = this.#options
     return scope(() => {
-      const area = mask === undefined ? null : tensor(mask, prediction.shape.slice(0, 3), { device: prediction.device })
-      const inputs = {
-        prediction,
-        target,
-        timesteps,
-        lossWeights: pictureWeights,
-        mask: area,
-        attributes,
-        schedule,
-        predictionType,
-      }
+      const inputs = { prediction, ...this.#lossInputs(batch, noisy) }
       const result = typeof loss === 'function' ? loss(inputs) : weightedLoss(inputs, loss)
       if (result.rank !== 0 || result.dtype !== 'float32')
         throw new ArgumentError('TrainingStep', 'loss', 'one float32 number, of shape []', describe(result))

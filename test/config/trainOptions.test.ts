@@ -242,6 +242,15 @@ describe('rules between options', () => {
     ])
   })
 
+  it('says that graphs cannot be switched off where there are none', async () => {
+    const off = [...needed, '--no_cuda_graphs']
+    expect((await parseTraining('train-network', off)).notes).toEqual([
+      '--no_cuda_graphs has no effect on the CPU, which has none: leave it out, or choose a GPU with --device',
+    ])
+    const { config, notes } = await parseTraining('train-network', [...off, '--device', 'cuda'])
+    expect([config.training.noCudaGraphs, notes]).toEqual([true, []])
+  })
+
   it('begin a run later, by a step or by an epoch', async () => {
     const startOf = async (...args: readonly string[]) => {
       const { config, notes } = await parseTraining('train-network', [...needed, ...args])

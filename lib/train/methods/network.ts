@@ -1,7 +1,7 @@
 import { noGrad } from '../../autograd/tape.ts'
 import type { ClipTextModel } from '../../models/clip/textModel.ts'
 import type { ClipTokenizer } from '../../models/clip/tokenizer.ts'
-import type { TrainableNetwork } from '../../networks/network.ts'
+import { BranchNetwork, type TrainableNetwork } from '../../networks/network.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { ArgumentError } from '../../util/errors.ts'
 import { CaptionEncoder, type CaptionEncoderOptions } from '../conditioning.ts'
@@ -24,6 +24,8 @@ export class NetworkMethod<N extends TrainableNetwork = TrainableNetwork> implem
   readonly network: N
   /** Null without `cacheCaptions`. */
   readonly textCache: TextCache | null
+  /** What a class of one's own computes may be something else in each pass. */
+  readonly repeats: boolean
   readonly #captions: EncodesCaptions
   readonly #trainTextEncoder: boolean
 
@@ -40,6 +42,7 @@ export class NetworkMethod<N extends TrainableNetwork = TrainableNetwork> implem
     }
     this.#trainTextEncoder = trainTextEncoder
     this.network = network
+    this.repeats = network instanceof BranchNetwork
     const Encoder = weightedCaptions ? WeightedCaptionEncoder : CaptionEncoder
     const encoder = new Encoder(tokenizer, textEncoder, options.captions)
     this.textCache = cacheCaptions ? new TextCache(encoder) : null

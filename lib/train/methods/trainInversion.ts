@@ -57,6 +57,7 @@ class InversionTraining implements TrainingMethod {
   readonly unet: UNet
   readonly groups: readonly OptimizerGroup[]
   readonly moduleCount = 1
+  readonly repeats = true
   readonly extension: string
   readonly warnings: readonly string[]
   readonly #context: TrainingContext<TextualInversionConfig>

@@ -33,6 +33,7 @@ export class WholeModelMethod implements TrainingMethod {
   readonly groups: readonly OptimizerGroup[]
   readonly moduleCount: number
   readonly extension: string
+  readonly repeats = true
   readonly #context: TrainingContext
   readonly #options: WholeModelOptions
   readonly #form: WholeModelForm
