@@ -16,9 +16,8 @@ std::string cuda_status(const std::optional<std::string>& device) { return devic
 std::vector<int64_t> memory(const std::string& device) {
   Device* d = device_named(device);
   const MemoryCounters c = d->pool().counters();
-  return {c.live_buffers,     c.live_bytes,  c.peak_bytes,      c.cached_bytes,
-          c.guard_violations, d->jobs_run(), d->jobs_waiting(), d->paged_bytes(),
-          c.reserved_bytes};
+  return {c.live_buffers, c.live_bytes,      c.peak_bytes,     c.cached_bytes,  c.guard_violations,
+          d->jobs_run(),  d->jobs_waiting(), d->paged_bytes(), c.reserved_bytes};
 }
 
 void reset_peak(const std::string& device) { device_named(device)->pool().reset_peak(); }

@@ -4,9 +4,8 @@
 // Of the storages that the jobs name,
 // - placeholders stand for the step's inputs: each run lends them the memory of other tensors;
 // - outputs are made by the jobs and asked for: each run hands their memory over to fresh storages;
-// - internal ones are made by the jobs too: each run takes their memory with their first job and gives it back with
-// their
-//   last, so that a run needs what the step needed;
+// - internal ones are made by the jobs too: each run takes their memory with their first job and gives it back
+//   with their last, so that a run needs what the step needed;
 // - all others, such as parameters, stay what they are. The recording keeps them alive.
 #pragma once
 #include <map>
