@@ -27,16 +27,15 @@ if (canEmulate) {
   process.env.NOISEWRIGHT_LIBCUDA = fakeDriver
 }
 
+/** Whether `npm run test:cuda` runs, which has time for everything. */
+export const allOrders = process.env.NOISEWRIGHT_TEST_ORDERS === 'all'
+
 /**
  * Orders in which the threads of a kernel take turns; every result must be the same in each. Where a barrier is missing, a thread that
  * runs before the one it waits for sees the mistake, and one of the first two orders has it so. `npm run test:cuda` sets
  * NOISEWRIGHT_TEST_ORDERS to `all` and adds the others.
  */
-export const orders: readonly string[] = [
-  'forward',
-  'reverse',
-  ...(process.env.NOISEWRIGHT_TEST_ORDERS === 'all' ? ['random:1', 'random:2'] : []),
-]
+export const orders: readonly string[] = ['forward', 'reverse', ...(allOrders ? ['random:1', 'random:2'] : [])]
 
 /** Sets what the look-alike driver does from its next call on. Nothing may be under way on the device. */
 export function setEmulation(
