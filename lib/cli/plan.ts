@@ -35,7 +35,7 @@ const namedCaptions = 5
 
 /** A plan as lines for people. */
 export function describePlan(plan: TrainingPlan): string[] {
-  const { captions, memory, diskBytes } = plan
+  const { captions, memory, disk } = plan
   const lines = [
     ...plan.subsets.map(({ dataset, place, images, repeats, isReg }) => {
       const kind = isReg ? ', regularization' : ''
@@ -61,7 +61,8 @@ export function describePlan(plan: TrainingPlan): string[] {
   ]
   const hidden = captions.overLimit.length - namedCaptions
   if (hidden > 0) lines.push(`  and ${hidden} more`)
-  lines.push(`disk: ${diskBytes === 0 ? 'nothing but what is saved' : `${formatBytes(diskBytes)} of cached latents`}`)
+  const written = disk.map(({ what, bytes }) => `${formatBytes(bytes)} of ${what}`)
+  lines.push(`disk: ${written.length === 0 ? 'nothing but what is saved' : written.join(', ')}`)
   const total = memory.reduce((sum, { bytes }) => sum + bytes, 0)
   lines.push(`memory: about ${formatBytes(total)}`)
   for (const { what, bytes } of memory) lines.push(`  ${what}: ${formatBytes(bytes)}`)

@@ -198,9 +198,16 @@ export const trainDataOptions = [
   {
     ...data,
     ...flag,
-    trainers: ['train-network'],
+    trainers: captionTrainers,
     name: 'cache_text_encoder_outputs',
-    help: 'Encode every caption once, before training. Needs network_train_unet_only, and captions that do not change.',
+    help: 'Encode every caption once, before training. Needs a text encoder that is not trained (for train-network: network_train_unet_only; for train-db: stop_text_encoder_training -1), and captions that do not change.',
+  },
+  {
+    ...data,
+    ...flag,
+    trainers: captionTrainers,
+    name: 'cache_text_encoder_outputs_to_disk',
+    help: 'Keep the encoded captions in files, which later runs use again. Switches cache_text_encoder_outputs on.',
   },
   { ...data, ...text, name: 'cache_dir', help: "Folder of the caches; the user's cache folder when not given." },
   {

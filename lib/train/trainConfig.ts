@@ -98,6 +98,8 @@ export interface TrainConfig {
     readonly cacheFolder?: string | null
     /** Encode every caption once; only where neither the text encoder trains nor captions change. Default false. */
     readonly cacheTextEncoderOutputs?: boolean
+    /** Keep encoded captions in files, which later runs use again. Implies `cacheTextEncoderOutputs`. Default false. */
+    readonly cacheTextEncoderOutputsToDisk?: boolean
     readonly vaeBatchSize: number
     readonly priorLossWeight: number
     /** `(word:1.2)` and `[word]` in captions weigh their hidden states. Default false. */

@@ -24,7 +24,7 @@ export function loadTrainingData(
     ...(validation?.split ? { holdOut: { share: validation.split, seed: validation.seed ?? seed } } : {}),
     maskedLoss: data.maskedLoss ?? false,
     cacheLatents: data.cacheLatents || data.cacheLatentsToDisk === true,
-    cacheTextEncoderOutputs: data.cacheTextEncoderOutputs ?? false,
+    cacheTextEncoderOutputs: data.cacheTextEncoderOutputs === true || data.cacheTextEncoderOutputsToDisk === true,
     allowOutside: data.allowOutside,
     scan: { onBadImage: data.onBadImage ?? 'error', ignoreExif: data.ignoreExif ?? false },
   })

@@ -39,6 +39,8 @@ export interface TrainBatch {
 
 /** What a step asks a kind of training for. */
 export interface StepMethod {
+  /** Called before `condition` for its captions: what that needs and has to be waited for. */
+  fetchCaptions?(captions: readonly string[]): Promise<void>
   /**
    * Captions to hidden states, [n, s, d], or those of each cross-attention layer; recorded when what makes them learns. `key` is that
    * of the batch, for random choices.
@@ -114,6 +116,7 @@ export class TrainingStep {
     const { method } = this.#options
     const pass = this.passes++
     method.beginPass?.(pass)
+    await method.fetchCaptions?.(batch.captions)
     const context = this.#condition(batch)
     await turn()
     const inputs = this.#prepare(batch)
@@ -163,6 +166,7 @@ export class TrainingStep {
    * @param timesteps one for each sample
    */
   async evaluate(batch: TrainBatch, timesteps: readonly number[]): Promise<number> {
+    await this.#options.method.fetchCaptions?.(batch.captions)
     const loss = noGrad(() =>
       scope(() => {
         const { unet } = this.#options
@@ -306,6 +310,7 @@ export class TrainingStep {
       if (!names.has(tensor)) names.set(tensor, `unet.${name}`)
     for (const { batch, pass } of batches) {
       method.beginPass?.(pass)
+      await method.fetchCaptions?.(batch.captions)
       const inputs = this.#prepare(batch)
       let encoded: UNetContext = []
       const condition = (): Tensor => {

@@ -64,6 +64,17 @@ describe('options of the data', () => {
       workers: 3,
     })
     expect(notes).toEqual(['--cache_latents_to_disk switches --cache_latents on'])
+    expect(config.data).not.toHaveProperty('cacheTextEncoderOutputsToDisk')
+    const inFiles = [
+      ...folders,
+      '--cache_text_encoder_outputs_to_disk',
+      '--network_train_unet_only',
+      '--cache_dir',
+      'x',
+    ]
+    const kept = await parseTraining('train-network', inFiles)
+    expect(kept.config.data).toMatchObject({ cacheTextEncoderOutputs: true, cacheTextEncoderOutputsToDisk: true })
+    expect(kept.notes).toEqual(['--cache_text_encoder_outputs_to_disk switches --cache_text_encoder_outputs on'])
     const one = await parseTraining('train-network', [
       ...folders,
       '--max_data_loader_n_workers',
@@ -105,12 +116,35 @@ describe('options of the data', () => {
 
   it.each([
     ['--cache_text_encoder_outputs', '--cache_text_encoder_outputs needs --network_train_unet_only'],
+    ['--cache_text_encoder_outputs_to_disk', '--cache_text_encoder_outputs needs --network_train_unet_only'],
     [
       '--cache_text_encoder_outputs --network_train_unet_only --weighted_captions',
       '--cache_text_encoder_outputs contradicts --weighted_captions',
     ],
   ])('%s are refused', async (args, message) => {
     await expect(parseTraining('train-network', [...folders, ...args.split(' ')])).rejects.toThrow(message)
+  })
+
+  it('caches captions of whole models only where their text encoder is not trained', async () => {
+    const cached = '--cache_text_encoder_outputs_to_disk'
+    const tuned = [...model, '--in_json', 'meta.json', '--train_data_dir', 'x', cached]
+    await expect(parseTraining('fine-tune', [...tuned, '--train_text_encoder'])).rejects.toThrow(
+      '--cache_text_encoder_outputs contradicts --train_text_encoder',
+    )
+    expect((await parseTraining('fine-tune', tuned)).config.data.cacheTextEncoderOutputsToDisk).toBe(true)
+    const needed = '--cache_text_encoder_outputs needs --stop_text_encoder_training -1'
+    await expect(parseTraining('train-db', [...folders, cached])).rejects.toThrow(needed)
+    await expect(parseTraining('train-db', [...folders, cached, '--stop_text_encoder_training', '5'])).rejects.toThrow(
+      needed,
+    )
+    const frozen = [...folders, cached, '--stop_text_encoder_training', '-1']
+    expect((await parseTraining('train-db', frozen)).config.data.cacheTextEncoderOutputs).toBe(true)
+    await expect(parseTraining('train-db', [...frozen, '--no_token_padding'])).rejects.toThrow(
+      '--cache_text_encoder_outputs contradicts --no_token_padding',
+    )
+    await expect(parseTraining('train-textual-inversion', [...folders, cached])).rejects.toThrow(
+      `${cached} is an option of`,
+    )
   })
 
   it.each([
