@@ -317,11 +317,11 @@ export const datasetOptions = [
   {
     name: 'resize_interpolation',
     type: 'text',
-    choices: ['area', 'lanczos', 'auto'],
+    choices: ['area', 'lanczos', 'auto', 'nearest', 'bilinear', 'linear', 'bicubic', 'cubic', 'box'],
     default: 'area',
     levels: everywhere,
     commandLine: 'resize_interpolation',
-    doc: 'How pictures are resized: averaging areas, by Lanczos windows, or auto: area when shrinking and Lanczos when a side grows.',
+    doc: 'How pictures are resized: area (means of areas), lanczos (sharp), auto (area, and lanczos where a side grows), box (means of whole pixels), or one of those that pass over pixels when shrinking: nearest, bilinear or linear, bicubic or cubic.',
   },
   {
     name: 'network_multiplier',

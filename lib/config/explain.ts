@@ -90,7 +90,6 @@ function explainFlag(option: TrainOption, inFile: DatasetOption | undefined, wid
   if (option.required) facts.push('Required.')
   else if (option.type !== 'flag') facts.push(defaultOf(option))
   if (option.trainers !== undefined) facts.push(`Of ${option.trainers.join(', ')}.`)
-  if (option.laterChoices) facts.push(`Of a later version: ${option.laterChoices.join(', ')}.`)
   if (option.hint) facts.push('Accepted, without effect.')
   else if (inFile !== undefined) facts.push('Counts where the dataset file says nothing, not even false.')
   return ['', `On the command line: --${option.name}${valueName(option)}`, ...wrap(facts.join(' '), width, '  ')]

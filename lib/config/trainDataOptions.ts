@@ -117,9 +117,8 @@ export const trainDataOptions = [
     ...text,
     name: 'resize_interpolation',
     default: 'area',
-    choices: ['area', 'lanczos', 'auto'],
-    laterChoices: ['nearest', 'bilinear', 'linear', 'bicubic', 'cubic', 'box'],
-    help: 'How pictures are resized; auto is area when shrinking and lanczos when a side grows.',
+    choices: ['area', 'lanczos', 'auto', 'nearest', 'bilinear', 'linear', 'bicubic', 'cubic', 'box'],
+    help: 'How pictures are resized: area (means of areas), lanczos (sharp), auto (area, and lanczos where a side grows), box (means of whole pixels), or one of those that pass over pixels when shrinking: nearest, bilinear or linear, bicubic or cubic.',
   },
   {
     ...data,

@@ -44,7 +44,7 @@ describe('an explanation', () => {
     expect(explainOption('xformers', wide)).toContain('Accepted, without effect.')
     expect(explainOption('cache_info', wide).match(/Accepted, without effect/g)).toHaveLength(2)
     expect(explainOption('network_multiplier', wide)).toContain('Only for train-network.')
-    expect(explainOption('--resize_interpolation', wide)).toContain('Of a later version: nearest, bilinear,')
+    expect(explainOption('--resize_interpolation', wide)).toContain('nearest, bilinear, linear, bicubic, cubic, box')
   })
 
   it('of an option that is not here says why', () => {

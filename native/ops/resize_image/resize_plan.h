@@ -39,7 +39,15 @@ class ResizePlan {
   static AxisTables area(const Axis& axis);
   static AxisTables linear(const Axis& axis);
   static AxisTables lanczos(const Axis& axis);
+  template <class Filter>
+  static AxisTables wide(const Axis& axis, double support, Filter&& filter);
   static AxisTables lanczos3(const Axis& axis);
+  static AxisTables box(const Axis& axis);
+  // resize_taps.cpp
+  static AxisTables nearest(const Axis& axis);
+  static AxisTables bilinear_rows(const Axis& axis);
+  static AxisTables bilinear_columns(const Axis& axis);
+  static AxisTables cubic(const Axis& axis);
   static AxisTables part(const AxisTables& tables, int64_t positions, int64_t first, int64_t count);
   static ResizeAxis view(const AxisTables& tables);
 
