@@ -37,8 +37,8 @@ const namedCaptions = 5
 export function describePlan(plan: TrainingPlan): string[] {
   const { captions, memory, disk } = plan
   const lines = [
-    ...plan.subsets.map(({ dataset, place, images, repeats, isReg }) => {
-      const kind = isReg ? ', regularization' : ''
+    ...plan.subsets.map(({ dataset, place, images, heldOut, repeats, isReg }) => {
+      const kind = `${isReg ? ', regularization' : ''}${heldOut > 0 ? `, ${heldOut} more held out` : ''}`
       return `dataset ${dataset}: ${place}: ${formatCount(images, 'picture')}, repeats ${repeats}${kind}`
     }),
     '',
@@ -55,6 +55,7 @@ export function describePlan(plan: TrainingPlan): string[] {
     ),
     '',
     `${formatCount(plan.trainImageCount, 'training picture')} with repeats, ${formatCount(plan.regImageCount, 'regularization picture')}`,
+    ...(plan.heldOutCount > 0 ? [`${formatCount(plan.heldOutCount, 'picture')} held out, to be measured`] : []),
     `${plan.batchesPerEpoch} batches and ${formatCount(plan.stepsPerEpoch, 'step')} an epoch; ${formatCount(plan.totalSteps, 'step')} in ${formatCount(plan.epochCount, 'epoch')}${leftOut(plan)}`,
     `${captions.overLimit.length} of ${formatCount(captions.total, 'caption')} are longer than ${captions.limit} tokens`,
     ...captions.overLimit.slice(0, namedCaptions).map(({ path, tokens }) => `  ${path}: ${tokens} tokens`),

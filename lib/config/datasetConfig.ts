@@ -100,6 +100,10 @@ export interface DatasetConfig {
   readonly bucketNoUpscale: boolean
   /** Strength of a network in the batches of this dataset. */
   readonly networkMultiplier: number
+  /** Share of the pictures that are measured and not trained on. */
+  readonly validationSplit: number
+  /** Undefined: that of the training. */
+  readonly validationSeed: number | undefined
   readonly subsets: readonly SubsetConfig[]
   readonly origins: Readonly<Partial<Record<DatasetOptionName, ValueOrigin>>>
 }

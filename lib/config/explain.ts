@@ -7,7 +7,6 @@ import {
   datasetOptions,
   expectedValue,
   findDatasetOption,
-  laterDatasetOptions,
   levelsInWords,
 } from './datasetOptions.ts'
 import { datasetRulesInWords } from './datasetRules.ts'
@@ -119,8 +118,6 @@ function item(rule: string, width: number): string[] {
 
 function explainAbsence(key: string): string {
   if (Object.hasOwn(needlessTrainOptions, key)) return refusalOf(key, `--${key}`, trainerNames[0])
-  if (laterDatasetOptions.includes(key))
-    return `${key}, a key of dataset files, comes with a later version of noisewright`
   const names = [...rows.map((option) => option.name), ...flags.map((flag) => flag.name)]
   throw new ConfigError(`there is no option "${key}".${didYouMean(key, names)}`, { option: key })
 }

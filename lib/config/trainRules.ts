@@ -191,8 +191,13 @@ export const trainNotes: readonly TrainRule[] = [
     text: '--save_state_on_train_end is not needed: --save_state saves one at the end too',
     breaks: (given) => !!given.save_state_on_train_end && !!given.save_state,
   },
-  ...(['validation_seed', 'validate_every_n_steps', 'validate_every_n_epochs', 'max_validation_steps'] as const).map(
-    (name) => without(name, 'validation_split'),
+  // A description of the data may say validation_split; what has no effect then is told once they are known.
+  ...(['validate_every_n_steps', 'validate_every_n_epochs', 'max_validation_steps'] as const).map(
+    (name): TrainRule => ({
+      options: [name, 'validation_split'],
+      text: `--${name} has no effect without --validation_split`,
+      breaks: (given, has) => has(name) && !given.validation_split && !isDescribed(has),
+    }),
   ),
   ...(['huggingface_repo_type', 'huggingface_path_in_repo', 'huggingface_repo_visibility'] as const).map((name) =>
     without(name, 'huggingface_repo_id'),

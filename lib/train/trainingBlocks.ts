@@ -258,5 +258,7 @@ function fallbacksOf(given: GivenTrainOptions): DatasetFallbacks {
     face_crop_aug_range: given.face_crop_aug_range,
     alpha_mask: given.alpha_mask,
     resize_interpolation: given.resize_interpolation,
+    validation_split: given.validation_split,
+    validation_seed: given.validation_seed,
   }
 }

@@ -1,7 +1,7 @@
 /** What a training would do with its data, and what it would need, before any model is loaded. */
 import { availableParallelism } from 'node:os'
 import { type FileReport, inspectFile } from '../checkpoints/inspect.ts'
-import { subsetPlace } from '../config/datasetConfig.ts'
+import { type SubsetConfig, subsetPlace } from '../config/datasetConfig.ts'
 import type { Dataset } from '../data/dataset.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
 import { type BucketDescription, describeBuckets } from '../data/describeBuckets.ts'
@@ -18,7 +18,10 @@ export interface PlannedSubset {
   readonly dataset: number
   /** Folder or metadata file. */
   readonly place: string
+  /** Trained on. */
   readonly images: number
+  /** Measured instead (`validation_split`). */
+  readonly heldOut: number
   readonly repeats: number
   readonly isReg: boolean
 }
@@ -39,6 +42,8 @@ export interface TrainingPlan {
   /** Repeats included. */
   readonly trainImageCount: number
   readonly regImageCount: number
+  /** Pictures that are measured and not trained on. */
+  readonly heldOutCount: number
   readonly batchesPerEpoch: number
   readonly stepsPerEpoch: number
   readonly totalSteps: number
@@ -76,7 +81,8 @@ export async function planTraining(
   const { position, lastStep } = planStart(training.start, steps, { batchesPerEpoch, gradientAccumulationSteps })
   const toDisk = data.cacheLatentsToDisk === true
   const cached = data.cacheLatents || toDisk
-  const latentBytes = cached ? datasets.reduce((sum, dataset) => sum + latentBytesOf(dataset), 0) : 0
+  const heldOut = group.heldOut?.datasets ?? []
+  const latentBytes = cached ? [...datasets, ...heldOut].reduce((sum, dataset) => sum + latentBytesOf(dataset), 0) : 0
   const report = await reportOf(model.path)
   const textToDisk = data.cacheTextEncoderOutputsToDisk === true
   const textBytes =
@@ -92,6 +98,7 @@ export async function planTraining(
         dataset: index,
         place: subsetPlace(config),
         images: images.length,
+        heldOut: heldOutOf(heldOut[index], config),
         repeats: config.numRepeats,
         isReg: config.isReg,
       })),
@@ -99,6 +106,7 @@ export async function planTraining(
     buckets: datasets.flatMap(planBuckets),
     trainImageCount: group.trainImageCount,
     regImageCount: group.regImageCount,
+    heldOutCount: heldOut.reduce((sum, { images }) => sum + images.length, 0),
     batchesPerEpoch,
     stepsPerEpoch: Math.ceil(batchesPerEpoch / gradientAccumulationSteps),
     ...steps,
@@ -119,6 +127,11 @@ export async function planTraining(
     }),
     warnings: group.warnings,
   }
+}
+
+function heldOutOf(heldOut: Dataset | undefined, subset: SubsetConfig): number {
+  const own = heldOut?.subsets.find(({ config }) => subsetPlace(config) === subsetPlace(subset))
+  return own?.images.length ?? 0
 }
 
 function planBuckets(dataset: Dataset): PlannedBucket[] {

@@ -33,6 +33,8 @@ export interface TrainBatch {
   readonly networkMultiplier?: number | undefined
   /** `custom_attributes` of the pictures, for a loss of one's own. Default: none. */
   readonly attributes?: readonly Readonly<Record<string, unknown>>[] | undefined
+  /** Seed of the noise when it is measured. Default: that of the training. */
+  readonly measuredSeed?: bigint | undefined
   /** Paths of the pictures, for messages. Default: not known. */
   readonly pictures?: readonly string[] | undefined
 }
@@ -162,7 +164,7 @@ export class TrainingStep {
 
   /**
    * The loss of a batch at given timesteps, for validation: nothing is recorded, and accumulated gradients stay as they are. The noise is a
-   * function of the batch's key. Dropout is the caller's to switch off.
+   * function of the batch's key and of its `measuredSeed`. Dropout is the caller's to switch off.
    * @param timesteps one for each sample
    */
   async evaluate(batch: TrainBatch, timesteps: readonly number[]): Promise<number> {
@@ -206,10 +208,11 @@ export class TrainingStep {
   }
 
   /** What the U-Net is given, in its dtype, and what it shall find. */
-  #prepare({ latents, key }: TrainBatch, timesteps?: readonly number[]): NoisyBatch {
+  #prepare({ latents, key, measuredSeed }: TrainBatch, timesteps?: readonly number[]): NoisyBatch {
     const { unet, noise } = this.#options
+    const isMeasured = timesteps !== undefined && measuredSeed !== undefined
     return scope(() => {
-      const inputs = makeNoisy(latents, noise, key, timesteps)
+      const inputs = makeNoisy(latents, isMeasured ? { ...noise, seed: measuredSeed } : noise, key, timesteps)
       return { ...inputs, noisy: cast(inputs.noisy, { dtype: unet.registry.dtype }) }
     })
   }

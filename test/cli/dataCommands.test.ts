@@ -85,6 +85,21 @@ describe('noisewright plan', () => {
     expect(out).toMatch(/disk: 1\.3 MiB of encoded captions/)
   })
 
+  it('counts pictures that are held out apart', async () => {
+    const held = [...args, '--validation_split', '0.5', '--cache_latents_to_disk']
+    const plan = JSON.parse((await runWith('plan', '--json', ...held)).out) as TrainingPlan
+    expect(plan).toMatchObject({ trainImageCount: 10, heldOutCount: 1 })
+    expect(plan.subsets.map(({ images, heldOut }) => [images, heldOut])).toEqual([
+      [1, 1],
+      [1, 0],
+    ])
+    const all = JSON.parse((await runWith('plan', '--json', ...args, '--cache_latents_to_disk')).out) as TrainingPlan
+    expect(plan.diskBytes).toBe(all.diskBytes)
+    const { out } = await runWith('plan', ...held)
+    expect(out).toContain('10_frog: 1 picture, repeats 10, 1 more held out')
+    expect(out).toContain('1 picture held out, to be measured')
+  })
+
   it('takes off what a later beginning leaves out', async () => {
     const epochs = ['--max_train_epochs', '3']
     const planOf = async (...more: string[]) =>

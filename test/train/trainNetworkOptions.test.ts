@@ -35,7 +35,7 @@ describe('options of the data', () => {
       --token_warmup_step 0.5 --caption_prefix a --caption_suffix b --caption_separator ; --secondary_separator ;;
       --keep_tokens_separator | --enable_wildcard --shuffle_caption --keep_tokens 1 --flip_aug --enable_bucket
       --min_bucket_reso 64 --max_bucket_reso 128 --bucket_reso_steps 8 --bucket_no_upscale --train_batch_size 2
-      --dataset_repeats 4 --caption_extension .txt`
+      --dataset_repeats 4 --caption_extension .txt --validation_split 0.25 --validation_seed 5`
     const { config } = await parseTraining('train-network', [...folders, ...args.split(/\s+/)])
     const given = Object.entries(config.data.fallbacks).filter(([, value]) => value !== undefined)
     const names = datasetOptions.filter((option) => 'commandLine' in option).map(({ name }) => name as string)
@@ -47,6 +47,8 @@ describe('options of the data', () => {
       token_warmup_step: 0.5,
       keep_tokens_separator: '|',
       caption_separator: ';',
+      validation_split: 0.25,
+      validation_seed: 5,
     })
   })
 
