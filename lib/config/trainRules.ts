@@ -1,4 +1,5 @@
 /** Rules between the options of a training, as data. */
+import { isFileName } from '../util/fileName.ts'
 import type { GivenTrainOptions, TrainerName, TrainOptionName } from './trainOptions.ts'
 
 /** What options are together that are right one by one. */
@@ -106,6 +107,11 @@ export const trainErrors: readonly TrainRule[] = [
     options: ['network_train_unet_only', 'network_train_text_encoder_only'],
     text: '--network_train_unet_only and --network_train_text_encoder_only together leave nothing to train',
     breaks: (given) => !!given.network_train_unet_only && !!given.network_train_text_encoder_only,
+  },
+  {
+    options: ['output_name', 'token_string'],
+    text: '--output_name, or --token_string in its place, must be the name of a file: no folders (/ or \\), no control characters, no dot or space at its end, no device of Windows such as CON',
+    breaks: ({ output_name, token_string }) => !isFileName(output_name ?? token_string ?? 'last'),
   },
   cachedText('network_train_unet_only', {
     trainers: ['train-network'],

@@ -5,6 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type DatasetOption, datasetOptions } from '../../lib/config/datasetOptions.ts'
 import { type TrainOption, trainOptionsOf } from '../../lib/config/trainOptions.ts'
 import { parseTraining } from '../../lib/train/parseTraining.ts'
+import { trainNetwork } from '../../lib/train/trainings.ts'
+import { eventsOf, tinyTraining } from '../support/tinyTraining.ts'
 
 const model = ['--pretrained_model_name_or_path', 'model', '--output_dir', 'out']
 const folders = [...model, '--train_data_dir', 'pictures', '--resolution', '64']
@@ -125,6 +127,17 @@ describe('options of the data', () => {
     ],
   ])('%s are refused', async (args, message) => {
     await expect(parseTraining('train-network', [...folders, ...args.split(' ')])).rejects.toThrow(message)
+  })
+
+  it('names files, not folders', async () => {
+    for (const name of ['../up', 'nul'])
+      await expect(parseTraining('train-network', [...folders, '--output_name', name])).rejects.toThrow(
+        '--output_name, or --token_string in its place, must be the name of a file: no folders',
+      )
+    const config = await tinyTraining('no model', 'no data', { output: { name: 'a/b' } })
+    await expect(eventsOf(trainNetwork(config))).rejects.toThrow(
+      'output.name must be the name of a file, without folders, found "a/b"',
+    )
   })
 
   it('caches captions of whole models only where their text encoder is not trained', async () => {
