@@ -1,4 +1,4 @@
-// npm run bench -- event-loop [steps], checkpoints [python], metadata [python], optimizers [filter words], pictures [python], plan-scale
+// npm run bench -- event-loop [steps], checkpoints [python], look-alikes [count ...], metadata [python], optimizers [filter words], pictures [python], plan-scale
 // [count ...], train-memory [filter words]: programs of their own in benchmarks/.
 // npm run bench -- ops [filter words] [--save] [--device cuda]: bundles the benchmarks and runs them; see benchmarks/README.md.
 import { spawnSync } from 'node:child_process'
@@ -11,6 +11,7 @@ const [first, ...others] = process.argv.slice(2)
 const alone = {
   'event-loop': 'eventLoop',
   checkpoints: 'checkpoints',
+  'look-alikes': 'lookAlikes',
   metadata: 'metadata',
   optimizers: 'optimizers',
   pictures: 'pictures',

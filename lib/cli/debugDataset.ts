@@ -43,11 +43,16 @@ export async function showDataset(
   host: CliHost,
 ): Promise<number> {
   const group = await loadTrainingData(config, { seed: config.training.seed ?? 0, accepts })
+  const ended = new AbortController()
   const view = await DatasetView.open(group, {
     tokenizer: await loadClipTokenizer({ variant: await tokenizerVariant(config) }),
     tokenLimit: config.model.maxTokenLength ?? 75,
     ignoreExif: config.data.ignoreExif ?? false,
     totalSteps: planSteps(group.batchesPerEpoch, config.training).totalSteps,
+    // A page shows what is found as it is found; what is written once waits for it.
+    ...(port !== null && html === null && { mostAwaited }),
+    onLook: reportLooks(host),
+    signal: ended.signal,
   })
   for (const warning of view.summary.warnings) host.stderr.write(`note: ${printable(warning)}\n`)
   if (html !== null) {
@@ -55,8 +60,23 @@ export async function showDataset(
     host.stdout.write(`saved ${html}\n`)
   }
   if (port !== null) await serveUntilInterrupted(view, port, host)
+  ended.abort()
   if (html === null && port === null) await listBatches(view, maxBatches, host)
   return exitCodes.ok
+}
+
+/** Pictures whose look-alikes are searched before a page is shown. */
+const mostAwaited = 5000
+/** Between two lines about a search that takes long. */
+const reportedEveryMs = 10_000
+
+function reportLooks({ stderr }: CliHost): (done: number, total: number) => void {
+  let last = performance.now()
+  return (done, total) => {
+    if (performance.now() - last < reportedEveryMs) return
+    last = performance.now()
+    stderr.write(`looked at ${done} of ${total} pictures for look-alikes\n`)
+  }
 }
 
 async function serveUntilInterrupted(view: DatasetView, port: number, host: CliHost): Promise<void> {

@@ -35,10 +35,10 @@ const namedCaptions = 5
 
 /** A plan as lines for people. */
 export function describePlan(plan: TrainingPlan): string[] {
-  const { captions, memory, diskBytes } = plan
+  const { captions, memory, disk } = plan
   const lines = [
-    ...plan.subsets.map(({ dataset, place, images, repeats, isReg }) => {
-      const kind = isReg ? ', regularization' : ''
+    ...plan.subsets.map(({ dataset, place, images, heldOut, repeats, isReg }) => {
+      const kind = `${isReg ? ', regularization' : ''}${heldOut > 0 ? `, ${heldOut} more held out` : ''}`
       return `dataset ${dataset}: ${place}: ${formatCount(images, 'picture')}, repeats ${repeats}${kind}`
     }),
     '',
@@ -55,13 +55,15 @@ export function describePlan(plan: TrainingPlan): string[] {
     ),
     '',
     `${formatCount(plan.trainImageCount, 'training picture')} with repeats, ${formatCount(plan.regImageCount, 'regularization picture')}`,
+    ...(plan.heldOutCount > 0 ? [`${formatCount(plan.heldOutCount, 'picture')} held out, to be measured`] : []),
     `${plan.batchesPerEpoch} batches and ${formatCount(plan.stepsPerEpoch, 'step')} an epoch; ${formatCount(plan.totalSteps, 'step')} in ${formatCount(plan.epochCount, 'epoch')}${leftOut(plan)}`,
     `${captions.overLimit.length} of ${formatCount(captions.total, 'caption')} are longer than ${captions.limit} tokens`,
     ...captions.overLimit.slice(0, namedCaptions).map(({ path, tokens }) => `  ${path}: ${tokens} tokens`),
   ]
   const hidden = captions.overLimit.length - namedCaptions
   if (hidden > 0) lines.push(`  and ${hidden} more`)
-  lines.push(`disk: ${diskBytes === 0 ? 'nothing but what is saved' : `${formatBytes(diskBytes)} of cached latents`}`)
+  const written = disk.map(({ what, bytes }) => `${formatBytes(bytes)} of ${what}`)
+  lines.push(`disk: ${written.length === 0 ? 'nothing but what is saved' : written.join(', ')}`)
   const total = memory.reduce((sum, { bytes }) => sum + bytes, 0)
   lines.push(`memory: about ${formatBytes(total)}`)
   for (const { what, bytes } of memory) lines.push(`  ${what}: ${formatBytes(bytes)}`)

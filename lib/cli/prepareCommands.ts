@@ -53,7 +53,7 @@ export function addPrepareCommands(program: Command, host: CliHost, setExitCode:
     .option('--max_resolution <list>', 'WxH,WxH,...: the largest areas', '512x512,384x384,256x256,128x128')
     .option('--divisible_by <pixels>', 'crop both sides to multiples of this', '1')
     .addOption(
-      new Option('--interpolation <method>', 'cubic is not available')
+      new Option('--interpolation <method>', 'how pictures are shrunk, as by OpenCV; area passes over no pixel')
         .choices(['area', 'cubic', 'lanczos4'])
         .default('area'),
     )

@@ -1,5 +1,5 @@
 import { resizeImages } from '../prepare/resizeImages.ts'
-import { ConfigError, exitCodes } from '../util/errors.ts'
+import { exitCodes } from '../util/errors.ts'
 import { formatCount } from './format.ts'
 import type { CliHost } from './host.ts'
 
@@ -7,10 +7,12 @@ import type { CliHost } from './host.ts'
 export interface ResizeImagesCommandOptions {
   readonly max_resolution: string
   readonly divisible_by: string
-  readonly interpolation: 'area' | 'cubic' | 'lanczos4'
+  readonly interpolation: keyof typeof methods
   readonly save_as_png?: true
   readonly copy_associated_files?: true
 }
+
+const methods = { area: 'area', cubic: 'cubic', lanczos4: 'lanczos' } as const
 
 /** `noisewright resize-images`. @returns the exit code */
 export async function resizeImagesCommand(
@@ -19,15 +21,10 @@ export async function resizeImagesCommand(
   options: ResizeImagesCommandOptions,
   host: CliHost,
 ): Promise<number> {
-  const { interpolation } = options
-  if (interpolation === 'cubic')
-    throw new ConfigError('--interpolation cubic is not available; use area, or lanczos4 for sharper pictures', {
-      option: 'interpolation',
-    })
   const { images, files, warnings } = await resizeImages(source, target, {
     maxResolutions: options.max_resolution.split(',').map((text) => text.trim()),
     divisibleBy: Number(options.divisible_by),
-    method: interpolation === 'lanczos4' ? 'lanczos' : 'area',
+    method: methods[options.interpolation],
     saveAsPng: options.save_as_png === true,
     copyAssociatedFiles: options.copy_associated_files === true,
     onFile: (file, what) => host.stdout.write(`${what} ${file}\n`),

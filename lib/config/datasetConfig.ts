@@ -48,8 +48,20 @@ export interface SubsetOptions {
   readonly origins: Readonly<Partial<Record<DatasetOptionName, ValueOrigin>>>
 }
 
-/** `lanczos`: Pillow's; `auto`: area when both sides shrink, otherwise Lanczos. */
-export type ResizeInterpolation = 'area' | 'lanczos' | 'auto'
+/**
+ * `lanczos` and `box` are Pillow's, the others OpenCV's; `auto`: area unless a side grows, otherwise Lanczos. Two pairs are two names for the
+ * same.
+ */
+export type ResizeInterpolation =
+  | 'area'
+  | 'lanczos'
+  | 'auto'
+  | 'nearest'
+  | 'bilinear'
+  | 'linear'
+  | 'bicubic'
+  | 'cubic'
+  | 'box'
 
 /** One folder of pictures, with captions beside them or one caption for all. */
 export interface DreamBoothSubset extends SubsetOptions {
@@ -88,6 +100,10 @@ export interface DatasetConfig {
   readonly bucketNoUpscale: boolean
   /** Strength of a network in the batches of this dataset. */
   readonly networkMultiplier: number
+  /** Share of the pictures that are measured and not trained on. */
+  readonly validationSplit: number
+  /** Undefined: that of the training. */
+  readonly validationSeed: number | undefined
   readonly subsets: readonly SubsetConfig[]
   readonly origins: Readonly<Partial<Record<DatasetOptionName, ValueOrigin>>>
 }

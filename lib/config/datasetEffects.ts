@@ -53,6 +53,12 @@ export const datasetEffects: readonly EffectRule<DatasetValues>[] = [
   { ...noBuckets, option: 'max_bucket_reso', evenDefault: true },
   { ...noBuckets, option: 'bucket_reso_steps', evenDefault: true },
   { ...noBuckets, option: 'bucket_no_upscale' },
+  {
+    ...noEffect,
+    option: 'validation_seed',
+    because: 'no pictures are held out without validation_split',
+    breaks: ({ validationSplit }) => validationSplit === 0,
+  },
   // The default limits must enclose the resolution even so: beyond them the option has to be given.
   {
     ...noEffect,

@@ -51,13 +51,12 @@ export function optionsAt(level: OptionLevel): Map<string, DatasetOption> {
   return accepted
 }
 
-/** Options of sd-scripts' dataset files that this version refuses by name, so that none is ignored in silence. */
-export const laterDatasetOptions: readonly string[] = ['validation_seed', 'validation_split']
-
 /** Options that belong on the command line; in a dataset file they are an error that says so. */
 export const commandLineOnlyOptions: readonly string[] = [
   'cache_latents',
   'cache_latents_to_disk',
+  'cache_text_encoder_outputs',
+  'cache_text_encoder_outputs_to_disk',
   'clip_skip',
   'dataset_class',
   'debug_dataset',

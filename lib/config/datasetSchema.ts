@@ -5,7 +5,6 @@ import {
   type DatasetOption,
   datasetOptions,
   expectedValue,
-  laterDatasetOptions,
   levelsInWords,
   type OptionLevel,
   optionsAt,
@@ -56,7 +55,8 @@ async function makeSchema(): Promise<ZodType> {
   const numberSchema = ({ minimum = Number.NEGATIVE_INFINITY, maximum = Number.POSITIVE_INFINITY }: DatasetOption) =>
     z.preprocess(plainNumber, z.number().min(minimum).max(maximum))
   const valueSchemas = {
-    integer: (option: DatasetOption) => (option.minimum === undefined ? z.int() : z.int().min(option.minimum)),
+    integer: ({ minimum = Number.MIN_SAFE_INTEGER, maximum = Number.MAX_SAFE_INTEGER }: DatasetOption) =>
+      z.int().min(minimum).max(maximum),
     number: numberSchema,
     boolean: () => z.boolean(),
     text: ({ choices }: DatasetOption) => (choices === undefined ? z.string() : z.enum(choices)),
@@ -97,13 +97,10 @@ function unknownKey(table: ConfigPath, key: string): string {
   if (misplaced !== undefined) {
     return `option "${key}" is not allowed ${place}: move it to ${levelsInWords(misplaced.levels)}`
   }
-  if (laterDatasetOptions.includes(key)) {
-    return `option "${key}" is not available in this version yet: remove it, since it would have no effect`
-  }
   if (commandLineOnlyOptions.includes(key)) {
     return `option "${key}" does not belong in a dataset configuration: give it on the command line as --${key}`
   }
-  const known = level === undefined ? ['general', 'datasets'] : [...optionsAt(level).keys(), ...laterDatasetOptions]
+  const known = level === undefined ? ['general', 'datasets'] : [...optionsAt(level).keys()]
   if (level === 'dataset') known.push('subsets')
   const hint = didYouMean(key, known)
   const accepted = level === undefined ? ' The top level holds [general] and [[datasets]] only.' : ''

@@ -7,7 +7,6 @@ import {
   datasetOptions,
   expectedValue,
   findDatasetOption,
-  laterDatasetOptions,
   levelsInWords,
 } from './datasetOptions.ts'
 import { datasetRulesInWords } from './datasetRules.ts'
@@ -90,7 +89,6 @@ function explainFlag(option: TrainOption, inFile: DatasetOption | undefined, wid
   if (option.required) facts.push('Required.')
   else if (option.type !== 'flag') facts.push(defaultOf(option))
   if (option.trainers !== undefined) facts.push(`Of ${option.trainers.join(', ')}.`)
-  if (option.laterChoices) facts.push(`Of a later version: ${option.laterChoices.join(', ')}.`)
   if (option.hint) facts.push('Accepted, without effect.')
   else if (inFile !== undefined) facts.push('Counts where the dataset file says nothing, not even false.')
   return ['', `On the command line: --${option.name}${valueName(option)}`, ...wrap(facts.join(' '), width, '  ')]
@@ -120,8 +118,6 @@ function item(rule: string, width: number): string[] {
 
 function explainAbsence(key: string): string {
   if (Object.hasOwn(needlessTrainOptions, key)) return refusalOf(key, `--${key}`, trainerNames[0])
-  if (laterDatasetOptions.includes(key))
-    return `${key}, a key of dataset files, comes with a later version of noisewright`
   const names = [...rows.map((option) => option.name), ...flags.map((flag) => flag.name)]
   throw new ConfigError(`there is no option "${key}".${didYouMean(key, names)}`, { option: key })
 }

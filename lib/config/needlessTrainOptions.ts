@@ -31,5 +31,4 @@ export const needlessTrainOptions: Readonly<Record<string, string>> = {
   mode_scale: otherFamilies,
   blocks_to_swap: otherFamilies,
   text_encoder_batch_size: otherFamilies,
-  cache_text_encoder_outputs_to_disk: otherFamilies,
 }

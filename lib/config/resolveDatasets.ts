@@ -89,6 +89,8 @@ function datasetValues(values: Lookup): Omit<DatasetConfig, 'subsets' | 'kind'> 
     bucketResoSteps: values.need('bucket_reso_steps'),
     bucketNoUpscale: values.need('bucket_no_upscale'),
     networkMultiplier: values.need('network_multiplier'),
+    validationSplit: values.need('validation_split'),
+    validationSeed: values.get('validation_seed'),
     origins: values.origins,
   }
 }

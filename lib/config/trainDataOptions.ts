@@ -117,9 +117,8 @@ export const trainDataOptions = [
     ...text,
     name: 'resize_interpolation',
     default: 'area',
-    choices: ['area', 'lanczos', 'auto'],
-    laterChoices: ['nearest', 'bilinear', 'linear', 'bicubic', 'cubic', 'box'],
-    help: 'How pictures are resized; auto is area when shrinking and lanczos when a side grows.',
+    choices: ['area', 'lanczos', 'auto', 'nearest', 'bilinear', 'linear', 'bicubic', 'cubic', 'box'],
+    help: 'How pictures are resized: area (means of areas), lanczos (sharp), auto (area, and lanczos where a side grows), box (means of whole pixels), or one of those that pass over pixels when shrinking: nearest, bilinear or linear, bicubic or cubic.',
   },
   {
     ...data,
@@ -198,9 +197,16 @@ export const trainDataOptions = [
   {
     ...data,
     ...flag,
-    trainers: ['train-network'],
+    trainers: captionTrainers,
     name: 'cache_text_encoder_outputs',
-    help: 'Encode every caption once, before training. Needs network_train_unet_only, and captions that do not change.',
+    help: 'Encode every caption once, before training. Needs a text encoder that is not trained (for train-network: network_train_unet_only; for train-db: stop_text_encoder_training -1), and captions that do not change.',
+  },
+  {
+    ...data,
+    ...flag,
+    trainers: captionTrainers,
+    name: 'cache_text_encoder_outputs_to_disk',
+    help: 'Keep the encoded captions in files, which later runs use again. Switches cache_text_encoder_outputs on.',
   },
   { ...data, ...text, name: 'cache_dir', help: "Folder of the caches; the user's cache folder when not given." },
   {

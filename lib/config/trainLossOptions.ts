@@ -233,7 +233,7 @@ export const trainLossOptions = [
     ...share,
     name: 'validation_split',
     default: 0,
-    help: 'Share of the pictures that is not trained on but measured.',
+    help: 'Share of the pictures that is not trained on but measured: of each subset but those of regularization.',
   },
   {
     ...validation,

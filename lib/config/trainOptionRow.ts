@@ -53,8 +53,6 @@ export interface TrainOption {
   readonly maximum?: number
   /** The accepted words, compared without regard to case. */
   readonly choices?: readonly string[]
-  /** Words that sd-scripts knows and this version refuses by name. */
-  readonly laterChoices?: readonly string[]
   /** Accepted and without effect, for the reason in `help`. */
   readonly hint?: true
   readonly help: string

@@ -147,15 +147,11 @@ export function readTrainValue(option: TrainOption, text: string): ValueReading 
     const value = readDevice(text)
     return value === undefined ? wrong : { value }
   }
-  const { choices, laterChoices = [] } = option
+  const { choices } = option
   if (choices === undefined) return { value: text }
   const same = (choice: string): boolean => choice.toLowerCase() === text.trim().toLowerCase()
   const found = choices.find(same)
   if (found !== undefined) return { value: found }
-  const later = laterChoices.find(same)
-  if (later !== undefined) {
-    return { problem: `${later} comes with a later version of noisewright; this one has ${choices.join(', ')}` }
-  }
   return { problem: `${wrong.problem}.${didYouMean(text, choices)}` }
 }
 

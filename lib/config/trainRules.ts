@@ -1,4 +1,5 @@
 /** Rules between the options of a training, as data. */
+import { isFileName } from '../util/fileName.ts'
 import type { GivenTrainOptions, TrainerName, TrainOptionName } from './trainOptions.ts'
 
 /** What options are together that are right one by one. */
@@ -108,15 +109,34 @@ export const trainErrors: readonly TrainRule[] = [
     breaks: (given) => !!given.network_train_unet_only && !!given.network_train_text_encoder_only,
   },
   {
-    options: ['cache_text_encoder_outputs', 'network_train_unet_only'],
-    text: '--cache_text_encoder_outputs needs --network_train_unet_only: captions are encoded once, by a text encoder that stays as it is',
-    breaks: (given) => !!given.cache_text_encoder_outputs && !given.network_train_unet_only,
+    options: ['output_name', 'token_string'],
+    text: '--output_name, or --token_string in its place, must be the name of a file: no folders (/ or \\), no control characters, no dot or space at its end, no device of Windows such as CON',
+    breaks: ({ output_name, token_string }) => !isFileName(output_name ?? token_string ?? 'last'),
   },
-  {
-    options: ['cache_text_encoder_outputs', 'weighted_captions'],
-    text: '--cache_text_encoder_outputs contradicts --weighted_captions: how long a weighted caption is depends on its batch',
-    breaks: (given) => !!given.cache_text_encoder_outputs && !!given.weighted_captions,
-  },
+  cachedText('network_train_unet_only', {
+    trainers: ['train-network'],
+    text: 'needs --network_train_unet_only: captions are encoded once, by a text encoder that stays as it is',
+    breaks: (given) => !given.network_train_unet_only,
+  }),
+  cachedText('train_text_encoder', {
+    trainers: ['fine-tune'],
+    text: 'contradicts --train_text_encoder: captions are encoded once, by a text encoder that stays as it is',
+    breaks: (given) => !!given.train_text_encoder,
+  }),
+  cachedText('stop_text_encoder_training', {
+    trainers: ['train-db'],
+    text: 'needs --stop_text_encoder_training -1: captions are encoded once, by a text encoder that stays as it is',
+    breaks: ({ stop_text_encoder_training: stop = 1 }) => stop > 0,
+  }),
+  cachedText('no_token_padding', {
+    trainers: ['train-db'],
+    text: 'contradicts --no_token_padding: captions are as long as those of their batch',
+    breaks: (given) => !!given.no_token_padding,
+  }),
+  cachedText('weighted_captions', {
+    text: 'contradicts --weighted_captions: how long a weighted caption is depends on its batch',
+    breaks: (given) => !!given.weighted_captions,
+  }),
 ]
 
 /** What has no effect, or another one than it seems. */
@@ -177,8 +197,13 @@ export const trainNotes: readonly TrainRule[] = [
     text: '--save_state_on_train_end is not needed: --save_state saves one at the end too',
     breaks: (given) => !!given.save_state_on_train_end && !!given.save_state,
   },
-  ...(['validation_seed', 'validate_every_n_steps', 'validate_every_n_epochs', 'max_validation_steps'] as const).map(
-    (name) => without(name, 'validation_split'),
+  // A description of the data may say validation_split; what has no effect then is told once they are known.
+  ...(['validate_every_n_steps', 'validate_every_n_epochs', 'max_validation_steps'] as const).map(
+    (name): TrainRule => ({
+      options: [name, 'validation_split'],
+      text: `--${name} has no effect without --validation_split`,
+      breaks: (given, has) => has(name) && !given.validation_split && !isDescribed(has),
+    }),
   ),
   ...(['huggingface_repo_type', 'huggingface_path_in_repo', 'huggingface_repo_visibility'] as const).map((name) =>
     without(name, 'huggingface_repo_id'),
@@ -229,14 +254,20 @@ export const trainNotes: readonly TrainRule[] = [
     breaks: (given) => !!given.cache_latents_to_disk && !given.cache_latents,
   },
   {
+    options: ['cache_text_encoder_outputs_to_disk', 'cache_text_encoder_outputs'],
+    text: '--cache_text_encoder_outputs_to_disk switches --cache_text_encoder_outputs on',
+    breaks: (given) => !!given.cache_text_encoder_outputs_to_disk && !given.cache_text_encoder_outputs,
+  },
+  {
     options: ['vae_batch_size', 'cache_latents'],
     text: '--vae_batch_size has no effect without --cache_latents',
     breaks: (given) => (given.vae_batch_size ?? 1) > 1 && !given.cache_latents && !given.cache_latents_to_disk,
   },
   {
-    options: ['cache_dir', 'cache_latents_to_disk', 'cache_text_encoder_outputs'],
-    text: '--cache_dir has no effect without --cache_latents_to_disk or --cache_text_encoder_outputs',
-    breaks: (given, has) => has('cache_dir') && !given.cache_latents_to_disk && !given.cache_text_encoder_outputs,
+    options: ['cache_dir', 'cache_latents_to_disk', 'cache_text_encoder_outputs_to_disk'],
+    text: '--cache_dir has no effect without --cache_latents_to_disk or --cache_text_encoder_outputs_to_disk',
+    breaks: (given, has) =>
+      has('cache_dir') && !given.cache_latents_to_disk && !given.cache_text_encoder_outputs_to_disk,
   },
   ...(['debug_dataset_max_batches', 'debug_dataset_html', 'debug_dataset_port'] as const).map((name) =>
     without(name, 'debug_dataset'),
@@ -301,6 +332,17 @@ export const trainNotes: readonly TrainRule[] = [
 /** Whether data are described by something that may be of any kind. */
 function isDescribed(has: (name: TrainOptionName) => boolean): boolean {
   return has('dataset_config') || has('dataset_class')
+}
+
+/** A rule for a training whose captions are encoded once; its text goes on from the name of the option. */
+function cachedText(other: TrainOptionName, { text, breaks, ...rest }: Omit<TrainRule, 'options'>): TrainRule {
+  const option = 'cache_text_encoder_outputs'
+  return {
+    ...rest,
+    options: [option, other],
+    text: `--${option} ${text}`,
+    breaks: (given, has) => (!!given[option] || !!given.cache_text_encoder_outputs_to_disk) && breaks(given, has),
+  }
 }
 
 function needs(name: TrainOptionName, needed: TrainOptionName, more: string): TrainRule {

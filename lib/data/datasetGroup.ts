@@ -43,7 +43,7 @@ export interface LoadDatasetOptions extends ResolveOptions {
   readonly priorLossWeight?: number
   /** Whether keys of metadata may lead out of their `image_dir`. Default false. */
   readonly allowOutside?: boolean | undefined
-  /** Pictures that are not trained on but measured. Default: none. */
+  /** Pictures that are not trained on but measured, of datasets that do not say so themselves. Default: none. */
   readonly holdOut?: HoldOut | undefined
   /** How pictures are looked at: what becomes of unreadable ones, their orientation, notes for the next start. */
   readonly scan?: ScanOptions
@@ -58,12 +58,18 @@ export interface DatasetGroup {
   /** Regularization pictures found, repeats included. */
   readonly regImageCount: number
   readonly batchesPerEpoch: number
-  /** What `holdOut` asked for: a group of its own. */
-  readonly heldOut?: DatasetGroup
+  /** Pictures to be measured. */
+  readonly heldOut?: HeldOutGroup
   /** Paths of the pictures for which no caption was found. */
   readonly missingCaptions: readonly string[]
   /** What the user should know but need not mend: subsets left out, pictures without captions. */
   readonly warnings: readonly string[]
+}
+
+/** Pictures that are measured; those of a dataset have its index, and a dataset that holds out none is empty. */
+export interface HeldOutGroup extends DatasetGroup {
+  /** Of the choice of pictures and of their noise, for each dataset. */
+  readonly seeds: readonly bigint[]
 }
 
 /**
@@ -80,15 +86,16 @@ export async function loadDatasetGroup(source: DatasetSource, options: LoadDatas
   const empty: DataError[] = []
   const datasets: Dataset[] = []
   const heldOut: Dataset[] = []
+  const holdOuts = config.datasets.map((dataset) => holdOutOf(dataset, options))
   for (const [index, dataset] of config.datasets.entries()) {
     if (cacheLatents) refuseChangingPictures(dataset, config.file)
     const scan = await scanDataset(index, dataset, config.file, options)
     const { config: scanned, subsets, resolutions } = scan
     const build = (list: readonly ScannedSubset[]) =>
       buildDataset(index, scanned, list, { priorLossWeight, cacheLatents, resolutions })
-    const parts = options.holdOut ? holdOut(subsets, options.holdOut, index) : { train: subsets, heldOut: [] }
+    const parts = holdOut(subsets, holdOuts[index]!, index)
     const built = build(parts.train)
-    if (parts.heldOut.length > 0) heldOut.push(build(parts.heldOut).dataset)
+    heldOut.push(build(parts.heldOut).dataset)
     errors.push(...scan.errors, ...built.errors)
     warnings.push(...scan.warnings, ...built.warnings)
     empty.push(...scan.empty)
@@ -103,11 +110,23 @@ export async function loadDatasetGroup(source: DatasetSource, options: LoadDatas
       'there is nothing to train on: every subset was left out or holds regularization pictures only',
     )
   }
-  if (options.holdOut && heldOut.length === 0)
+  const isMeasured = heldOut.some(({ images }) => images.length > 0)
+  if (!isMeasured && holdOuts.some(({ share }) => share > 0))
     warnings.push('validation_split is too small a share of every subset to hold out one picture: nothing is measured')
   const group = groupOf({ seed: BigInt(seed), config, warnings }, datasets)
-  if (heldOut.length === 0) return group
-  return { ...group, heldOut: groupOf({ seed: BigInt(options.holdOut!.seed), config, warnings: [] }, heldOut) }
+  if (!isMeasured) return group
+  const seeds = holdOuts.map((each) => BigInt(each.seed))
+  const measured = groupOf({ seed: BigInt(options.holdOut?.seed ?? seed), config, warnings: [] }, heldOut)
+  return { ...group, heldOut: { ...measured, seeds } }
+}
+
+/** What a dataset says of it, or what holds for all. */
+function holdOutOf(
+  { validationSplit, validationSeed, origins }: DatasetConfig,
+  { holdOut: common, seed }: LoadDatasetOptions,
+): HoldOut {
+  const saysSo = (origins.validation_split ?? 'default') !== 'default'
+  return { share: saysSo ? validationSplit : (common?.share ?? 0), seed: validationSeed ?? common?.seed ?? seed }
 }
 
 function groupOf(

@@ -5,7 +5,7 @@ import { PhiloxStream } from '../util/philox.ts'
 import type { ScannedSubset } from './scan.ts'
 
 export interface HoldOut {
-  /** Of the pictures of every subset but those of regularization, rounded to whole pictures. Above 0, below 1. */
+  /** Of the pictures of every subset but those of regularization, rounded to whole pictures; one at least stays. From 0 to 1. */
   readonly share: number
   /** Of the choice. */
   readonly seed: bigint | number
@@ -22,7 +22,7 @@ export function holdOut(
     if (config.isReg) return { train: subset, heldOut: { ...subset, images: [] } }
     const random = new PhiloxStream(BigInt(seed), 'validation', 0, dataset, index)
     const order = random.shuffle(images.map((_, at) => at))
-    const chosen = new Set(order.slice(0, Math.round(images.length * share)))
+    const chosen = new Set(order.slice(0, Math.min(images.length - 1, Math.round(images.length * share))))
     return {
       train: { ...subset, images: images.filter((_, at) => !chosen.has(at)) },
       heldOut: { ...subset, config: unchanging(config), images: images.filter((_, at) => chosen.has(at)) },

@@ -4,13 +4,23 @@ import type { CropPlan } from './cropPlan.ts'
 import { type DecodedImage, type DecodeOptions, decodeEncoded, type EncodedImage, readEncoded } from './image.ts'
 
 /** How a picture gets to its size; `lib/ops/resizeImage.ts` says what each does. */
-export type PictureResize = 'area' | 'lanczos' | 'lanczos3'
+export type PictureResize = 'area' | 'nearest' | 'linear' | 'cubic' | 'lanczos' | 'lanczos3' | 'box'
 
-/** How a picture is resized for its plan: by Pillow's Lanczos, with `auto` as sd-scripts does from v0.9 on, where not both sides shrink. */
+const methods = {
+  area: 'area',
+  nearest: 'nearest',
+  bilinear: 'linear',
+  linear: 'linear',
+  bicubic: 'cubic',
+  cubic: 'cubic',
+  lanczos: 'lanczos3',
+  box: 'box',
+} as const satisfies Readonly<Record<Exclude<ResizeInterpolation, 'auto'>, PictureResize>>
+
+/** How a picture is resized for its plan, as sd-scripts v0.10 does. */
 export function resizeMethod(interpolation: ResizeInterpolation, { source, resized }: CropPlan): PictureResize {
-  if (interpolation === 'area') return 'area'
-  const shrinks = resized.width < source.width && resized.height < source.height
-  return interpolation === 'auto' && shrinks ? 'area' : 'lanczos3'
+  if (interpolation !== 'auto') return methods[interpolation]
+  return resized.width > source.width || resized.height > source.height ? 'lanczos3' : 'area'
 }
 
 export interface LoadPictureOptions extends DecodeOptions {

@@ -12,6 +12,12 @@ export function describeDatasetGroup(group: DatasetGroup): string[] {
     group.regImageCount === 0 ? 'no regularization pictures' : `${group.regImageCount} regularization pictures`
   if (group.missingCaptions.length > 0)
     lines.push(`${group.missingCaptions.length} pictures without a caption of their own`)
+  const { heldOut } = group
+  for (const { index, images } of heldOut?.datasets ?? [])
+    if (images.length > 0)
+      lines.push(
+        `${images.length} pictures of dataset ${index} held out with seed ${heldOut!.seeds[index]}, to be measured`,
+      )
   lines.push(
     `${group.trainImageCount} training pictures with repeats, ${reg}, ${group.batchesPerEpoch} batches per epoch`,
   )
@@ -41,6 +47,7 @@ function describeDataset(dataset: Dataset): string[] {
     batch_size: config.batchSize,
     resolution: config.resolution?.join('x') ?? 'from the metadata',
     enable_bucket: config.enableBucket,
+    ...(config.validationSplit > 0 && { validation_split: config.validationSplit }),
   }
   const bucketing = {
     min_bucket_reso: config.minBucketReso,

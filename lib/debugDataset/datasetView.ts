@@ -74,25 +74,38 @@ export interface DatasetViewOptions {
   readonly ignoreExif?: boolean
   /** Optimizer steps of the training, for captions that grow with it. Default 0: not known. */
   readonly totalSteps?: number
+  /** With more pictures than this, look-alikes are searched while the view is in use already. Default: none are too many. */
+  readonly mostAwaited?: number
+  /** Called after each picture that was decoded to see how it looks. */
+  readonly onLook?: ((done: number, total: number) => void) | undefined
+  /** Ends what is done in the background. */
+  readonly signal?: AbortSignal | undefined
 }
+
+type ViewSettings = Required<Pick<DatasetViewOptions, 'tokenizer' | 'tokenLimit' | 'ignoreExif' | 'totalSteps'>>
 
 /** Every batch of every epoch, as training would draw it. */
 export class DatasetView {
   readonly group: DatasetGroup
-  readonly #options: Required<DatasetViewOptions>
+  readonly #options: ViewSettings
   readonly #remarks: PictureRemarks
   readonly #epochs = new Map<number, readonly Batch[]>()
 
-  private constructor(group: DatasetGroup, options: Required<DatasetViewOptions>, remarks: PictureRemarks) {
+  private constructor(group: DatasetGroup, options: ViewSettings, remarks: PictureRemarks) {
     this.group = group
     this.#options = options
     this.#remarks = remarks
   }
 
-  /** Looks for copies and look-alikes first, which decodes every picture once unless they are many. */
+  /** Looks for copies and look-alikes first, which decodes every picture once. */
   static async open(group: DatasetGroup, options: DatasetViewOptions): Promise<DatasetView> {
     const complete = { tokenLimit: 75, ignoreExif: false, totalSteps: 0, ...options }
     return new DatasetView(group, complete, await findRemarks(group, complete))
+  }
+
+  /** Settles when look-alikes have been searched. */
+  get searched(): Promise<void> {
+    return this.#remarks.done
   }
 
   /** How pictures are to be read. */

@@ -33,6 +33,7 @@ function dataCases(picture: Shape): readonly KernelCase[] {
   return [
     { op: 'resizeImage, area', ...common, run: ([x]) => resizeImage(x!, { width, height }) },
     { op: 'resizeImage, lanczos', ...common, run: ([x]) => resizeImage(x!, { width, height, method: 'lanczos' }) },
+    { op: 'resizeImage, cubic', ...common, run: ([x]) => resizeImage(x!, { width, height, method: 'cubic' }) },
     { op: 'shiftHue', ...common, run: ([x]) => shiftHue(x!, { shift: -17.5 }) },
     { op: 'imageToTensor', ...common, run: ([x]) => imageToTensor(x!, { flip: true }) },
     {

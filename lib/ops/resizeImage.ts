@@ -5,12 +5,15 @@ import { ArgumentError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
 import { expectDType, expectOption, expectRank } from './check.ts'
 
-const methods = ['area', 'lanczos', 'lanczos3'] as const
+const methods = ['area', 'nearest', 'linear', 'cubic', 'lanczos', 'lanczos3', 'box'] as const
 
 /**
  * `area`: the mean of the source under each pixel when shrinking; when either side grows, two taps with soft edges between pixels.
+ * `nearest`: the pixel that the middle lies in; on the border between two the later one.
+ * `linear`, `cubic`: two and four taps each way; not widened when shrinking.
  * `lanczos`: eight taps of sinc(t) sinc(t/4), sharper when enlarging; not widened when shrinking.
  * `lanczos3`: six taps of sinc(t) sinc(t/3), widened when shrinking so that no pixel of the source is passed over.
+ * `box`: the nearest pixel when enlarging, when shrinking the mean of those whose middles lie under the pixel.
  */
 export type ResizeMethod = (typeof methods)[number]
 
@@ -23,8 +26,9 @@ export interface ResizeImageOptions {
 }
 
 /**
- * A picture at another size: within one level of OpenCV's `INTER_AREA`, with the bits of its `INTER_LANCZOS4` and of Pillow's
- * `LANCZOS` (which takes the axes in the other order where one grows and the other shrinks). Not differentiable.
+ * A picture at another size: within one level of OpenCV's `INTER_AREA` and `INTER_CUBIC`, with the bits of its `INTER_LINEAR`,
+ * `INTER_LANCZOS4` and, where no middle lies on a border, `INTER_NEAREST_EXACT`, and of Pillow's `LANCZOS` and `BOX` (which take the axes in
+ * the other order where one grows and the other shrinks). Not differentiable.
  * @param image uint8 [h, w, c], three channels, or one: a mask, an opacity
  * @returns uint8 [height, width, c]
  */
@@ -42,7 +46,7 @@ export const resizeImage = defineOp<readonly [image: Tensor], readonly [], Resiz
       throw new ArgumentError(
         'resizeImage',
         'method',
-        'area, lanczos or lanczos3',
+        `one of ${methods.join(', ')}`,
         `"${method}".${didYouMean(method, methods)}`,
       )
   },

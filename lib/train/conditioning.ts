@@ -57,28 +57,33 @@ export function conditioningWarnings(config: StableDiffusionConfig, clipSkip: nu
 
 /** Captions to hidden states with one tokenizer and one text encoder; gradients flow through it when they are recorded. */
 export class CaptionEncoder {
+  readonly model: ClipTextModel
+  readonly options: CaptionEncoderOptions
   readonly #tokenizer: ClipTokenizer
-  readonly #model: ClipTextModel
-  readonly #options: CaptionEncoderOptions
 
   constructor(tokenizer: ClipTokenizer, model: ClipTextModel, options: CaptionEncoderOptions) {
     this.#tokenizer = tokenizer
-    this.#model = model
-    this.#options = options
+    this.model = model
+    this.options = options
+  }
+
+  /** What a caption is encoded as, rows of 77 ids one after another; without padding as many are used as the batch needs. */
+  tokens(caption: string): Int32Array {
+    return this.#tokenizer.tokenize(caption, { maxLength: this.options.sequenceLength })
   }
 
   /** @returns [captions, positions, d]: 77 positions, or 152 or 227, or fewer without padding */
   encode(captions: readonly string[]): Tensor {
-    const { clipSkip, sequenceLength, dtype, noPadding = false } = this.#options
+    const { clipSkip, sequenceLength, dtype, noPadding = false } = this.options
     if (noPadding) return this.#encodeShort(captions)
     const rows = Math.ceil((sequenceLength - 2) / (TOKEN_ROW_LENGTH - 2))
     const ids = new Int32Array(captions.length * rows * TOKEN_ROW_LENGTH)
     captions.forEach((caption, i) => {
-      ids.set(this.#tokenizer.tokenize(caption, { maxLength: sequenceLength }), i * rows * TOKEN_ROW_LENGTH)
+      ids.set(this.tokens(caption), i * rows * TOKEN_ROW_LENGTH)
     })
-    const { device } = this.#model.registry
+    const { device } = this.model.registry
     return scope(() => {
-      const hidden = this.#model.encode(tensor(ids, [captions.length * rows, TOKEN_ROW_LENGTH], { device }), clipSkip)
+      const hidden = this.model.encode(tensor(ids, [captions.length * rows, TOKEN_ROW_LENGTH], { device }), clipSkip)
       const d = hidden.dim(2)
       if (rows === 1) return cast(hidden, { dtype })
       const table = reshape(hidden, { shape: [captions.length * rows * TOKEN_ROW_LENGTH, d] })
@@ -95,9 +100,9 @@ export class CaptionEncoder {
     rows.forEach((row, i) => {
       ids.set(this.#tokenizer.row(row).subarray(0, length), i * length)
     })
-    const { device } = this.#model.registry
+    const { device } = this.model.registry
     return scope(() =>
-      cast(this.#model.encode(tensor(ids, [rows.length, length], { device })), { dtype: this.#options.dtype }),
+      cast(this.model.encode(tensor(ids, [rows.length, length], { device })), { dtype: this.options.dtype }),
     )
   }
 }

@@ -51,7 +51,8 @@ export type { StepPlan } from './schedule.ts'
 export { type ScheduleCurves, scheduleCurves } from './scheduleCurves.ts'
 export { type NetworkStart, type StartedNetwork, startNetwork } from './startNetwork.ts'
 export type { StepFault } from './stepFault.ts'
-export { type EncodesCaptions, TextCache } from './textCache.ts'
+export { type EncodesCaptions, TextCache, type TextCacheOptions, type TextFillOptions } from './textCache.ts'
+export { type StatesLookup, TextStore } from './textStore.ts'
 export type {
   DreamBoothConfig,
   FineTuneConfig,

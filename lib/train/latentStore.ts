@@ -5,7 +5,7 @@ import { ArrayStore, type ArrayStoreOptions } from '../io/arrayStore.ts'
 import { bytesOf, bytesToFloat32 } from '../io/tensorBytes.ts'
 import { userCacheFolder } from '../io/userCacheFolder.ts'
 import type { Vae } from '../models/stableDiffusion/vae.ts'
-import { vaeFingerprint } from './vaeFingerprint.ts'
+import { vaeFingerprint } from './fingerprints.ts'
 
 /** The folder of the caches: `noisewright` in the one given, or in the user's cache folder. */
 export function cachesFolder(cacheFolder?: string | null): string {

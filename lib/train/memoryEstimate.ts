@@ -19,6 +19,8 @@ export interface MemoryFacts {
   /** Pictures of the largest batch times the pixels of each. */
   readonly pixelsPerBatch: number
   readonly latentBytes: number
+  /** Of encoded captions. Default: none are kept. */
+  readonly captionBytes?: number
   /** Pixels of the largest picture file. */
   readonly largestPicture: number
   readonly picturesInFlight: number
@@ -65,6 +67,7 @@ export function estimateMemory(facts: MemoryFacts): MemoryShare[] {
   shares.push(
     { what: 'activations', bytes: Math.round(activations * (facts.gradientCheckpointing ? checkpointedShare : 1)) },
     { what: 'cached latents', bytes: latentBytes },
+    { what: 'encoded captions', bytes: facts.captionBytes ?? 0 },
     { what: 'pictures being decoded', bytes: largestPicture * 3 * picturesInFlight },
   )
   return shares.filter(({ bytes }) => bytes > 0).sort((a, b) => b.bytes - a.bytes)

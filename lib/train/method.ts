@@ -7,7 +7,7 @@ import type { ModelPart, StableDiffusion } from '../models/stableDiffusion/stabl
 import type { UNet } from '../models/stableDiffusion/unet.ts'
 import type { SaveFacts } from '../networks/metadata.ts'
 import type { OptimizerGroup } from '../optim/customOptimizer.ts'
-import type { CacheEvent } from './events.ts'
+import type { CacheEvent, WarningEvent } from './events.ts'
 import type { OptimizerPlan } from './optimizerPlan.ts'
 import type { StepPlan } from './schedule.ts'
 import type { TrainConfig } from './trainConfig.ts'
@@ -59,7 +59,7 @@ export interface TrainingMethod extends StepMethod {
   /** What the user should know. */
   readonly warnings?: readonly string[]
   /** Work before the first step, such as filling a cache. */
-  prepare?(signal: AbortSignal | undefined): AsyncIterable<CacheEvent>
+  prepare?(signal: AbortSignal | undefined): AsyncIterable<CacheEvent | WarningEvent>
   /**
    * Called before every optimizer step.
    * @param step steps done

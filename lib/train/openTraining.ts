@@ -11,6 +11,7 @@ import type { ModelPart, StableDiffusion } from '../models/stableDiffusion/stabl
 import { type PromptSpec, readPromptFile } from '../preview/promptFile.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { ConfigError, DataError } from '../util/errors.ts'
+import { isFileName } from '../util/fileName.ts'
 import { BadPictures } from './badPictures.ts'
 import { conditioningWarnings } from './conditioning.ts'
 import type { TrainingControls } from './controls.ts'
@@ -68,6 +69,10 @@ export async function openTraining<Config extends TrainConfig>(
   const { model, training, preview, output } = config
   const optimizerPlan = planOptimizer(config.optimizer, kind.trainedGroups(config))
   expectNoProblems(optimizerPlan)
+  if (output.name !== null && !isFileName(output.name)) {
+    const message = `output.name must be the name of a file, without folders, found ${JSON.stringify(output.name)}`
+    throw new ConfigError(message, { option: 'output.name' })
+  }
   if (training.start && config.state?.resume) {
     const message =
       '--initial_step and --initial_epoch contradict --resume: a state goes on where it was saved. Leave them out'

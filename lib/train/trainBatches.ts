@@ -34,6 +34,8 @@ export interface TrainBatchOptions extends LoaderOptions {
   readonly ignoreExif: boolean
   /** What becomes of pictures that cannot be read. Default: they end the run. */
   readonly badPictures?: BadPictures | undefined
+  /** For pictures that are measured: seeds of their noise by dataset. Default: they are trained on. */
+  readonly measuredSeeds?: readonly bigint[] | undefined
 }
 
 /** What is loaded for one use: its picture, or the latent that comes with it; and its mask. */
@@ -141,6 +143,7 @@ export class TrainBatches {
       networkMultiplier: this.#group.datasets[dataset]!.config.networkMultiplier,
       attributes: items.map(({ image }) => image.subset.customAttributes ?? {}),
       pictures: items.map(({ image }) => image.path),
+      measuredSeed: this.#options.measuredSeeds?.[dataset],
       ...(mask === null ? {} : { mask }),
     }
   }

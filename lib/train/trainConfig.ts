@@ -98,6 +98,8 @@ export interface TrainConfig {
     readonly cacheFolder?: string | null
     /** Encode every caption once; only where neither the text encoder trains nor captions change. Default false. */
     readonly cacheTextEncoderOutputs?: boolean
+    /** Keep encoded captions in files, which later runs use again. Implies `cacheTextEncoderOutputs`. Default false. */
+    readonly cacheTextEncoderOutputsToDisk?: boolean
     readonly vaeBatchSize: number
     readonly priorLossWeight: number
     /** `(word:1.2)` and `[word]` in captions weigh their hidden states. Default false. */
@@ -166,9 +168,9 @@ export interface TrainConfig {
   }
   /** Measuring on pictures that are not trained on. Default: none. */
   readonly validation?: {
-    /** Share of the pictures. Null or 0: none. */
+    /** Share of the pictures, where a dataset does not say it itself. Null or 0: none. */
     readonly split: number | null
-    /** Of the choice of pictures and of their noise. Default: that of the training. */
+    /** Of the choice of pictures and of their noise, where a dataset does not say it itself. Default: that of the training. */
     readonly seed?: number | null
     readonly everySteps?: number | null
     /** Default: 1, unless `everySteps` is given. */

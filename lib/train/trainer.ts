@@ -161,7 +161,14 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     this.#batches = new TrainBatches(group, batchOptions)
     const { heldOut } = group
     this.#validation =
-      heldOut === undefined ? null : new Validation(this.#step, method, new TrainBatches(heldOut, batchOptions), config)
+      heldOut === undefined
+        ? null
+        : new Validation(
+            this.#step,
+            method,
+            new TrainBatches(heldOut, { ...batchOptions, measuredSeeds: heldOut.seeds }),
+            config,
+          )
     const { seed, run } = opened
     const { fileSystem } = options
     this.#state = new StateKeeper({
@@ -289,6 +296,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       config: this.#config,
       seed,
       prompts,
+      measures: this.#validation !== null,
       plan: this.plan,
       method: this.method,
       optimizer: this.#optimizer,

@@ -195,6 +195,7 @@ function dataBlock(
   describe: DescribeDataset | null,
 ): TrainConfig['data'] {
   const { max_data_loader_n_workers: workers } = given
+  const { cache_text_encoder_outputs: cachesText = false, cache_text_encoder_outputs_to_disk: toDisk = false } = values
   return {
     source: describe === null ? sourceOf(values) : { describe },
     fallbacks: fallbacksOf(given),
@@ -202,7 +203,8 @@ function dataBlock(
     cacheLatents: values.cache_latents || values.cache_latents_to_disk,
     cacheLatentsToDisk: values.cache_latents_to_disk,
     cacheFolder: values.cache_dir ?? null,
-    cacheTextEncoderOutputs: values.cache_text_encoder_outputs ?? false,
+    cacheTextEncoderOutputs: cachesText || toDisk,
+    ...(toDisk && { cacheTextEncoderOutputsToDisk: true }),
     vaeBatchSize: values.vae_batch_size,
     priorLossWeight: values.prior_loss_weight ?? 1,
     weightedCaptions: values.weighted_captions ?? false,
@@ -256,5 +258,7 @@ function fallbacksOf(given: GivenTrainOptions): DatasetFallbacks {
     face_crop_aug_range: given.face_crop_aug_range,
     alpha_mask: given.alpha_mask,
     resize_interpolation: given.resize_interpolation,
+    validation_split: given.validation_split,
+    validation_seed: given.validation_seed,
   }
 }

@@ -12,22 +12,40 @@ export interface TrainingDataOptions {
 }
 
 /** The data of a training: every picture and caption looked at. Errors as for `loadDatasetGroup`. */
-export function loadTrainingData(
+export async function loadTrainingData(
   { data, validation }: Pick<TrainConfig, 'data' | 'validation'>,
   { seed, accepts }: TrainingDataOptions,
 ): Promise<DatasetGroup> {
-  return loadDatasetGroup(data.source, {
+  const group = await loadDatasetGroup(data.source, {
     seed,
     ...(accepts === undefined ? {} : { accepts }),
     fallbacks: data.fallbacks,
     priorLossWeight: data.priorLossWeight,
-    ...(validation?.split ? { holdOut: { share: validation.split, seed: validation.seed ?? seed } } : {}),
+    ...(validation ? { holdOut: { share: validation.split ?? 0, seed: validation.seed ?? seed } } : {}),
     maskedLoss: data.maskedLoss ?? false,
     cacheLatents: data.cacheLatents || data.cacheLatentsToDisk === true,
-    cacheTextEncoderOutputs: data.cacheTextEncoderOutputs ?? false,
+    cacheTextEncoderOutputs: data.cacheTextEncoderOutputs === true || data.cacheTextEncoderOutputsToDisk === true,
     allowOutside: data.allowOutside,
     scan: { onBadImage: data.onBadImage ?? 'error', ignoreExif: data.ignoreExif ?? false },
   })
+  return { ...group, warnings: [...group.warnings, ...idleMeasuring(group, validation, data)] }
+}
+
+/** What is said about measuring where no dataset of a description holds pictures out. For folders and metadata the options' rules tell. */
+function idleMeasuring(
+  { heldOut }: DatasetGroup,
+  { everySteps, everyEpochs, maxBatches }: Partial<NonNullable<TrainConfig['validation']>> = {},
+  { source }: TrainConfig['data'],
+): string[] {
+  if (heldOut !== undefined || 'trainDataDir' in source || 'metadataFile' in source) return []
+  const given = {
+    validate_every_n_steps: everySteps,
+    validate_every_n_epochs: everyEpochs,
+    max_validation_steps: maxBatches,
+  }
+  return Object.entries(given)
+    .filter(([, value]) => value != null)
+    .map(([name]) => `--${name} has no effect: no picture is held out, which validation_split asks for`)
 }
 
 /** Which tokenizer the model will use, from its index alone; that of 1.x where there is no such file and `--v2` is not given. */

@@ -26,6 +26,8 @@ export interface TrainingOutputParts {
   readonly config: TrainConfig
   readonly seed: number
   readonly prompts: readonly PromptSpec[]
+  /** Whether pictures are held out to be measured. */
+  readonly measures: boolean
   readonly plan: StepPlan
   readonly method: TrainingMethod
   /** Switched to the values to be saved, if it has such. */
@@ -91,7 +93,7 @@ export class TrainingOutput {
     const { output, preview, state, validation } = this.#parts.config
     const every = this.#saveEveryEpochs
     const saves = { everySteps: output.saveEverySteps, everyEpochs: every, atEnd: true }
-    const { split = null, everySteps = null, everyEpochs = null } = validation ?? {}
+    const { everySteps = null, everyEpochs = null } = validation ?? {}
     const byEpoch = preview.everyEpochs !== null
     return {
       save: saves,
@@ -99,7 +101,7 @@ export class TrainingOutput {
       ...(this.#parts.prompts.length > 0 && {
         preview: { everySteps: byEpoch ? null : preview.everySteps, everyEpochs: preview.everyEpochs, atEnd: false },
       }),
-      ...(split && {
+      ...(this.#parts.measures && {
         validation: { everySteps, everyEpochs: everyEpochs ?? (everySteps === null ? 1 : null), atEnd: false },
       }),
     }

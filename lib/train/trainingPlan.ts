@@ -1,10 +1,11 @@
 /** What a training would do with its data, and what it would need, before any model is loaded. */
 import { availableParallelism } from 'node:os'
 import { type FileReport, inspectFile } from '../checkpoints/inspect.ts'
-import { subsetPlace } from '../config/datasetConfig.ts'
+import { type SubsetConfig, subsetPlace } from '../config/datasetConfig.ts'
 import type { Dataset } from '../data/dataset.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
 import { type BucketDescription, describeBuckets } from '../data/describeBuckets.ts'
+import { distinctCaptions } from '../data/distinctCaptions.ts'
 import { tokenCounter } from '../models/clip/tokenCounter.ts'
 import type { ClipTokenizer } from '../models/clip/tokenizer.ts'
 import { IoError } from '../util/errors.ts'
@@ -17,7 +18,10 @@ export interface PlannedSubset {
   readonly dataset: number
   /** Folder or metadata file. */
   readonly place: string
+  /** Trained on. */
   readonly images: number
+  /** Measured instead (`validation_split`). */
+  readonly heldOut: number
   readonly repeats: number
   readonly isReg: boolean
 }
@@ -38,6 +42,8 @@ export interface TrainingPlan {
   /** Repeats included. */
   readonly trainImageCount: number
   readonly regImageCount: number
+  /** Pictures that are measured and not trained on. */
+  readonly heldOutCount: number
   readonly batchesPerEpoch: number
   readonly stepsPerEpoch: number
   readonly totalSteps: number
@@ -51,8 +57,10 @@ export interface TrainingPlan {
     /** Captions with more tokens than that, the longest first. */
     readonly overLimit: readonly LongCaption[]
   }
-  /** Bytes written: cached latents. */
+  /** Bytes written into caches, of which those that are there already are not written again. */
   readonly diskBytes: number
+  /** What they are. */
+  readonly disk: readonly MemoryShare[]
   /** Rough; the weights are missing where the model cannot be looked at. */
   readonly memory: readonly MemoryShare[]
   readonly warnings: readonly string[]
@@ -73,7 +81,16 @@ export async function planTraining(
   const { position, lastStep } = planStart(training.start, steps, { batchesPerEpoch, gradientAccumulationSteps })
   const toDisk = data.cacheLatentsToDisk === true
   const cached = data.cacheLatents || toDisk
-  const latentBytes = cached ? datasets.reduce((sum, dataset) => sum + latentBytesOf(dataset), 0) : 0
+  const heldOut = group.heldOut?.datasets ?? []
+  const latentBytes = cached ? [...datasets, ...heldOut].reduce((sum, dataset) => sum + latentBytesOf(dataset), 0) : 0
+  const report = await reportOf(model.path)
+  const textToDisk = data.cacheTextEncoderOutputsToDisk === true
+  const textBytes =
+    data.cacheTextEncoderOutputs || textToDisk ? captionBytesOf(group, { model, training }, tokenizer) : 0
+  const disk = [
+    { what: 'cached latents', bytes: toDisk ? latentBytes : 0 },
+    { what: 'encoded captions', bytes: textToDisk ? textBytes : 0 },
+  ].filter(({ bytes }) => bytes > 0)
   const pictures = datasets.flatMap(({ images }) => images)
   return {
     subsets: datasets.flatMap(({ index, subsets }) =>
@@ -81,6 +98,7 @@ export async function planTraining(
         dataset: index,
         place: subsetPlace(config),
         images: images.length,
+        heldOut: heldOutOf(heldOut[index], config),
         repeats: config.numRepeats,
         isReg: config.isReg,
       })),
@@ -88,24 +106,32 @@ export async function planTraining(
     buckets: datasets.flatMap(planBuckets),
     trainImageCount: group.trainImageCount,
     regImageCount: group.regImageCount,
+    heldOutCount: heldOut.reduce((sum, { images }) => sum + images.length, 0),
     batchesPerEpoch,
     stepsPerEpoch: Math.ceil(batchesPerEpoch / gradientAccumulationSteps),
     ...steps,
     skippedSteps: steps.totalSteps - (lastStep - position.step),
     captions: countCaptions(group, tokenizer, model.maxTokenLength ?? 75),
-    diskBytes: toDisk ? latentBytes : 0,
+    diskBytes: disk.reduce((sum, { bytes }) => sum + bytes, 0),
+    disk,
     memory: estimateMemory({
       mixedPrecision: training.mixedPrecision,
       eightBitParts: training.eightBitParts ?? [],
       gradientCheckpointing: training.gradientCheckpointing,
-      model: await reportOf(model.path),
+      model: report,
       latentBytes: toDisk ? 0 : latentBytes,
+      captionBytes: textToDisk ? 0 : textBytes,
       pixelsPerBatch: Math.max(...datasets.flatMap(largestBatches)),
       largestPicture: cached ? 0 : largestOf(pictures.map(({ crop }) => crop.source)),
       picturesInFlight: data.workers ?? availableParallelism(),
     }),
     warnings: group.warnings,
   }
+}
+
+function heldOutOf(heldOut: Dataset | undefined, subset: SubsetConfig): number {
+  const own = heldOut?.subsets.find(({ config }) => subsetPlace(config) === subsetPlace(subset))
+  return own?.images.length ?? 0
 }
 
 function planBuckets(dataset: Dataset): PlannedBucket[] {
@@ -120,6 +146,16 @@ function latentBytesOf({ images }: Dataset): number {
   return images.reduce((sum, { crop: { target }, subset }) => {
     return sum + (target.width / 8) * (target.height / 8) * 4 * 4 * (subset.flipAug ? 2 : 1)
   }, 0)
+}
+
+/** Hidden states of each caption, in the type that the U-Net computes in. */
+function captionBytesOf(
+  group: DatasetGroup,
+  { model: { maxTokenLength }, training: { mixedPrecision } }: Pick<TrainConfig, 'model' | 'training'>,
+  { variant }: ClipTokenizer,
+): number {
+  const count = new Set([group, group.heldOut ?? group].flatMap(distinctCaptions)).size
+  return count * ((maxTokenLength ?? 75) + 2) * (variant === 'sd2' ? 1024 : 768) * (mixedPrecision === 'no' ? 4 : 2)
 }
 
 function largestBatches({ buckets, config }: Dataset): number[] {

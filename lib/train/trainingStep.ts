@@ -33,12 +33,16 @@ export interface TrainBatch {
   readonly networkMultiplier?: number | undefined
   /** `custom_attributes` of the pictures, for a loss of one's own. Default: none. */
   readonly attributes?: readonly Readonly<Record<string, unknown>>[] | undefined
+  /** Seed of the noise when it is measured. Default: that of the training. */
+  readonly measuredSeed?: bigint | undefined
   /** Paths of the pictures, for messages. Default: not known. */
   readonly pictures?: readonly string[] | undefined
 }
 
 /** What a step asks a kind of training for. */
 export interface StepMethod {
+  /** Called before `condition` for its captions: what that needs and has to be waited for. */
+  fetchCaptions?(captions: readonly string[]): Promise<void>
   /**
    * Captions to hidden states, [n, s, d], or those of each cross-attention layer; recorded when what makes them learns. `key` is that
    * of the batch, for random choices.
@@ -114,6 +118,7 @@ export class TrainingStep {
     const { method } = this.#options
     const pass = this.passes++
     method.beginPass?.(pass)
+    await method.fetchCaptions?.(batch.captions)
     const context = this.#condition(batch)
     await turn()
     const inputs = this.#prepare(batch)
@@ -159,10 +164,11 @@ export class TrainingStep {
 
   /**
    * The loss of a batch at given timesteps, for validation: nothing is recorded, and accumulated gradients stay as they are. The noise is a
-   * function of the batch's key. Dropout is the caller's to switch off.
+   * function of the batch's key and of its `measuredSeed`. Dropout is the caller's to switch off.
    * @param timesteps one for each sample
    */
   async evaluate(batch: TrainBatch, timesteps: readonly number[]): Promise<number> {
+    await this.#options.method.fetchCaptions?.(batch.captions)
     const loss = noGrad(() =>
       scope(() => {
         const { unet } = this.#options
@@ -202,10 +208,11 @@ export class TrainingStep {
   }
 
   /** What the U-Net is given, in its dtype, and what it shall find. */
-  #prepare({ latents, key }: TrainBatch, timesteps?: readonly number[]): NoisyBatch {
+  #prepare({ latents, key, measuredSeed }: TrainBatch, timesteps?: readonly number[]): NoisyBatch {
     const { unet, noise } = this.#options
+    const isMeasured = timesteps !== undefined && measuredSeed !== undefined
     return scope(() => {
-      const inputs = makeNoisy(latents, noise, key, timesteps)
+      const inputs = makeNoisy(latents, isMeasured ? { ...noise, seed: measuredSeed } : noise, key, timesteps)
       return { ...inputs, noisy: cast(inputs.noisy, { dtype: unet.registry.dtype }) }
     })
   }
@@ -306,6 +313,7 @@ export class TrainingStep {
       if (!names.has(tensor)) names.set(tensor, `unet.${name}`)
     for (const { batch, pass } of batches) {
       method.beginPass?.(pass)
+      await method.fetchCaptions?.(batch.captions)
       const inputs = this.#prepare(batch)
       let encoded: UNetContext = []
       const condition = (): Tensor => {

@@ -41,12 +41,50 @@ CASES = [
     ("lanczos3: smaller than its taps", (3, 2), (20, 21), "lanczos3"),
     ("lanczos3: one axis only", (48, 64), (48, 37), "lanczos3"),
     ("lanczos3: to one pixel", (19, 23), (1, 1), "lanczos3"),
+    # Sizes at which no middle of a target pixel lies on the border between two source pixels, where rounding decides.
+    ("nearest: the same size", (13, 17), (13, 17), "nearest"),
+    ("nearest: smaller", (61, 83), (40, 53), "nearest"),
+    ("nearest: halves", (48, 64), (24, 32), "nearest"),
+    ("nearest: larger", (30, 41), (52, 60), "nearest"),
+    ("nearest: to one pixel", (19, 23), (1, 1), "nearest"),
+    ("linear: the same size", (13, 17), (13, 17), "linear"),
+    ("linear: smaller", (61, 83), (40, 53), "linear"),
+    ("linear: halves", (48, 64), (24, 32), "linear"),
+    ("linear: one axis halved", (48, 64), (48, 32), "linear"),
+    ("linear: much smaller", (100, 90), (16, 14), "linear"),
+    ("linear: larger", (30, 41), (51, 60), "linear"),
+    ("linear: one axis grows", (60, 30), (40, 50), "linear"),
+    ("linear: smaller than its taps", (1, 1), (6, 5), "linear"),
+    ("cubic: the same size", (13, 17), (13, 17), "cubic"),
+    ("cubic: smaller", (61, 83), (40, 53), "cubic"),
+    ("cubic: much smaller", (100, 90), (16, 14), "cubic"),
+    ("cubic: larger", (30, 41), (51, 60), "cubic"),
+    ("cubic: smaller than its taps", (3, 2), (20, 21), "cubic"),
+    ("box: the same size", (13, 17), (13, 17), "box"),
+    ("box: smaller", (61, 83), (40, 53), "box"),
+    ("box: thirds", (48, 63), (16, 21), "box"),
+    ("box: larger", (30, 41), (51, 60), "box"),
+    ("box: to one pixel", (19, 23), (1, 1), "box"),
+    ("grey nearest: smaller", (61, 83), (40, 53), "nearest"),
+    ("grey linear: larger", (30, 41), (51, 60), "linear"),
+    ("grey cubic: larger", (30, 41), (51, 60), "cubic"),
+    ("grey box: smaller", (61, 83), (40, 53), "box"),
     ("grey area: halves", (48, 64), (24, 32), "area"),
     ("grey area: no whole ratio", (61, 83), (40, 53), "area"),
     ("grey area: larger", (30, 41), (37, 44), "area"),
     ("grey lanczos: larger", (30, 41), (51, 60), "lanczos"),
     ("grey lanczos3: smaller", (61, 83), (40, 53), "lanczos3"),
 ]
+
+
+PILLOW = {"lanczos3": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}
+OPENCV = {
+    "area": cv2.INTER_AREA,
+    "nearest": cv2.INTER_NEAREST_EXACT,
+    "linear": cv2.INTER_LINEAR,
+    "cubic": cv2.INTER_CUBIC,
+    "lanczos": cv2.INTER_LANCZOS4,
+}
 
 
 def source(height, width):
@@ -58,11 +96,10 @@ def main():
     cases = []
     for name, (h, w), (to_h, to_w), method in CASES:
         x = source(h, w)[..., 0] if name.startswith("grey") else source(h, w)
-        if method == "lanczos3":
-            y = np.array(Image.fromarray(x).resize((to_w, to_h), Image.Resampling.LANCZOS))
+        if method in PILLOW:
+            y = np.array(Image.fromarray(x).resize((to_w, to_h), PILLOW[method]))
         else:
-            flag = cv2.INTER_AREA if method == "area" else cv2.INTER_LANCZOS4
-            y = cv2.resize(x, (to_w, to_h), interpolation=flag)
+            y = cv2.resize(x, (to_w, to_h), interpolation=OPENCV[method])
         pixels = base64.b64encode(np.ascontiguousarray(y).tobytes()).decode()
         channels = 1 if x.ndim == 2 else 3
         case = {"name": name, "from": [h, w], "to": [to_h, to_w], "channels": channels, "method": method}

@@ -71,6 +71,35 @@ describe('noisewright plan', () => {
     expect(plan.memory.some(({ what }) => what === 'weights')).toBe(false)
   })
 
+  it('counts the space of encoded captions, each once, in files or in memory', async () => {
+    const cached = [...args, '--network_train_unet_only', '--max_token_length', '150']
+    const planOf = async (...more: string[]): Promise<TrainingPlan> =>
+      JSON.parse((await runWith('plan', '--json', ...cached, ...more)).out)
+    const toDisk = await planOf('--cache_text_encoder_outputs_to_disk')
+    expect(toDisk.disk).toEqual([{ what: 'encoded captions', bytes: 3 * 152 * 768 * 4 }])
+    expect(toDisk.diskBytes).toBe(3 * 152 * 768 * 4)
+    const inMemory = await planOf('--cache_text_encoder_outputs', '--mixed_precision', 'bf16')
+    expect(inMemory.disk).toEqual([])
+    expect(inMemory.memory).toContainEqual({ what: 'encoded captions', bytes: 3 * 152 * 768 * 2 })
+    const { out } = await runWith('plan', ...cached, '--cache_text_encoder_outputs_to_disk')
+    expect(out).toMatch(/disk: 1\.3 MiB of encoded captions/)
+  })
+
+  it('counts pictures that are held out apart', async () => {
+    const held = [...args, '--validation_split', '0.5', '--cache_latents_to_disk']
+    const plan = JSON.parse((await runWith('plan', '--json', ...held)).out) as TrainingPlan
+    expect(plan).toMatchObject({ trainImageCount: 10, heldOutCount: 1 })
+    expect(plan.subsets.map(({ images, heldOut }) => [images, heldOut])).toEqual([
+      [1, 1],
+      [1, 0],
+    ])
+    const all = JSON.parse((await runWith('plan', '--json', ...args, '--cache_latents_to_disk')).out) as TrainingPlan
+    expect(plan.diskBytes).toBe(all.diskBytes)
+    const { out } = await runWith('plan', ...held)
+    expect(out).toContain('10_frog: 1 picture, repeats 10, 1 more held out')
+    expect(out).toContain('1 picture held out, to be measured')
+  })
+
   it('takes off what a later beginning leaves out', async () => {
     const epochs = ['--max_train_epochs', '3']
     const planOf = async (...more: string[]) =>

@@ -4,7 +4,6 @@ import {
   commandLineOnlyOptions,
   type DatasetOption,
   datasetOptions,
-  laterDatasetOptions,
   type OptionLevel,
 } from '../../lib/config/datasetOptions.ts'
 
@@ -17,7 +16,7 @@ export const prototypeKeys = ['__proto__', 'constructor', 'prototype', 'toString
 export const anyKey = fc.oneof(
   { weight: 6, arbitrary: fc.constantFrom(...rows.map(({ name }) => name), 'caption_extention') },
   { weight: 3, arbitrary: fc.constantFrom('general', 'datasets', 'subsets', ...prototypeKeys) },
-  { weight: 1, arbitrary: fc.constantFrom(...laterDatasetOptions, ...commandLineOnlyOptions) },
+  { weight: 1, arbitrary: fc.constantFrom(...commandLineOnlyOptions) },
   { weight: 1, arbitrary: fc.string({ unit: 'grapheme' }) },
 )
 
@@ -39,9 +38,9 @@ export const anyTree = fc.letrec<{ value: unknown }>((tie) => ({
   value: fc.oneof({ depthSize: 'small' }, leaf, fc.array(tie('value'), { maxLength: 3 }), objectOf(tie('value'))),
 })).value
 
-function rightValue({ type, minimum = 0, maximum = 64, choices }: DatasetOption): fc.Arbitrary<unknown> {
-  const number = fc.double({ min: minimum, max: Math.max(maximum, minimum), noNaN: true })
-  const whole = fc.integer({ min: minimum, max: 2 ** 40 })
+function rightValue({ type, minimum = 0, maximum, choices }: DatasetOption): fc.Arbitrary<unknown> {
+  const number = fc.double({ min: minimum, max: Math.max(maximum ?? 64, minimum), noNaN: true })
+  const whole = fc.integer({ min: minimum, max: maximum ?? 2 ** 40 })
   if (type === 'integer') return whole
   if (type === 'number') return number
   if (type === 'boolean') return fc.boolean()

@@ -184,14 +184,26 @@ flip_aug = 1
     expect(error.details).toMatchObject({ line: 3, option: 'general.resolution' })
   })
 
-  it.each(['validation_split = 0.1', 'validation_seed = 1'])(
-    'refuses %s by name as not available yet',
-    async (line) => {
-      const error = await tomlFailure(withLines({ subset: line }))
-      expect(error.message).toContain(`option "${line.split(' ')[0]}" is not available in this version yet`)
-      expect(error.details.line).toBe(8)
-    },
-  )
+  it('holds pictures out by [general], a dataset or the command line, not by a subset, and not without a share', async () => {
+    const fallbacks = { validation_split: 0.5, validation_seed: 3 }
+    const of = async (lines: Parameters<typeof withLines>[0], options = {}) => {
+      const [dataset] = (await toml(withLines(lines), options)).datasets
+      return [dataset!.validationSplit, dataset!.validationSeed]
+    }
+    expect(await of({})).toEqual([0, undefined])
+    expect(await of({ general: 'validation_split = 0.1\nvalidation_seed = 1' })).toEqual([0.1, 1])
+    expect(await of({ dataset: 'validation_split = 0' }, { fallbacks })).toEqual([0, 3])
+    expect(await of({}, { fallbacks })).toEqual([0.5, 3])
+    expect((await tomlFailure(withLines({ subset: 'validation_split = 0.1' }))).message).toContain(
+      'option "validation_split" is not allowed in datasets[0].subsets[0]: move it to [general] or [[datasets]]',
+    )
+    expect((await tomlFailure(withLines({ general: 'validation_seed = 1' }))).message).toContain(
+      'has no effect: no pictures are held out without validation_split',
+    )
+    expect((await tomlFailure(withLines({ general: 'validation_split = 1.5' }))).message).toContain(
+      'must be a number from 0 to 1, found 1.5',
+    )
+  })
 
   it('hands custom attributes on as plain values, the innermost table whole', async () => {
     const attributes = 'custom_attributes = { weight = 1.0, tags = ["a", { deep = 0.5 }] }'

@@ -29,7 +29,7 @@ describe('the type of a dataset file', () => {
       // @ts-expect-error an unknown option
       { general: { keep_token: 1 }, datasets: [{ resolution: 8, subsets: [{ image_dir: 'a' }] }] },
       // @ts-expect-error an unknown choice
-      { general: { resize_interpolation: 'box' }, datasets: [{ resolution: 8, subsets: [{ image_dir: 'a' }] }] },
+      { general: { resize_interpolation: 'boxes' }, datasets: [{ resolution: 8, subsets: [{ image_dir: 'a' }] }] },
       // @ts-expect-error a number as text
       { datasets: [{ resolution: '8', subsets: [{ image_dir: 'a' }] }] },
     ]

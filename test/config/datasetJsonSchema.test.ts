@@ -58,7 +58,7 @@ describe('the JSON Schema', () => {
     ['half a size', { datasets: [{ resolution: [512], subsets: [{ image_dir: 'a' }] }] }, false],
     [
       'another word',
-      { general: { resize_interpolation: 'box' }, datasets: [{ subsets: [{ image_dir: 'a' }] }] },
+      { general: { resize_interpolation: 'boxes' }, datasets: [{ subsets: [{ image_dir: 'a' }] }] },
       false,
     ],
     [

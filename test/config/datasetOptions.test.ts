@@ -1,13 +1,8 @@
 import { expect, it } from 'vitest'
-import {
-  commandLineOnlyOptions,
-  datasetOptions,
-  describeDatasetOptions,
-  laterDatasetOptions,
-} from '../../lib/config/datasetOptions.ts'
+import { commandLineOnlyOptions, datasetOptions, describeDatasetOptions } from '../../lib/config/datasetOptions.ts'
 
 it('names every option once over all lists', () => {
-  const names = [...datasetOptions.map((option) => option.name), ...laterDatasetOptions, ...commandLineOnlyOptions]
+  const names = [...datasetOptions.map((option) => option.name), ...commandLineOnlyOptions]
   expect(new Set(names).size).toBe(names.length)
 })
 

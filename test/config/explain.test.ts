@@ -44,7 +44,10 @@ describe('an explanation', () => {
     expect(explainOption('xformers', wide)).toContain('Accepted, without effect.')
     expect(explainOption('cache_info', wide).match(/Accepted, without effect/g)).toHaveLength(2)
     expect(explainOption('network_multiplier', wide)).toContain('Only for train-network.')
-    expect(explainOption('--resize_interpolation', wide)).toContain('Of a later version: nearest, bilinear,')
+    const split = explainOption('--validation_split', wide)
+    expect(split).toMatch(/In \[general\] or \[\[datasets\]\]\. Default: 0\..*--validation_split <number>/s)
+    expect(explainOption('validation_seed', wide)).toContain('validation_seed may have no effect (error): no pictures')
+    expect(explainOption('--resize_interpolation', wide)).toContain('nearest, bilinear, linear, bicubic, cubic, box')
   })
 
   it('of an option that is not here says why', () => {

@@ -104,7 +104,7 @@ describe('arguments', () => {
     [['--face_crop_aug_range', '3,1'], 'must be two numbers of at least 0, the smaller first ("1.0,3.0"), found "3,1"'],
     [['--face_crop_aug_range', '1'], 'must be two numbers'],
     [['--face_crop_aug_range', '1,'], 'must be two numbers'],
-    [['--resize_interpolation', 'cubic'], '--resize_interpolation cubic comes with a later version'],
+    [['--resize_interpolation', 'cubik'], 'found "cubik". Did you mean "cubic"?'],
     [['--caption_dropout_rate', '1.1'], '--caption_dropout_rate must be a number from 0 to 1, found "1.1"'],
     [['--on_bad_image', 'skp'], 'found "skp". Did you mean "skip"?'],
     [['--debug_dataset_port', '70000'], 'must be a whole number from 0 to 65535'],

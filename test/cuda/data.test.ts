@@ -53,30 +53,33 @@ describe.runIf(canEmulate)('data on the GPU', () => {
       return [imageToTensor(image), imageToTensor(image, { left: 3, top: 2, width: 11, height: 9, flip: true })]
     })
   })
-  it.each(['area', 'lanczos', 'lanczos3'] as const)('resizes pictures by %s as on the CPU', async (method) => {
-    for (const [from, to] of [
-      [
-        [40, 60],
-        [20, 30],
-      ],
-      [
-        [45, 60],
-        [15, 20],
-      ],
-      [
-        [41, 67],
-        [17, 23],
-      ],
-      [
-        [13, 11],
-        [29, 37],
-      ],
-    ] as const)
-      for (const channels of [1, 3])
-        await expectSameBits((device) => [
-          resizeImage(picture(from[0], from[1], channels, device), { height: to[0], width: to[1], method }),
-        ])
-  })
+  it.each(['area', 'nearest', 'linear', 'cubic', 'lanczos', 'lanczos3', 'box'] as const)(
+    'resizes pictures by %s as on the CPU',
+    async (method) => {
+      for (const [from, to] of [
+        [
+          [40, 60],
+          [20, 30],
+        ],
+        [
+          [45, 60],
+          [15, 20],
+        ],
+        [
+          [41, 67],
+          [17, 23],
+        ],
+        [
+          [13, 11],
+          [29, 37],
+        ],
+      ] as const)
+        for (const channels of [1, 3])
+          await expectSameBits((device) => [
+            resizeImage(picture(from[0], from[1], channels, device), { height: to[0], width: to[1], method }),
+          ])
+    },
+  )
   it('gives not a number for an id that the table does not have', async () => {
     const ids = tensor(Int32Array.of(1, 2, -1), [3], { device: 'cuda' })
     for (const dtype of ['float32', 'bfloat16'] as const) {

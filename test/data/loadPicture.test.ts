@@ -99,6 +99,10 @@ describe.runIf(process.platform === 'linux')('a JPEG, a few rows at a time', () 
     ['area', [65, 47], [130, 94], [2, 0, 128, 94], {}],
     ['area', [65, 1], [65, 9], [0, 0, 64, 9], {}],
     ['lanczos', [203, 311], [70, 400], [3, 70, 64, 320], {}],
+    ['nearest', [203, 311], [70, 107], [3, 2, 64, 96], {}],
+    ['linear', [203, 311], [300, 107], [3, 2, 64, 96], {}],
+    ['cubic', [203, 311], [70, 400], [3, 70, 64, 320], {}],
+    ['box', [203, 311], [70, 107], [3, 2, 64, 96], {}],
     ['lanczos3', [203, 311], [70, 107], [3, 2, 64, 96], {}],
     ['lanczos3', [203, 311], [300, 460], [0, 60, 300, 400], {}],
   ] as const)('is resized by %s from %j to %j, window %j, as when it is decoded first', async (...one) => {
@@ -167,8 +171,15 @@ describe('resizeMethod', () => {
   it.each([
     ['area', [10, 10], [20, 20], 'area'],
     ['lanczos', [20, 20], [10, 10], 'lanczos3'],
+    ['nearest', [20, 20], [10, 10], 'nearest'],
+    ['bilinear', [20, 20], [10, 10], 'linear'],
+    ['linear', [10, 10], [20, 20], 'linear'],
+    ['bicubic', [20, 20], [10, 10], 'cubic'],
+    ['cubic', [10, 10], [20, 20], 'cubic'],
+    ['box', [20, 20], [10, 10], 'box'],
     ['auto', [20, 20], [10, 10], 'area'],
-    ['auto', [10, 20], [10, 10], 'lanczos3'],
+    ['auto', [10, 20], [10, 10], 'area'],
+    ['auto', [10, 20], [11, 10], 'lanczos3'],
     ['auto', [10, 10], [20, 20], 'lanczos3'],
   ] as const)('of %s from %j to %j is that of sd-scripts', (interpolation, source, resized, method) => {
     expect(resizeMethod(interpolation, plan([...source], [...resized]))).toBe(method)

@@ -104,7 +104,7 @@ describe('a cache of captions', () => {
       for (const _ of [1, 2]) expect(await bitsOf(cache.encode(batch))).toEqual(expected)
       const group = await loadDatasetGroup({ configFile: await makeTinyData() }, { seed: 1, cacheLatents: true })
       const totals: number[] = []
-      for await (const { done, total } of cache.fill(group)) totals.push(done, total)
+      for await (const event of cache.fill(group)) if (event.type === 'cache') totals.push(event.done, event.total)
       expect(totals.slice(-2)).toEqual([4, 4])
       cache.dispose()
 

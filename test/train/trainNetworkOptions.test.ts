@@ -5,6 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type DatasetOption, datasetOptions } from '../../lib/config/datasetOptions.ts'
 import { type TrainOption, trainOptionsOf } from '../../lib/config/trainOptions.ts'
 import { parseTraining } from '../../lib/train/parseTraining.ts'
+import { trainNetwork } from '../../lib/train/trainings.ts'
+import { eventsOf, tinyTraining } from '../support/tinyTraining.ts'
 
 const model = ['--pretrained_model_name_or_path', 'model', '--output_dir', 'out']
 const folders = [...model, '--train_data_dir', 'pictures', '--resolution', '64']
@@ -35,7 +37,7 @@ describe('options of the data', () => {
       --token_warmup_step 0.5 --caption_prefix a --caption_suffix b --caption_separator ; --secondary_separator ;;
       --keep_tokens_separator | --enable_wildcard --shuffle_caption --keep_tokens 1 --flip_aug --enable_bucket
       --min_bucket_reso 64 --max_bucket_reso 128 --bucket_reso_steps 8 --bucket_no_upscale --train_batch_size 2
-      --dataset_repeats 4 --caption_extension .txt`
+      --dataset_repeats 4 --caption_extension .txt --validation_split 0.25 --validation_seed 5`
     const { config } = await parseTraining('train-network', [...folders, ...args.split(/\s+/)])
     const given = Object.entries(config.data.fallbacks).filter(([, value]) => value !== undefined)
     const names = datasetOptions.filter((option) => 'commandLine' in option).map(({ name }) => name as string)
@@ -47,6 +49,8 @@ describe('options of the data', () => {
       token_warmup_step: 0.5,
       keep_tokens_separator: '|',
       caption_separator: ';',
+      validation_split: 0.25,
+      validation_seed: 5,
     })
   })
 
@@ -64,6 +68,17 @@ describe('options of the data', () => {
       workers: 3,
     })
     expect(notes).toEqual(['--cache_latents_to_disk switches --cache_latents on'])
+    expect(config.data).not.toHaveProperty('cacheTextEncoderOutputsToDisk')
+    const inFiles = [
+      ...folders,
+      '--cache_text_encoder_outputs_to_disk',
+      '--network_train_unet_only',
+      '--cache_dir',
+      'x',
+    ]
+    const kept = await parseTraining('train-network', inFiles)
+    expect(kept.config.data).toMatchObject({ cacheTextEncoderOutputs: true, cacheTextEncoderOutputsToDisk: true })
+    expect(kept.notes).toEqual(['--cache_text_encoder_outputs_to_disk switches --cache_text_encoder_outputs on'])
     const one = await parseTraining('train-network', [
       ...folders,
       '--max_data_loader_n_workers',
@@ -105,12 +120,46 @@ describe('options of the data', () => {
 
   it.each([
     ['--cache_text_encoder_outputs', '--cache_text_encoder_outputs needs --network_train_unet_only'],
+    ['--cache_text_encoder_outputs_to_disk', '--cache_text_encoder_outputs needs --network_train_unet_only'],
     [
       '--cache_text_encoder_outputs --network_train_unet_only --weighted_captions',
       '--cache_text_encoder_outputs contradicts --weighted_captions',
     ],
   ])('%s are refused', async (args, message) => {
     await expect(parseTraining('train-network', [...folders, ...args.split(' ')])).rejects.toThrow(message)
+  })
+
+  it('names files, not folders', async () => {
+    for (const name of ['../up', 'nul'])
+      await expect(parseTraining('train-network', [...folders, '--output_name', name])).rejects.toThrow(
+        '--output_name, or --token_string in its place, must be the name of a file: no folders',
+      )
+    const config = await tinyTraining('no model', 'no data', { output: { name: 'a/b' } })
+    await expect(eventsOf(trainNetwork(config))).rejects.toThrow(
+      'output.name must be the name of a file, without folders, found "a/b"',
+    )
+  })
+
+  it('caches captions of whole models only where their text encoder is not trained', async () => {
+    const cached = '--cache_text_encoder_outputs_to_disk'
+    const tuned = [...model, '--in_json', 'meta.json', '--train_data_dir', 'x', cached]
+    await expect(parseTraining('fine-tune', [...tuned, '--train_text_encoder'])).rejects.toThrow(
+      '--cache_text_encoder_outputs contradicts --train_text_encoder',
+    )
+    expect((await parseTraining('fine-tune', tuned)).config.data.cacheTextEncoderOutputsToDisk).toBe(true)
+    const needed = '--cache_text_encoder_outputs needs --stop_text_encoder_training -1'
+    await expect(parseTraining('train-db', [...folders, cached])).rejects.toThrow(needed)
+    await expect(parseTraining('train-db', [...folders, cached, '--stop_text_encoder_training', '5'])).rejects.toThrow(
+      needed,
+    )
+    const frozen = [...folders, cached, '--stop_text_encoder_training', '-1']
+    expect((await parseTraining('train-db', frozen)).config.data.cacheTextEncoderOutputs).toBe(true)
+    await expect(parseTraining('train-db', [...frozen, '--no_token_padding'])).rejects.toThrow(
+      '--cache_text_encoder_outputs contradicts --no_token_padding',
+    )
+    await expect(parseTraining('train-textual-inversion', [...folders, cached])).rejects.toThrow(
+      `${cached} is an option of`,
+    )
   })
 
   it.each([

@@ -1,10 +1,15 @@
+import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
+import { describeDatasetGroup } from '../../lib/data/report.ts'
+import { loadTrainingData } from '../../lib/train/trainingData.ts'
 import { trainNetwork } from '../../lib/train/trainings.ts'
 import { validationTimesteps } from '../../lib/train/validation.ts'
 import { baselineBuffers, liveBuffers } from '../support/device.ts'
+import { makeFolder } from '../support/pictures.ts'
 import {
   eventsOf,
+  fourPictures,
   makeTinyData,
   only,
   saveTinyModel,
@@ -59,6 +64,72 @@ describe('pictures that are held out', () => {
   })
 })
 
+/** Two datasets of other pictures; the lines are of the second. */
+async function twoDatasets(lines: string): Promise<string> {
+  const square = { ...fourPictures, 'b.jpg': [64, 64], 'c.webp': [64, 64], 'd.bmp': [64, 64] } as const
+  const [first, second] = [await makeFolder(square), await makeFolder(square)]
+  const dataset = (folder: string, more = ''): string => `
+[[datasets]]
+resolution = 64
+batch_size = 2
+${more}
+  [[datasets.subsets]]
+  image_dir = ${JSON.stringify(folder)}
+  caption_extension = ".txt"
+`
+  const toml = dataset(first) + dataset(second, lines)
+  return join(await makeFolder({ 'data.toml': toml }), 'data.toml')
+}
+
+describe('a dataset that holds out pictures itself', () => {
+  it('does so alone, by its own seed, whatever holds for the others', async () => {
+    const configFile = await twoDatasets('validation_split = 0.5\nvalidation_seed = 3')
+    const load = (options = {}) => loadDatasetGroup({ configFile }, { seed: 1, cacheLatents: true, ...options })
+    const counts = ({ datasets, heldOut }: Awaited<ReturnType<typeof load>>) => [
+      datasets.map(({ images }) => images.length),
+      heldOut!.datasets.map(({ images }) => images.length),
+      heldOut!.seeds,
+    ]
+    const alone = await load()
+    expect(counts(alone)).toEqual([
+      [4, 2],
+      [0, 2],
+      [1n, 3n],
+    ])
+    expect(counts(await load({ seed: 2 }))).toEqual([
+      [4, 2],
+      [0, 2],
+      [2n, 3n],
+    ])
+    const common = await load({ holdOut: { share: 0.25, seed: 9 } })
+    expect(counts(common)).toEqual([
+      [3, 2],
+      [1, 2],
+      [9n, 3n],
+    ])
+    const measured = ({ heldOut }: typeof alone) => heldOut!.datasets[1]!.images.map(({ path }) => path)
+    expect(measured(common)).toEqual(measured(alone))
+    const report = describeDatasetGroup(common).join('\n')
+    expect(report).toContain('validation_split: 0.5 ([[datasets]])')
+    expect(report).toContain('2 pictures of dataset 1 held out with seed 3, to be measured')
+  })
+
+  it('keeps at least one picture of each subset', async () => {
+    const configFile = await twoDatasets('validation_split = 1')
+    const { datasets } = await loadDatasetGroup({ configFile }, { seed: 1, cacheLatents: true })
+    expect(datasets.map(({ images }) => images.length)).toEqual([4, 1])
+  })
+
+  it.each([true, false])('is measured, with latents cached (%s)', async (cacheLatents) => {
+    const file = await twoDatasets('validation_split = 0.5')
+    const overrides = { data: { cacheLatents }, training: { maxSteps: 1 }, validation: { split: 0, everySteps: 1 } }
+    const config = await tinyTraining(model, file, overrides)
+    const events = await eventsOf(trainNetwork(config))
+    expect(only(events, 'validation')).toHaveLength(1)
+    expect(only(events, 'start')[0]!.planned?.validation).toMatchObject({ everySteps: 1 })
+  })
+})
+
 describe('validation', () => {
   it('measures at fixed timesteps inside of the range that is trained', () => {
     expect(validationTimesteps()).toEqual([200, 400, 600, 800])
@@ -79,6 +150,35 @@ describe('validation', () => {
     ])
     expect(new Set(validations.map(({ loss }) => loss)).size).toBe(1)
     expect(Number.isFinite(validations[0]!.loss)).toBe(true)
+  })
+
+  it('has noise of its own seed, whatever the seed of the training', async () => {
+    const choiceOf = async (seed: number) => {
+      const group = await loadDatasetGroup(
+        { configFile: data },
+        { seed: 1, cacheLatents: true, holdOut: { share: 0.5, seed } },
+      )
+      return group.heldOut!.datasets[0]!.images.map(({ path }) => path).join()
+    }
+    const first = await choiceOf(0)
+    let other = 1
+    while ((await choiceOf(other)) !== first) other++
+    const measure = async (seed: number, validationSeed: number): Promise<number> => {
+      const still = { optimizer: { learningRate: 0 }, training: { maxSteps: 1, seed } }
+      const { validations } = await lossesOf({
+        ...still,
+        validation: { split: 0.5, seed: validationSeed, everySteps: 1 },
+      })
+      return validations[0]!.loss
+    }
+    expect(await measure(8, 0)).toBe(await measure(7, 0))
+    expect(await measure(7, other)).not.toBe(await measure(7, 0))
+  })
+
+  it('is said to have no effect where no picture of a description is held out', async () => {
+    const validation = { split: null, everySteps: 2 }
+    const group = await loadTrainingData({ ...(await tinyTraining(model, data)), validation }, { seed: 1 })
+    expect(group.warnings.join()).toContain('--validate_every_n_steps has no effect: no picture is held out')
   })
 
   it('follows the weights, after every epoch unless told otherwise, and changes nothing of the training', async () => {

@@ -6,6 +6,7 @@ import type { Tensor } from '../../tensor/tensor.ts'
 import { ArgumentError } from '../../util/errors.ts'
 import { CaptionEncoder, type CaptionEncoderOptions } from '../conditioning.ts'
 import { type EncodesCaptions, TextCache } from '../textCache.ts'
+import type { TextStore } from '../textStore.ts'
 import type { StepMethod } from '../trainingStep.ts'
 import { WeightedCaptionEncoder } from '../weightedCaptions.ts'
 
@@ -15,6 +16,8 @@ export interface NetworkMethodOptions {
   readonly captions: CaptionEncoderOptions
   /** Encode each caption once. Needs a text encoder that does not train. Default false. */
   readonly cacheCaptions?: boolean
+  /** Opens where cached captions are kept between runs, with `cacheCaptions`. Default null: in memory. */
+  readonly openCaptionStore?: ((encoder: CaptionEncoder) => Promise<TextStore>) | null
   /** Brackets in captions weigh words. Default false. */
   readonly weightedCaptions?: boolean
 }
@@ -31,22 +34,32 @@ export class NetworkMethod<N extends TrainableNetwork = TrainableNetwork> implem
 
   /**
    * @param network belongs to the method from now on
-   * @throws ArgumentError when captions shall be cached of a text encoder that learns; the network is freed then
+   * @throws ArgumentError when captions shall be cached of a text encoder that learns, or weighted; the network is freed then
    */
   constructor(textEncoder: ClipTextModel, tokenizer: ClipTokenizer, network: N, options: NetworkMethodOptions) {
     const { trainTextEncoder, cacheCaptions = false, weightedCaptions = false } = options
-    if (cacheCaptions && trainTextEncoder) {
+    if (cacheCaptions && (trainTextEncoder || weightedCaptions)) {
       network.dispose()
-      const received = 'on: what was encoded before would be out of date after a step'
-      throw new ArgumentError('NetworkMethod', 'trainTextEncoder', 'off where captions are cached', received)
+      const [name, received] = trainTextEncoder
+        ? ['trainTextEncoder', 'on: what was encoded before would be out of date after a step']
+        : ['weightedCaptions', 'on: how long a weighted caption is depends on its batch']
+      throw new ArgumentError('NetworkMethod', name, 'off where captions are cached', received)
     }
     this.#trainTextEncoder = trainTextEncoder
     this.network = network
     this.repeats = network instanceof BranchNetwork
-    const Encoder = weightedCaptions ? WeightedCaptionEncoder : CaptionEncoder
-    const encoder = new Encoder(tokenizer, textEncoder, options.captions)
-    this.textCache = cacheCaptions ? new TextCache(encoder) : null
-    this.#captions = this.textCache ?? encoder
+    const encoder = new CaptionEncoder(tokenizer, textEncoder, options.captions)
+    const { openCaptionStore = null } = options
+    this.textCache = cacheCaptions
+      ? new TextCache(encoder, { openStore: openCaptionStore && (() => openCaptionStore(encoder)) })
+      : null
+    this.#captions =
+      this.textCache ??
+      (weightedCaptions ? new WeightedCaptionEncoder(tokenizer, textEncoder, options.captions) : encoder)
+  }
+
+  async fetchCaptions(captions: readonly string[]): Promise<void> {
+    await this.textCache?.fetch(captions)
   }
 
   condition(captions: readonly string[]): Tensor {

@@ -11,6 +11,7 @@ import type { PreviewSource, TrainingContext, TrainingKind, TrainingMethod } fro
 import { modelSpec } from '../modelSpec.ts'
 import type { BatchKey } from '../noise.ts'
 import type { TextualInversionConfig } from '../trainConfig.ts'
+import { refuseCachedCaptions } from './cachedCaptions.ts'
 import { TextualInversionMethod } from './textualInversion.ts'
 import { XtiMethod } from './xti.ts'
 
@@ -32,6 +33,7 @@ function inversionKind(name: string, Method: MakeMethod): TrainingKind<TextualIn
     trainedGroups: () => ['textencoder'],
     async create(context) {
       const { config, models, tokenizer, seed, group } = context
+      refuseCachedCaptions(config, 'what the word of the training is encoded as changes with every step')
       const { tokenString, vectorCount, initWord, weights, template } = config.inversion
       const method = new Method(models, tokenizer, {
         token: tokenString,

@@ -5,14 +5,14 @@ import { loraMetadata, minimalLoraMetadata, type SaveFacts, type TrainingFacts }
 import type { OptimizerGroup } from '../../optim/customOptimizer.ts'
 import { ConfigError } from '../../util/errors.ts'
 import { captionOptions } from '../conditioning.ts'
-import type { CacheEvent } from '../events.ts'
+import type { CacheEvent, WarningEvent } from '../events.ts'
 import type { PreviewSource, TrainingContext, TrainingKind, TrainingMethod } from '../method.ts'
 import { modelSpec } from '../modelSpec.ts'
 import { loraParameterGroups } from '../parameterGroups.ts'
 import { type StartedNetwork, startNetwork } from '../startNetwork.ts'
-import type { TextCache } from '../textCache.ts'
 import type { TrainNetworkConfig } from '../trainConfig.ts'
 import { describeModels, trainingFacts } from '../trainingFacts.ts'
+import { cachesCaptions, captionStore, fillCaptions } from './cachedCaptions.ts'
 import { NetworkMethod } from './network.ts'
 
 /** `train-network`. */
@@ -68,7 +68,8 @@ class NetworkTraining extends NetworkMethod implements TrainingMethod {
     const { network, optimizer, data, training, output } = config
     super(models.textEncoder, tokenizer, started.network, {
       trainTextEncoder: network.trainTextEncoder,
-      cacheCaptions: data.cacheTextEncoderOutputs === true,
+      cacheCaptions: cachesCaptions(config),
+      openCaptionStore: captionStore(context),
       weightedCaptions: data.weightedCaptions === true,
       captions: captionOptions(config, models.unet.registry.dtype),
     })
@@ -94,16 +95,11 @@ class NetworkTraining extends NetworkMethod implements TrainingMethod {
     return this.network.modules.length
   }
 
-  prepare(signal: AbortSignal | undefined): AsyncIterable<CacheEvent> {
-    return this.textCache === null ? nothing() : this.#fillTextCache(this.textCache, signal)
-  }
-
   /** Once every caption is encoded, the text encoder is there for previews alone. */
-  async *#fillTextCache(cache: TextCache, signal: AbortSignal | undefined): AsyncGenerator<CacheEvent> {
-    const { group, config, models } = this.#context
-    yield* cache.fill(group, signal)
-    if (group.heldOut) yield* cache.fill(group.heldOut, signal)
-    if (config.preview.promptFile === null && !signal?.aborted) models.release('textEncoder')
+  async *prepare(signal: AbortSignal | undefined): AsyncGenerator<CacheEvent | WarningEvent> {
+    if (this.textCache === null) return
+    const release = this.#context.config.preview.promptFile === null
+    yield* fillCaptions(this.textCache, this.#context, { signal, release })
   }
 
   afterPass(): Promise<Readonly<Record<string, number>>> | undefined {
@@ -145,5 +141,3 @@ class NetworkTraining extends NetworkMethod implements TrainingMethod {
     return { models, tokenizer, close }
   }
 }
-
-async function* nothing(): AsyncGenerator<CacheEvent> {}

@@ -9,12 +9,15 @@ import type { OptimizerGroup } from '../../optim/customOptimizer.ts'
 import type { OptimizerParameter } from '../../optim/optimizer.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { CaptionEncoder, captionOptions } from '../conditioning.ts'
+import type { CacheEvent, WarningEvent } from '../events.ts'
 import type { PreviewSource, TrainingContext, TrainingMethod } from '../method.ts'
 import { computeType, vaeType } from '../openTraining.ts'
-import type { EncodesCaptions } from '../textCache.ts'
+import { type EncodesCaptions, TextCache } from '../textCache.ts'
+import type { TrainConfig } from '../trainConfig.ts'
 import { deviceOf } from '../trainingDevice.ts'
 import { WeightedCaptionEncoder } from '../weightedCaptions.ts'
 import { formExtension, type WholeModelForm, wholeModelForm, writeWholeModel } from '../wholeModelFile.ts'
+import { cachesCaptions, captionStore, fillCaptions, refuseCachedCaptions } from './cachedCaptions.ts'
 
 export interface WholeModelOptions {
   /** Number of optimizer steps in which the text encoder learns; it stays as it is after them. */
@@ -38,9 +41,12 @@ export class WholeModelMethod implements TrainingMethod {
   readonly #options: WholeModelOptions
   readonly #form: WholeModelForm
   readonly #captions: EncodesCaptions
+  /** Null where captions are encoded in each step. */
+  readonly #textCache: TextCache | null
   #textEncoderLearns: boolean
 
   static async create(context: TrainingContext, options: WholeModelOptions): Promise<WholeModelMethod> {
+    expectCachable(context.config, options)
     return new WholeModelMethod(context, options, await wholeModelForm(context.config))
   }
 
@@ -78,11 +84,32 @@ export class WholeModelMethod implements TrainingMethod {
     this.moduleCount = unetParameters.length + textParameters.length
     this.#textEncoderLearns = trainTextEncoder && options.textEncoderSteps > 0
     if (!this.#textEncoderLearns) this.#freezeTextEncoder()
-    const Encoder = config.data.weightedCaptions ? WeightedCaptionEncoder : CaptionEncoder
-    this.#captions = new Encoder(tokenizer, textEncoder, {
+    const captions = {
       ...captionOptions(config, dtype),
       ...(noTokenPadding === undefined ? {} : { noPadding: noTokenPadding }),
-    })
+    }
+    const encoder = new CaptionEncoder(tokenizer, textEncoder, captions)
+    this.#textCache = this.#openTextCache(encoder)
+    this.#captions =
+      this.#textCache ??
+      (config.data.weightedCaptions ? new WeightedCaptionEncoder(tokenizer, textEncoder, captions) : encoder)
+  }
+
+  #openTextCache(encoder: CaptionEncoder): TextCache | null {
+    if (!cachesCaptions(this.#context.config)) return null
+    const openStore = captionStore(this.#context)
+    return new TextCache(encoder, { openStore: openStore && (() => openStore(encoder)) })
+  }
+
+  /** A text encoder that is not among what is trained is not written from memory, and previews are drawn with a model of their own. */
+  async *prepare(signal: AbortSignal | undefined): AsyncGenerator<CacheEvent | WarningEvent> {
+    const { trainTextEncoder } = this.#options
+    if (this.#textCache !== null)
+      yield* fillCaptions(this.#textCache, this.#context, { signal, release: !trainTextEncoder })
+  }
+
+  async fetchCaptions(captions: readonly string[]): Promise<void> {
+    await this.#textCache?.fetch(captions)
   }
 
   condition(captions: readonly string[]): Tensor {
@@ -129,8 +156,17 @@ export class WholeModelMethod implements TrainingMethod {
   }
 
   dispose(): void {
+    this.#textCache?.dispose()
     if (this.unet !== this.#context.models.unet) this.unet.dispose()
   }
+}
+
+/** @throws ConfigError when captions shall be encoded once whose states change */
+function expectCachable(config: TrainConfig, options: WholeModelOptions): void {
+  const { trainTextEncoder, textEncoderSteps, noTokenPadding } = options
+  if (trainTextEncoder && textEncoderSteps > 0) refuseCachedCaptions(config, 'the text encoder is trained')
+  if (config.data.weightedCaptions) refuseCachedCaptions(config, 'how long a weighted caption is depends on its batch')
+  if (noTokenPadding) refuseCachedCaptions(config, 'without padding captions are as long as those of their batch')
 }
 
 /** Every parameter of a network, to be trained. @param computed the network that computes with copies of them */

@@ -4,6 +4,8 @@ import type { TrainConfig } from '../trainConfig.ts'
 /** Blocks and options that change where and how often something is written, or how fast it goes, and nothing else. */
 const withoutInfluence: readonly string[] = [
   ...['output', 'preview', 'logging', 'state', 'hub', 'data.workers', 'data.cacheFolder', 'data.cacheLatentsToDisk'],
+  // Cached captions have the bits of those that are encoded in each step.
+  ...['data.cacheTextEncoderOutputs', 'data.cacheTextEncoderOutputsToDisk'],
   // A cached latent is a function of its picture, not of the pictures that were encoded beside it.
   'data.vaeBatchSize',
   // Told apart by what they hold, not by where they lie.

@@ -188,8 +188,12 @@ void resize(const ResizeImageParams& p) {
       return resize_taps<2, channels>(p);
     case ResizeMode::kLanczos:
       return resize_taps<8, channels>(p);
-    case ResizeMode::kLanczos3:
+    case ResizeMode::kWide:
       return resize_wide_taps<channels>(p);
+    case ResizeMode::kNearest:
+      return resize_taps<1, channels>(p);
+    case ResizeMode::kCubic:
+      return resize_taps<4, channels>(p);
   }
 }
 

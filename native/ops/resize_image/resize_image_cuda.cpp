@@ -31,14 +31,14 @@ class Tables {
 };
 
 void add_axis(Tables& tables, ResizeAxis& axis, ResizeMode mode, int64_t size) {
-  const int64_t taps = mode == ResizeMode::kLanczos ? 8 : mode == ResizeMode::kLinear ? 2 : 0;
-  const bool spans = mode == ResizeMode::kArea || mode == ResizeMode::kLanczos3;
+  const int64_t taps = taps_of(mode);
+  const bool spans = mode == ResizeMode::kArea || mode == ResizeMode::kWide;
   const int64_t weights = spans ? axis.start[size] : 0;
   tables.add(axis.index, spans ? size : size * taps);
   tables.add(axis.start, spans ? size + 1 : 0);
   tables.add(axis.weights, mode == ResizeMode::kArea ? weights : 0);
   tables.add(axis.fixed_weights, size * taps);
-  tables.add(axis.wide_weights, mode == ResizeMode::kLanczos3 ? weights : 0);
+  tables.add(axis.wide_weights, mode == ResizeMode::kWide ? weights : 0);
 }
 
 template <class T>
@@ -56,8 +56,8 @@ void place_axis(ResizeAxis& axis, const unsigned char* start) {
 
 }  // namespace
 
-// Bytes moved: x once, as far as the caches hold what neighbours share, y once; lanczos3 also writes and reads its
-// rows.
+// Bytes moved: x once, as far as the caches hold what neighbours share, y once; lanczos3 and box also write and
+// read their rows.
 void resize_image(const ResizeImageParams& p) {
   ResizeImageParams on_device = p;
   Tables tables;
@@ -80,7 +80,11 @@ void resize_image(const ResizeImageParams& p) {
       return launch("resize_linear_kernel", p.height);
     case ResizeMode::kLanczos:
       return launch("resize_lanczos_kernel", p.height);
-    case ResizeMode::kLanczos3:
+    case ResizeMode::kNearest:
+      return launch("resize_nearest_kernel", p.height);
+    case ResizeMode::kCubic:
+      return launch("resize_cubic_kernel", p.height);
+    case ResizeMode::kWide:
       launch("resize_wide_columns_kernel", p.rows.high - p.rows.low);
       return launch("resize_wide_rows_kernel", p.height);
   }

@@ -1,6 +1,6 @@
 // A thread makes one byte. Where the CPU keeps what neighbours share, it is computed again here, with the same
-// operations in the same order: the bytes are those of the CPU kernel. Only lanczos3, which rounds after each axis, has
-// two passes.
+// operations in the same order: the bytes are those of the CPU kernel. Only lanczos3 and box, which round after each
+// axis, have two passes.
 #include "ops/resize_image/resize_image_cuda.h"
 
 #include "cuda/elementwise.cuh"
@@ -124,7 +124,9 @@ __device__ inline void resize_wide_rows(const ResizeImageParams& p) {
 
 RESIZE_KERNEL(resize_blocks_kernel, resize_blocks(p));
 RESIZE_KERNEL(resize_area_kernel, resize_area(p));
+RESIZE_KERNEL(resize_nearest_kernel, resize_taps<1>(p));
 RESIZE_KERNEL(resize_linear_kernel, resize_taps<2>(p));
+RESIZE_KERNEL(resize_cubic_kernel, resize_taps<4>(p));
 RESIZE_KERNEL(resize_lanczos_kernel, resize_taps<8>(p));
 RESIZE_KERNEL(resize_wide_columns_kernel, resize_wide_columns(p));
 RESIZE_KERNEL(resize_wide_rows_kernel, resize_wide_rows(p));

@@ -96,11 +96,12 @@ ResizePlan::AxisTables ResizePlan::lanczos(const Axis& axis) {
   return t;
 }
 
-// The kernel reaches three source pixels to each side, as many times more as the picture shrinks; what lies beyond the
-// border is left out and the others weigh more.
-ResizePlan::AxisTables ResizePlan::lanczos3(const Axis& axis) {
+// The filter reaches so far to each side, as many times more as the picture shrinks; what lies beyond the border is
+// left out and the others weigh more.
+template <class Filter>
+ResizePlan::AxisTables ResizePlan::wide(const Axis& axis, double support, Filter&& filter) {
   AxisTables t;
-  const double k = ratio(axis.from, axis.to), widening = std::max(k, 1.0), reach = 3.0 * widening;
+  const double k = ratio(axis.from, axis.to), widening = std::max(k, 1.0), reach = support * widening;
   t.low = axis.from;
   for (int64_t d = axis.begin; d < axis.end; d++) {
     const double center = (static_cast<double>(d) + 0.5) * k;
@@ -110,7 +111,7 @@ ResizePlan::AxisTables ResizePlan::lanczos3(const Axis& axis) {
     double sum = 0;
     for (int64_t s = low; s < high; s++) {
       const double x = (static_cast<double>(s) - center + 0.5) / widening;
-      weights.push_back(std::abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0.0);
+      weights.push_back(filter(x));
       sum += weights.back();
     }
     t.start.push_back(static_cast<int32_t>(t.wide_weights.size()));
@@ -124,6 +125,14 @@ ResizePlan::AxisTables ResizePlan::lanczos3(const Axis& axis) {
   return t;
 }
 
+ResizePlan::AxisTables ResizePlan::lanczos3(const Axis& axis) {
+  return wide(axis, 3.0, [](double x) { return std::abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0.0; });
+}
+
+ResizePlan::AxisTables ResizePlan::box(const Axis& axis) {
+  return wide(axis, 0.5, [](double x) { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; });
+}
+
 ResizePlan::ResizePlan(const ResizeRequest& request) : request_(request) {
   const auto& r = request_;
   CHECK("resizeImage", r.channels == 1 || r.channels == 3, "expected 1 or 3 channels");
@@ -132,17 +141,36 @@ ResizePlan::ResizePlan(const ResizeRequest& request) : request_(request) {
         "the window must lie within the picture");
   const Axis rows{r.in_height, r.height, r.top, r.top + r.rows},
       columns{r.in_width, r.width, r.left, r.left + r.columns};
+  const bool divides = r.in_height % r.height == 0 && r.in_width % r.width == 0;
   auto tables = area;
-  if (r.method == "lanczos") {
+  if (r.method == "nearest") {
+    mode_ = ResizeMode::kNearest;
+    tables = nearest;
+  } else if (r.method == "linear" && r.in_height == 2 * r.height && r.in_width == 2 * r.width) {
+    // Each target pixel lies in the middle of four; OpenCV takes their plain mean.
+    mode_ = ResizeMode::kBlocks;
+    tables = blocks;
+  } else if (r.method == "linear") {
+    mode_ = ResizeMode::kLinear;
+    rows_ = bilinear_rows(rows);
+    columns_ = bilinear_columns(columns);
+    return;
+  } else if (r.method == "cubic") {
+    mode_ = ResizeMode::kCubic;
+    tables = cubic;
+  } else if (r.method == "box") {
+    mode_ = ResizeMode::kWide;
+    tables = box;
+  } else if (r.method == "lanczos") {
     mode_ = ResizeMode::kLanczos;
     tables = lanczos;
   } else if (r.method == "lanczos3") {
-    mode_ = ResizeMode::kLanczos3;
+    mode_ = ResizeMode::kWide;
     tables = lanczos3;
   } else if (r.in_height < r.height || r.in_width < r.width) {
     mode_ = ResizeMode::kLinear;
     tables = linear;
-  } else if (r.in_height % r.height == 0 && r.in_width % r.width == 0) {
+  } else if (divides) {
     mode_ = ResizeMode::kBlocks;
     tables = blocks;
   } else {
@@ -213,14 +241,14 @@ ResizeImageParams ResizePlan::params(const uint8_t* x, uint8_t* y, uint8_t* scra
                       r.columns, mode_, view(rows_), view(columns_), scratch,    0};
   const int64_t line = mode_ == ResizeMode::kArea || mode_ == ResizeMode::kBlocks
                            ? (p.columns.high - p.columns.low) * r.channels
-                           : r.columns * r.channels * (mode_ == ResizeMode::kLanczos ? 8 : 2);
+                           : r.columns * r.channels * taps_of(mode_);
   p.thread_scratch = (line * 4 + 63) / 64 * 64;
   return p;
 }
 
 int64_t ResizePlan::scratch_bytes(int threads) const {
   const ResizeImageParams p = params(nullptr, nullptr, nullptr);
-  if (mode_ == ResizeMode::kLanczos3) return (p.rows.high - p.rows.low) * p.width * p.channels;
+  if (mode_ == ResizeMode::kWide) return (p.rows.high - p.rows.low) * p.width * p.channels;
   return p.thread_scratch * threads;
 }
 

@@ -41,7 +41,15 @@ class ResizePlan {
   static AxisTables area(const Axis& axis);
   static AxisTables linear(const Axis& axis);
   static AxisTables lanczos(const Axis& axis);
+  template <class Filter>
+  static AxisTables wide(const Axis& axis, double support, Filter&& filter);
   static AxisTables lanczos3(const Axis& axis);
+  static AxisTables box(const Axis& axis);
+  // resize_taps.cpp
+  static AxisTables nearest(const Axis& axis);
+  static AxisTables bilinear_rows(const Axis& axis);
+  static AxisTables bilinear_columns(const Axis& axis);
+  static AxisTables cubic(const Axis& axis);
   static void cut(AxisTables& axis, int64_t& positions, int64_t& source, int64_t first, int64_t count, int64_t* begin,
                   int64_t* end);
   static AxisTables part(const AxisTables& tables, int64_t positions, int64_t first, int64_t count);
