@@ -2,7 +2,8 @@
  * Makes a mistake in a CUDA kernel, compiles the emulation with it and runs the kernel's tests, which must fail; then the next. Each
  * test file must first pass with the kernels as they are. Prints a table; ends with 1 where no test noticed a mistake.
  *
- * `npm run test:mutations -- [--only TEXT] [--seed N] [--count N]`: mutations whose name or file holds TEXT; N of them, chosen by the seed.
+ * `npm run test:mutations -- [--only TEXT] [--seed N] [--count N] [--part K/N]`: mutations whose name or file holds TEXT; N of them,
+ * chosen by the seed; every Nth from the Kth on, so that N processes share the list.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -26,8 +27,15 @@ interface Mutation {
 
 function chosenMutations(): Mutation[] {
   const { values } = parseArgs({
-    options: { only: { type: 'string', default: '' }, seed: { type: 'string' }, count: { type: 'string' } },
+    options: {
+      only: { type: 'string', default: '' },
+      seed: { type: 'string' },
+      count: { type: 'string' },
+      part: { type: 'string', default: '1/1' },
+    },
   })
+  const [part = 0, parts = 0] = /^[1-9]\d*\/[1-9]\d*$/.test(values.part) ? values.part.split('/').map(Number) : []
+  if (part < 1 || part > parts) throw new Error(`--part must be K/N with K from 1 to N, not "${values.part}"`)
   const chosen = mutatedFiles
     .flatMap(({ file, tests, mistakes }) =>
       Object.entries(mistakes).map(([name, [find, replace]]) => ({ name, file, find, replace, tests })),
@@ -36,7 +44,9 @@ function chosenMutations(): Mutation[] {
   if (chosen.length === 0) throw new Error(`no mutation has "${values.only}" in its name or file`)
   const { seed } = values
   if (seed !== undefined) chosen.sort((a, b) => place(seed, a.name).localeCompare(place(seed, b.name)))
-  return chosen.slice(0, values.count === undefined ? chosen.length : Number(values.count))
+  return chosen
+    .slice(0, values.count === undefined ? chosen.length : Number(values.count))
+    .filter((_, i) => i % parts === part - 1)
 }
 
 function place(seed: string, name: string): string {
