@@ -59,7 +59,7 @@ export function describeMachine({ cpu, memory, binary, cuda, ...machine }: Machi
   return lines.map(printable)
 }
 
-function describeCuda({ toolkit, architectures, unavailable, driverCuda, gpus }: CudaReport): string[] {
+function describeCuda({ toolkit, architectures, unavailable, driverCuda, withoutGraphs, gpus }: CudaReport): string[] {
   const built = architectures.map((name) => `sm_${name}`).join(', ')
   return [
     `CUDA kernels: ${toolkit ? `compiled by CUDA ${toolkit} for ${built}` : 'none in this build'}`,
@@ -71,6 +71,7 @@ function describeCuda({ toolkit, architectures, unavailable, driverCuda, gpus }:
       const reason = gpu.unavailable === null ? '' : `; not usable: ${gpu.unavailable}`
       return `  ${device}: ${name}, compute capability ${gpu.computeCapability}${units}${clock}, ${formatBytes(totalBytes)}${free}${reason}`
     }),
+    ...(withoutGraphs === null ? [] : [`CUDA graphs: not used: ${withoutGraphs}`]),
     ...(driverCuda !== null && unavailable !== null ? [`  not usable: ${unavailable}`] : []),
   ]
 }

@@ -32,9 +32,9 @@ export interface Addon extends StepOps {
   /**
    * Newest CUDA of the driver (major * 1000 + minor * 10; 0 without one), why there is no GPU to use or an empty string, and of each GPU
    * its name, compute capability, multiprocessors and clock in kHz (0: unknown), bytes in all and free (-1: unknown), and why it cannot
-   * be used or an empty string.
+   * be used or an empty string. Last why the driver captures no graphs, or an empty string.
    */
-  listGpus(): Promise<[number, string, [string, string, number, number, number, number, string][]]>
+  listGpus(): Promise<[number, string, [string, string, number, number, number, number, string][], string]>
   /**
    * Live buffers, live, peak and cached bytes, guard violations, jobs run, jobs waiting, bytes in files or in pinned host memory,
    * reserved bytes.

@@ -69,16 +69,19 @@ export interface GpuList {
   readonly driverCuda: string | null
   /** Why no GPU can be used by this build, or null. */
   readonly unavailable: string | null
+  /** Why the driver repeats no steps as CUDA graphs, or null: trainings call every op then, with the same results. */
+  readonly withoutGraphs: string | null
   /** In the order of their numbers: cuda, cuda:1 and so on. `CUDA_VISIBLE_DEVICES` chooses which the driver shows. */
   readonly gpus: readonly GpuReport[]
 }
 
 /** The GPUs of this machine. Never rejects for want of a driver, which is started on another thread, as by `openDevice`. */
 export async function listGpus(): Promise<GpuList> {
-  const [version, unavailable, gpus] = await addon.listGpus()
+  const [version, unavailable, gpus, withoutGraphs] = await addon.listGpus()
   return {
     driverCuda: cudaVersion(version),
     unavailable: unavailable || null,
+    withoutGraphs: withoutGraphs || null,
     gpus: gpus.map(([name, computeCapability, processors, kiloHertz, totalBytes, freeBytes, reason], number) => ({
       device: number === 0 ? 'cuda' : `cuda:${number}`,
       name,

@@ -13,7 +13,7 @@ namespace {
 
 using GpuFacts = std::tuple<std::string, std::string, int64_t, int64_t, int64_t, int64_t, std::string>;
 
-using GpuList = std::tuple<int64_t, std::string, std::vector<GpuFacts>>;
+using GpuList = std::tuple<int64_t, std::string, std::vector<GpuFacts>, std::string>;
 
 // An answer that is found on a thread of libuv's pool, and the promise of it.
 template <class Answer>
@@ -64,7 +64,7 @@ GpuList find_gpus() {
     gpus.emplace_back(gpu.name, std::to_string(gpu.major) + "." + std::to_string(gpu.minor), gpu.multiprocessors,
                       gpu.clock_khz, gpu.total_bytes,
                       why_not.empty() && gpu.why_not.empty() ? cuda::free_bytes(driver, gpu) : -1, gpu.why_not);
-  return {driver.version, why_not, gpus};
+  return {driver.version, why_not, gpus, driver.no_graphs};
 }
 
 // listGpus(): Promise; see lib/native/addon.ts.

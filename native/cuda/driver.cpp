@@ -27,7 +27,8 @@ std::string find_symbols(void* library, Driver& driver) {
 #undef F
 #define F(name, arguments)                                                      \
   driver.name = reinterpret_cast<decltype(driver.name)>(dlsym(library, #name)); \
-  if (!driver.name && driver.no_graphs.empty()) driver.no_graphs = #name;
+  if (!driver.name && driver.no_graphs.empty())                                 \
+    driver.no_graphs = "the installed NVIDIA driver has no CUDA graphs (it lacks " #name ")";
   CUDA_GRAPH_FUNCTIONS(F)
 #undef F
   driver.emulated = dlsym(library, "noisewright_emulated_driver") != nullptr;

@@ -93,7 +93,7 @@ struct Driver {
   CUDA_DRIVER_FUNCTIONS(F)
   CUDA_GRAPH_FUNCTIONS(F)
 #undef F
-  std::string no_graphs;  // the function without which there are no graphs, or nothing
+  std::string no_graphs;  // why nothing is captured, or nothing
   bool emulated = false;  // the look-alike of native/emulation: kernels run on the CPU
   int version = 0;        // newest CUDA it can serve: major * 1000 + minor * 10
   std::vector<Gpu> gpus;

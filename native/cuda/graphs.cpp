@@ -23,8 +23,7 @@ struct Graphs::CapturedGraph final : Capture {
 
 Graphs::Graphs(const Driver& driver, Device& device, CudaMemory& memory, Stream stream, const std::string& why_not)
     : driver_(driver), device_(device), memory_(memory), stream_(stream), why_not_(why_not) {
-  if (why_not_.empty() && !driver.no_graphs.empty())
-    why_not_ = "the installed NVIDIA driver has no CUDA graphs (it lacks " + driver.no_graphs + ")";
+  if (why_not_.empty()) why_not_ = driver.no_graphs;
   device.pool().set_reserve([this] { return drop_all(); });
 }
 

@@ -1,17 +1,6 @@
 // libfakecuda.so: a look-alike of the CUDA driver that runs the kernels of this build on the CPU. For tests; never
-// shipped. The addon opens it when NOISEWRIGHT_LIBCUDA names it. What it does beside that is chosen by the environment:
-//   NOISEWRIGHT_EMULATION_ORDER    forward (default), reverse or random:<seed>: the order in which the threads of a
-//                                  kernel run
-//   NOISEWRIGHT_EMULATION_REPLACE  <kernel>=<other kernel>: runs another one, with the same arguments
-//   (tests/mistakes.cu) NOISEWRIGHT_EMULATION_FAIL     <driver function>=<error number>: that function fails; with 0 it
-//   does nothing and says
-//                                  that all is well
-//   NOISEWRIGHT_EMULATION_STREAMS  late (default) or early: when copies are made (streams.h)
-//   NOISEWRIGHT_EMULATION_START    milliseconds that the driver takes to start
-//   NOISEWRIGHT_EMULATION_HOLD     1: no event is over, until it is another number
-//   NOISEWRIGHT_EMULATION_DEVICE   <count>,<compute capability, e.g. 75; or of each, 80/75>,<CUDA version, e.g. 12040>,
-//                                  <bytes of each>: what it claims to be
-// All but the last are read at each call.
+// shipped. The addon opens it when NOISEWRIGHT_LIBCUDA names it. What it does beside that is chosen by the environment
+// (settings.h).
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -28,11 +17,16 @@
 #include "emulation/cuda_on_cpu.h"
 #include "emulation/graphs.h"
 #include "emulation/memory.h"
+#include "emulation/settings.h"
 #include "emulation/streams.h"
 
 namespace noisewright::cuda {
 
 namespace {
+
+using emulation::claims;
+using emulation::setting;
+using emulation::setting_for;
 
 constexpr Result kInvalidValue = 1;
 constexpr Result kInvalidContext = 201;
@@ -41,41 +35,9 @@ constexpr Result kErrorInKernel = 9999;  // beyond the real driver's numbers
 thread_local std::string error_in_kernel;
 thread_local int current_device = -1;
 
-std::string setting(const char* name) {
-  const char* value = std::getenv(name);
-  return value ? value : "";
-}
-
-// What NOISEWRIGHT_EMULATION_<name> says about `key`, from "key=value".
-std::string setting_for(const char* name, const std::string& key) {
-  const std::string text = setting(name);
-  return text.rfind(key + "=", 0) == 0 ? text.substr(key.size() + 1) : "";
-}
-
 std::optional<Result> wanted_result(const char* function) {
-  const std::string result = setting_for("NOISEWRIGHT_EMULATION_FAIL", function);
+  const std::string result = setting_for("FAIL", function);
   return result.empty() ? std::nullopt : std::optional<Result>(std::atoi(result.c_str()));
-}
-
-struct Claims {
-  int count = 1;
-  std::vector<int> capabilities;
-  int version = 99000;
-  size_t bytes = size_t{16} << 30;
-
-  int capability(int device) const {
-    if (capabilities.empty()) return 80;
-    return capabilities[std::min(static_cast<size_t>(device), capabilities.size() - 1)];
-  }
-};
-Claims claims() {
-  Claims c;
-  char list[256] = "";
-  std::sscanf(setting("NOISEWRIGHT_EMULATION_DEVICE").c_str(), "%d,%255[0-9/],%d,%zu", &c.count, list, &c.version,
-              &c.bytes);
-  for (const char* at = list; *at; at += *at == '/')
-    c.capabilities.push_back(static_cast<int>(std::strtol(at, const_cast<char**>(&at), 10)));
-  return c;
 }
 
 // Contexts and modules are a device's number, plus one.
@@ -135,10 +97,10 @@ ArgumentCopies copies_of(void** arguments, const size_t* sizes) {
 Result run_kernel(const emulation::RegisteredKernel* kernel, dim3 grid, dim3 block, size_t shared_bytes,
                   void** arguments) {
   try {
-    if (const std::string other = setting_for("NOISEWRIGHT_EMULATION_REPLACE", kernel->name); !other.empty())
+    if (const std::string other = setting_for("REPLACE", kernel->name); !other.empty())
       kernel = emulation::RegisteredKernel::find(other);
     if (!kernel) return kErrorNotFound;
-    const auto schedule = emulation::Schedule::parse(setting("NOISEWRIGHT_EMULATION_ORDER"));
+    const auto schedule = emulation::Schedule::parse(setting("ORDER"));
     const emulation::KernelAccess access(current_device);
     emulation::launch(kernel->call, grid, block, shared_bytes, arguments, schedule);
     return 0;
@@ -161,7 +123,7 @@ int noisewright_emulated_driver = 1;
 
 Result cuInit(unsigned) {
   FAIL_IF_WANTED;
-  std::this_thread::sleep_for(std::chrono::milliseconds(std::atoi(setting("NOISEWRIGHT_EMULATION_START").c_str())));
+  std::this_thread::sleep_for(std::chrono::milliseconds(std::atoi(setting("START").c_str())));
   return 0;
 }
 Result cuDriverGetVersion(int* version) {
@@ -257,7 +219,7 @@ Result cuEventRecord(Event event, Stream stream) {
 }
 Result cuEventSynchronize(Event event) {
   FAIL_IF_WANTED;
-  while (setting("NOISEWRIGHT_EMULATION_HOLD") == "1") std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  while (setting("HOLD") == "1") std::this_thread::sleep_for(std::chrono::milliseconds(1));
   if (const auto refused = emulation::forbid(event)) return *refused;
   return emulation::finish(event);
 }

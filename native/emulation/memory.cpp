@@ -10,6 +10,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "emulation/fibers.h"
@@ -39,6 +40,12 @@ std::map<uintptr_t, Buffer>& buffers() {
   return *map;
 }
 
+// Those of `buffers` that are mapped host memory: every kernel shuts them, and there are few.
+std::set<Buffer*>& mapped_buffers() {
+  static auto* set = new std::set<Buffer*>();
+  return *set;
+}
+
 Buffer* buffer_with(const void* data, size_t bytes) {
   const auto at = reinterpret_cast<uintptr_t>(data);
   auto after = buffers().upper_bound(at);
@@ -65,7 +72,8 @@ void* enter(const Buffer& b) {
   std::memset(b.pages + kPage, 0xFF, b.page_bytes);
   b.allow(PROT_NONE);
   unsigned char* data = b.pages + kPage + offset_of(b);
-  buffers()[reinterpret_cast<uintptr_t>(data)] = b;
+  Buffer& entered = buffers()[reinterpret_cast<uintptr_t>(data)] = b;
+  if (b.host) mapped_buffers().insert(&entered);
   return data;
 }
 
@@ -78,8 +86,7 @@ auto mapped_at(const void* host) {
 }
 
 void allow_host_sides(int protection) {
-  for (const auto& [start, buffer] : buffers())
-    if (buffer.host) mprotect(buffer.host, buffer.page_bytes, protection);
+  for (const Buffer* buffer : mapped_buffers()) mprotect(buffer->host, buffer->page_bytes, protection);
 }
 
 // ---- Faults while a kernel runs
@@ -167,6 +174,7 @@ bool release_mapped(void* host) {
   std::lock_guard lock(mutex);
   const auto found = mapped_at(host);
   if (found == buffers().end()) return false;
+  mapped_buffers().erase(&found->second);
   munmap(found->second.host, found->second.page_bytes);
   munmap(found->second.pages, found->second.page_bytes + 2 * kPage);
   buffers().erase(found);

@@ -1,11 +1,11 @@
 #include "emulation/streams.h"
 
-#include <cstdlib>
-#include <cstring>
 #include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
+
+#include "emulation/settings.h"
 
 namespace noisewright::emulation {
 
@@ -74,10 +74,7 @@ Result error_of(StreamState& state) {
   return error;
 }
 
-bool early() {
-  const char* value = std::getenv("NOISEWRIGHT_EMULATION_STREAMS");
-  return value && std::strcmp(value, "early") == 0;
-}
+bool early() { return setting("STREAMS") == "early"; }
 
 }  // namespace
 

@@ -3,5 +3,6 @@ import { attention } from './attention.ts'
 import { elements } from './elements.ts'
 import { norms } from './norms.ts'
 import { products } from './products.ts'
+import { runtime } from './runtime.ts'
 
-export const mutatedFiles = [...products, ...attention, ...norms, ...elements]
+export const mutatedFiles = [...products, ...attention, ...norms, ...elements, ...runtime]

@@ -41,6 +41,7 @@ describe.runIf(canEmulate)('noisewright doctor', () => {
       cuda: {
         unavailable: null,
         driverCuda: '99.0',
+        withoutGraphs: null,
         gpus: [{ name: 'CUDA emulated on the CPU', computeCapability: '8.0', multiprocessors: null, clockMHz: null }],
       },
       kernels: null,

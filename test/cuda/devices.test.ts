@@ -45,6 +45,7 @@ describe('the list of GPUs', () => {
       0,
       'the NVIDIA driver library (/nowhere/libcuda.so.1) is not installed',
       [],
+      '',
     ])
   })
   it.runIf(canEmulate)('follows the driver', () => {

@@ -200,6 +200,19 @@ describe.runIf(canEmulate)('a repeated step on a GPU', () => {
     expect(await numbersOf(model, () => step(inputs))).toEqual(expected)
   })
 
+  it('spoils its results where something that it found has failed, and is no graph then', async () => {
+    setEmulation('FAIL', 'cuLaunchKernel=1')
+    const weight = normal([20, 24], 1)
+    await expect(weight.read()).rejects.toThrow('randomNormal')
+    setEmulation('FAIL', '')
+    const step = track(repeatable((x): [Tensor] => [linear(x!, weight, null, null, null, null)]))
+    for (let call = 0; call < 4; call++) {
+      const [result] = step([batchOf(0)[0]]).map(track)
+      await expect(result!.read()).rejects.toThrow('randomNormal')
+    }
+    expect(step.report()).toEqual({ recordings: 1, replays: 2, graphLaunches: 0, withoutGraph: [], refused: [] })
+  })
+
   it('gives its memory up when others need it', async () => {
     const model = modelOn()
     const step = await captured(model)

@@ -1,6 +1,7 @@
 /** Paged optimizers on the emulated GPU, whose states lie in pinned host memory that kernels know by an address of its own. */
 import { createHash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { copyInto } from '../../lib/ops/accumulate.ts'
 import { AdamW } from '../../lib/optim/adamW.ts'
 import { AdamW8bit } from '../../lib/optim/adamW8bit.ts'
 import { Lion8bit } from '../../lib/optim/lion.ts'
@@ -106,6 +107,7 @@ describe.runIf(canEmulate)('states in pinned host memory', () => {
   afterEach(async () => {
     setEmulation('ORDER', 'forward')
     setEmulation('FAIL', '')
+    setEmulation('HOLD', '')
     expect(await held(), 'what the test left').toEqual(before)
   })
 
@@ -244,6 +246,19 @@ describe.runIf(canEmulate)('states in pinned host memory', () => {
     await expect(params[0]!.master.read(), 'a step without its states').rejects.toThrow(OutOfMemoryError)
     expect(Object.values(await valuesOf(optimizer))[0]).toEqual(start)
     disposeAll(optimizer)
+  })
+
+  it('go back to the driver when what reads them is over', async () => {
+    const ones = tensor(new Float32Array(1000).fill(1), [1000], { device })
+    const state = pinnedZeros([1000], { device })
+    copyInto(state, ones)
+    ones.dispose()
+    setEmulation('HOLD', '1') // nobody waits for the copy that the read asks for
+    const reading = state.read()
+    state.dispose()
+    await expect.poll(() => memory(device).pagedBytes, { interval: 1 }).toBe(before[3])
+    setEmulation('HOLD', '')
+    expect(await reading).toEqual(new Float32Array(1000).fill(1))
   })
 
   it.each(['cuMemHostAlloc=1', 'cuMemHostGetDevicePointer_v2=1'])(

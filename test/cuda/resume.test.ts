@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import type { DeviceName } from '../../lib/tensor/tensor.ts'
 import type { TrainEvent } from '../../lib/train/events.ts'
 import { trainNetwork } from '../../lib/train/trainings.ts'
-import { dwarf } from '../support/dwarfModel.ts'
+import { smallDwarf } from '../support/dwarfModel.ts'
 import { canEmulate } from '../support/emulatedGpu.ts'
 import { makeFolder } from '../support/pictures.ts'
 import { eventsOf, makeTinyData, only, saveTinyModel, tensorBytes, tinyTraining } from '../support/tinyTraining.ts'
@@ -17,6 +17,7 @@ async function run(device: DeviceName, steps: number, resume: string | null = nu
   const folder = join(await makeFolder(), 'out')
   const config = await tinyTraining(model, data, {
     training: { maxSteps: steps, device },
+    data: { cacheLatentsToDisk: true },
     optimizer: { type: 'AdamW8bit', arguments: { min_8bit_size: 16 } },
     output: { folder, saveEverySteps: 1 },
     state: { save: true, resume },
@@ -34,7 +35,7 @@ async function run(device: DeviceName, steps: number, resume: string | null = nu
 
 describe.runIf(canEmulate)('a state of a training', () => {
   beforeAll(async () => {
-    model = await saveTinyModel(dwarf)
+    model = await saveTinyModel(smallDwarf)
     data = await makeTinyData({ pictures: { 'a.png': [64, 64], 'a.txt': 'sks frog' }, batchSize: 1 })
   })
 

@@ -6,7 +6,7 @@ const mutations = mutatedFiles.flatMap(({ file, tests, mistakes }) =>
   Object.entries(mistakes).map(([name, [find, replace]]) => ({ name, file, tests, find, replace })),
 )
 
-describe('mutations of CUDA kernels', () => {
+describe('mutations of what runs on a GPU', () => {
   it('are many, each with a name of its own', () => {
     expect(mutations.length).toBeGreaterThanOrEqual(40)
     expect(new Set(mutations.map(({ name }) => name)).size).toBe(mutations.length)
