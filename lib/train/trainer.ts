@@ -93,6 +93,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     } catch (error) {
       for (const dispose of made.reverse()) dispose()
       opened.models.dispose()
+      await opened.closeModels()
       throw error
     } finally {
       await opened.resumed?.close()
@@ -181,6 +182,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       () => optimizer.dispose(),
       () => method.dispose(),
       () => models.dispose(),
+      () => void opened.closeModels(),
     )
   }
 
@@ -300,7 +302,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
   }
 
   async *#start({ planned }: TrainingOutput, signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
-    const { group, seed, latentCache } = this.#opened
+    const { group, seed, latentCache, prompts, models, finishModels } = this.#opened
     for (const message of this.#warnings) yield { type: 'warning', message }
     const parameters = this.method.groups.flatMap(({ params }) => params)
     yield {
@@ -320,10 +322,16 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     if (latentCache !== null) yield* latentCache.fill(group, { signal })
     if (latentCache !== null && group.heldOut) yield* latentCache.fill(group.heldOut, { signal })
     // What is cached is encoded for good: only previews decode.
-    if (latentCache !== null && !signal?.aborted && this.#opened.prompts.length === 0)
-      this.#opened.models.release('vae')
+    if (prompts.length === 0 && !signal?.aborted) {
+      if (latentCache === null) models.vae.releaseDecoder()
+      else models.release('vae')
+    }
     if (this.method.prepare !== undefined) yield* this.method.prepare(signal)
-    await releaseUnused(deviceOf(this.#config))
+    const device = deviceOf(this.#config)
+    await releaseUnused(device)
+    if (signal?.aborted) return
+    await finishModels()
+    await releaseUnused(device)
   }
 
   #progress({ step, batch }: RunPosition): EpochProgress {
