@@ -10,6 +10,7 @@ import type { DeviceName } from '../tensor/tensor.ts'
 import { narrowParts } from './eightBitParts.ts'
 import type { MemoryUse, TrainEvent } from './events.ts'
 import { TrainingGraphs } from './graphs.ts'
+import { limitKeptWeights } from './keptWeights.ts'
 import { checkLossOptions } from './loss.ts'
 import { describeOverflow, LossScaler } from './lossScaler.ts'
 import type { TrainingKind, TrainingMethod } from './method.ts'
@@ -85,6 +86,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       const method = await kind.create(context)
       made.push(() => method.dispose())
       narrowParts(models, config.training.eightBitParts ?? [])
+      limitKeptWeights(models, config)
       const optimizer = makeOptimizer(optimizerPlan, method.groups, seed)
       made.push(() => optimizer.dispose())
       const trainer = new Trainer(kind, { config, opened, options, plan, beginning, method, optimizer })
