@@ -323,9 +323,9 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     }
     if (latentCache !== null) yield* latentCache.fill(group, { signal })
     if (latentCache !== null && group.heldOut) yield* latentCache.fill(group.heldOut, { signal })
-    // What is cached is encoded for good: only previews decode.
+    // Only previews decode. What is cached in memory is encoded for good; what files hold may be lost, and is made again.
     if (prompts.length === 0 && !signal?.aborted) {
-      if (latentCache === null) models.vae.releaseDecoder()
+      if (latentCache === null || latentCache.mayEncodeAgain) models.vae.releaseDecoder()
       else models.release('vae')
     }
     if (this.method.prepare !== undefined) yield* this.method.prepare(signal)

@@ -1,4 +1,5 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
 import { loadClipTokenizer } from '../../lib/models/clip/tokenizer.ts'
@@ -7,6 +8,7 @@ import { randomWeights } from '../../lib/nn/init.ts'
 import { memory } from '../../lib/tensor/runtime.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { CaptionEncoder } from '../../lib/train/conditioning.ts'
+import type { TrainEvent } from '../../lib/train/events.ts'
 import { LoraMethod } from '../../lib/train/methods/lora.ts'
 import { TextCache } from '../../lib/train/textCache.ts'
 import { trainNetwork } from '../../lib/train/trainings.ts'
@@ -52,6 +54,22 @@ describe('a training with caches', () => {
     expect(warm.made).toEqual(['8 of 8, 8 reused', 'none'])
     expect(warm.weights).toEqual(inMemory.weights)
     expect(await readdir(cacheFolder)).toEqual(['noisewright'])
+  })
+
+  it('makes a latent again whose file is removed after its first step', async () => {
+    const config = (cacheFolder: string) =>
+      tinyTraining(model, data, {
+        data: { cacheLatents: false, cacheLatentsToDisk: true, cacheFolder },
+        training: { maxSteps: 5 },
+      })
+    const whole = await eventsOf(trainNetwork(await config(await makeFolder())))
+    const cacheFolder = await makeFolder()
+    const events: TrainEvent[] = []
+    for await (const event of trainNetwork(await config(cacheFolder))) {
+      events.push(event)
+      if (event.type === 'step' && event.step === 1) await rm(join(cacheFolder, 'noisewright'), { recursive: true })
+    }
+    expect(only(events, 'step').map(({ loss }) => loss)).toEqual(only(whole, 'step').map(({ loss }) => loss))
   })
 
   it('has one part of the model in memory after the other until its caches are full', async () => {
