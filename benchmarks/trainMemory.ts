@@ -1,175 +1,203 @@
 /**
- * `npm run bench -- train-memory [filter words]`: the memory and the time of training steps in Stable Diffusion 1.5's sizes, 512x512
- * pixels, batch 1, random weights, latents given. Every kind of training has a process of its own: two steps, of which the second is
- * timed; peaks are of both. "tensors" is what tensors and scratch take at most, "taken" what the pool has at the end, used or kept for
- * reuse, "loading" the most that the process had before the first step, with the whole model in memory. "expected" is what the sizes
- * of weights, gradients, states and kept activations add up to.
+ * `npm run bench -- train-memory [filter words]`: the memory and the time of whole trainings in Stable Diffusion 1.5's sizes, 512x512
+ * pixels, batch 1, from a checkpoint file (float16, random weights) and a picture to a file. Every training has a process of its own, of
+ * which the peaks are: "loading" until the first step, with its caches made; "steps"; and "saving". "tensors" is what tensors and scratch
+ * take at most in the steps, "estimate" what `plan` says of the same. "expected" is what the sizes of weights, gradients, states and
+ * kept activations add up to. The last step is timed.
  */
 import { spawnSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { noGrad } from '../lib/autograd/tape.ts'
-import { noiseSchedule } from '../lib/diffusion/noiseSchedule.ts'
+import { saveLdmCheckpoint } from '../lib/checkpoints/saveLdmCheckpoint.ts'
+import { resolveDatasetConfig } from '../lib/config/datasetConfig.ts'
 import { loadClipTokenizer } from '../lib/models/clip/tokenizer.ts'
 import { sd1 } from '../lib/models/stableDiffusion/config.ts'
 import { StableDiffusion } from '../lib/models/stableDiffusion/stableDiffusion.ts'
 import { randomWeights } from '../lib/nn/init.ts'
-import { contiguous } from '../lib/ops/contiguous.ts'
-import type { Optimizer, OptimizerParameter } from '../lib/optim/optimizer.ts'
-import { createOptimizer } from '../lib/optim/registry.ts'
-import { randomNormal } from '../lib/tensor/create.ts'
-import type { FloatDType } from '../lib/tensor/dtype.ts'
+import { encodePng } from '../lib/preview/png.ts'
 import { memory, resetPeak } from '../lib/tensor/runtime.ts'
-import { releaseUnused } from '../lib/tensor/settle.ts'
-import { LoraMethod } from '../lib/train/methods/lora.ts'
-import { TrainingStep } from '../lib/train/trainingStep.ts'
-import { settle } from './harness.ts'
+import type { TrainConfig, TrainNetworkConfig } from '../lib/train/trainConfig.ts'
+import { loadTrainingData } from '../lib/train/trainingData.ts'
+import { planTraining } from '../lib/train/trainingPlan.ts'
+import { trainDreamBooth, trainNetwork } from '../lib/train/trainings.ts'
 
 interface Mode {
   readonly name: string
-  readonly lora: boolean
-  readonly trainTextEncoder?: boolean
-  readonly dtype: FloatDType
+  /** A LoRA of rank 16 beside the U-Net and perhaps the text encoder, or the U-Net's own weights. */
+  readonly trains: 'lora' | 'loraBoth' | 'unet'
+  readonly precision: TrainConfig['training']['mixedPrecision']
+  readonly fullPrecision?: boolean
+  readonly eightBits?: boolean
   readonly checkpointing: boolean
+  /** Whether latents, and captions where the text encoder does not learn, are encoded before the first step. Default true. */
+  readonly cached?: boolean
+  /** For transformed weights, which trade memory for time. Default 0: what a training cannot do without is measured. */
+  readonly keptWeightsBytes?: number
   readonly optimizer: string
   /** GiB of the whole process. */
   readonly expected: number
 }
 
+const lora = { trains: 'lora', optimizer: 'AdamW' } as const
+const bf16 = { precision: 'bf16' } as const
+const float16 = { precision: 'fp16' } as const
+const float32 = { precision: 'no' } as const
+const on = { checkpointing: true } as const
+const off = { checkpointing: false } as const
+
 const modes: readonly Mode[] = [
+  { name: 'LoRA, bf16', ...lora, ...bf16, ...on, expected: 2.2 },
+  { name: 'LoRA, bf16', ...lora, ...bf16, ...off, expected: 2.9 },
+  { name: 'LoRA, kept weights, bf16', ...lora, ...bf16, ...on, keptWeightsBytes: 2 ** 30, expected: 3.2 },
+  { name: 'LoRA, fp16', ...lora, ...float16, ...on, expected: 2.2 },
+  { name: 'LoRA, fp16', ...lora, ...float16, ...off, expected: 2.9 },
+  { name: 'LoRA, float32', ...lora, ...float32, ...on, expected: 3.8 },
+  { name: 'LoRA, float32', ...lora, ...float32, ...off, expected: 4.5 },
+  { name: 'LoRA, 8-bit U-Net, bf16', ...lora, ...bf16, ...on, eightBits: true, expected: 1.4 },
+  { name: 'LoRA both, bf16', ...lora, trains: 'loraBoth', ...bf16, ...off, expected: 3.2 },
+  { name: 'LoRA both, float32', ...lora, trains: 'loraBoth', ...float32, ...off, expected: 5.1 },
+  // Beside the first, the text encoder's 0.46 and an encoder of 0.06; what encoding takes is gone before the U-Net runs.
+  { name: 'LoRA, uncached, bf16', ...lora, ...bf16, ...on, cached: false, expected: 2.7 },
   {
-    name: 'LoRA 16, U-Net, bf16',
-    lora: true,
-    dtype: 'bfloat16',
-    checkpointing: true,
-    optimizer: 'AdamW',
-    expected: 2.2,
-  },
-  {
-    name: 'LoRA 16, U-Net, bf16',
-    lora: true,
-    dtype: 'bfloat16',
-    checkpointing: false,
-    optimizer: 'AdamW',
-    expected: 2.9,
-  },
-  {
-    name: 'LoRA 16, U-Net, float32',
-    lora: true,
-    dtype: 'float32',
-    checkpointing: true,
-    optimizer: 'AdamW',
-    expected: 3.8,
-  },
-  {
-    name: 'LoRA 16, U-Net, float32',
-    lora: true,
-    dtype: 'float32',
-    checkpointing: false,
-    optimizer: 'AdamW',
-    expected: 4.5,
-  },
-  {
-    name: 'LoRA 16, both, bf16',
-    lora: true,
-    trainTextEncoder: true,
-    dtype: 'bfloat16',
-    checkpointing: false,
-    optimizer: 'AdamW',
-    expected: 3.2,
-  },
-  {
-    name: 'whole U-Net, float32',
-    lora: false,
-    dtype: 'float32',
-    checkpointing: true,
+    name: 'U-Net, full bf16',
+    trains: 'unet',
+    ...bf16,
+    fullPrecision: true,
+    ...on,
     optimizer: 'AdamW8bit',
-    expected: 9.3,
+    expected: 7.3,
   },
   {
-    name: 'whole U-Net, float32',
-    lora: false,
-    dtype: 'float32',
-    checkpointing: true,
-    optimizer: 'AdamW',
-    expected: 14.1,
+    name: 'U-Net, full fp16',
+    trains: 'unet',
+    ...float16,
+    fullPrecision: true,
+    ...on,
+    optimizer: 'AdamW8bit',
+    expected: 7.3,
   },
+  { name: 'U-Net, float32', trains: 'unet', ...float32, ...on, optimizer: 'AdamW8bit', expected: 9.3 },
+  { name: 'U-Net, float32', trains: 'unet', ...float32, ...on, optimizer: 'AdamW', expected: 14.1 },
 ]
 
 const gibibyte = 2 ** 30
 const gibibytes = (bytes: number): string => (bytes / gibibyte).toFixed(2)
 
-/** In a child: two steps of one mode. */
-async function runMode(mode: Mode): Promise<void> {
-  const { lora, trainTextEncoder = false, dtype, checkpointing } = mode
-  const models = new StableDiffusion(sd1, () => randomWeights(1), { unet: dtype })
-  models.vae.dispose() // latents are given
-  const { unet, textEncoder } = models
-  unet.gradientCheckpointing = checkpointing
-  textEncoder.gradientCheckpointing = checkpointing
-  // Transformed weights trade memory for time; what is measured is what a training cannot do without.
-  unet.registry.transformedWeights.budget = 0
-  const options = {
-    rank: 16,
-    seed: 1,
-    trainUnet: true,
-    trainTextEncoder,
-    captions: { clipSkip: 1, sequenceLength: 77, dtype } as const,
+/** In a child: a checkpoint, and a picture with a caption. */
+async function makeFiles(folder: string): Promise<void> {
+  const models = new StableDiffusion(sd1, () => randomWeights(1))
+  await saveLdmCheckpoint(join(folder, 'model.safetensors'), models, { precision: 'fp16' })
+  const pictures = join(folder, 'pictures')
+  mkdirSync(pictures)
+  const pixels = new Uint8Array(512 * 512 * 3).map((_, i) => (i * 97) % 251)
+  writeFileSync(join(pictures, 'frog.png'), await encodePng({ width: 512, height: 512, pixels }))
+  writeFileSync(join(pictures, 'frog.txt'), 'a frog')
+}
+
+async function configOf(mode: Mode, folder: string): Promise<TrainNetworkConfig> {
+  const { cached = true, fullPrecision = false, eightBits = false, keptWeightsBytes = 0 } = mode
+  const subset = { image_dir: join(folder, 'pictures'), caption_extension: '.txt' }
+  const config = await resolveDatasetConfig({ datasets: [{ resolution: 512, batch_size: 1, subsets: [subset] }] })
+  const never = { everyEpochs: null, everySteps: null }
+  return {
+    model: {
+      path: join(folder, 'model.safetensors'),
+      v2: false,
+      vParameterization: false,
+      vae: null,
+      clipSkip: null,
+      maxTokenLength: null,
+    },
+    data: {
+      source: { config },
+      fallbacks: {},
+      cacheLatents: cached,
+      cacheTextEncoderOutputs: cached && mode.trains === 'lora',
+      vaeBatchSize: 1,
+      priorLossWeight: 1,
+    },
+    network: {
+      dim: 16,
+      alpha: 16,
+      dropout: null,
+      trainUnet: true,
+      trainTextEncoder: mode.trains === 'loraBoth',
+      trainingComment: null,
+    },
+    optimizer: {
+      type: mode.optimizer,
+      learningRate: 1e-5,
+      unetLearningRate: null,
+      textEncoderLearningRate: null,
+      maxGradNorm: 1,
+      scheduler: 'constant',
+      warmupSteps: 0,
+      schedulerCycles: 1,
+      schedulerPower: 1,
+    },
+    training: {
+      maxSteps: 2,
+      maxEpochs: null,
+      gradientAccumulationSteps: 1,
+      gradientCheckpointing: mode.checkpointing,
+      mixedPrecision: mode.precision,
+      fullPrecision,
+      keptWeightsBytes,
+      eightBitParts: eightBits ? ['unet'] : [],
+      seed: 1,
+    },
+    output: {
+      folder: join(folder, 'out'),
+      name: null,
+      saveEveryEpochs: null,
+      saveEverySteps: null,
+      savePrecision: 'fp16',
+    },
+    preview: { promptFile: null, ...never },
+    logging: { folder: null, prefix: '', trackerName: 'bench' },
   }
-  const method = new LoraMethod(models, await loadClipTokenizer(), options)
-  let params: readonly OptimizerParameter[] = method.network.parameters()
-  if (!lora) {
-    method.network.dispose()
-    params = Array.from(unet.registry.parameters.values(), ({ name, tensor, layout }) => {
-      tensor.requiresGrad = true
-      return { name, master: tensor, layout }
-    })
-  }
-  // Without training it, a text encoder is needed for one encoding of each caption.
-  const context = trainTextEncoder ? null : noGrad(() => method.condition(['a frog']))
-  if (context !== null) {
-    await settle()
-    models.textEncoder.dispose()
-  }
-  await releaseUnused() // as a training does before its first step
-  const loading = residentPeak()
-  forgetPeaks()
-  const conditioning = context === null ? method : { condition: () => contiguous(context) }
-  const optimizer: Optimizer = createOptimizer(mode.optimizer, [{ name: 'unet', params, learningRate: 1e-5 }])
-  const schedule = noiseSchedule()
-  const noise = { seed: 1n, schedule, predictionType: 'epsilon', noiseOffset: null, adaptiveNoiseScale: null } as const
-  const step = new TrainingStep({
-    unet,
-    method: conditioning,
-    optimizer,
-    noise,
-    loss: {},
-    gradientAccumulationSteps: 1,
-    maxGradNorm: 1,
-  })
-  let seconds = 0
-  for (let batch = 0; batch < 2; batch++) {
-    const started = performance.now()
-    const latents = randomNormal([1, 64, 64, 4], { seed: 1, stream: BigInt(batch) })
-    await step.accumulate({ key: { epoch: 1, batch }, latents, captions: ['a frog'], lossWeights: [1] })
-    latents.dispose()
-    await step.update(1)
-    seconds = (performance.now() - started) / 1000
-  }
-  const { peakBytes: peak, liveBytes, cachedBytes } = memory()
-  const report: Report = { loading, resident: residentPeak(), peak, taken: liveBytes + cachedBytes, seconds }
-  process.stdout.write(JSON.stringify(report))
 }
 
 /** Bytes, except for the seconds of a step. */
 interface Report {
-  /** The most that the process had before its first step, and from there on. */
   readonly loading: number
-  readonly resident: number
-  /** The most that tensors and scratch took in a step, and what the pool has at the end, used or kept for reuse. */
-  readonly peak: number
-  readonly taken: number
+  readonly steps: number
+  readonly saving: number
+  readonly tensors: number
+  readonly estimate: number
   readonly seconds: number
+}
+
+/** In a child: a training of one mode. */
+async function runMode(mode: Mode, folder: string): Promise<Report> {
+  const config = await configOf(mode, folder)
+  const whole = { ...config, dreamBooth: { stopTextEncoderTraining: -1, textEncoderLearningRate: null } }
+  const training = mode.trains === 'unet' ? trainDreamBooth(whole) : trainNetwork(config)
+  const report = { loading: 0, steps: 0, saving: 0, tensors: 0, estimate: 0, seconds: 0 }
+  let started = 0
+  for await (const event of training) {
+    if (event.type === 'warning') process.stderr.write(`${event.message}\n`)
+    if (event.type === 'epoch' && report.loading === 0) {
+      report.loading = residentPeak()
+      forgetPeaks()
+    }
+    if (event.type === 'step') {
+      report.seconds = (performance.now() - started) / 1000
+      report.steps = residentPeak()
+      report.tensors = memory().peakBytes
+    }
+    if (event.type === 'epochEnd' && event.epoch === 2) forgetPeaks()
+    started = performance.now()
+  }
+  report.saving = residentPeak()
+  const group = await loadTrainingData(config, { seed: 1 })
+  const { network, ...others } = config
+  const planned = mode.trains === 'unet' ? others : { ...others, network }
+  const plan = await planTraining(group, planned, await loadClipTokenizer(), mode.trains === 'unet' ? ['unet'] : [])
+  report.estimate = plan.memory.reduce((sum, { bytes }) => sum + bytes, 0)
+  return report
 }
 
 function residentPeak(): number {
@@ -182,31 +210,50 @@ function forgetPeaks(): void {
   resetPeak()
 }
 
+function child(...args: readonly string[]): string {
+  const { stdout, status } = spawnSync(process.execPath, [fileURLToPath(import.meta.url), ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    encoding: 'utf8',
+  })
+  if (status !== 0) throw new Error(`${args.join(' ')} ended with exit code ${status}`)
+  return stdout
+}
+
 function main(words: readonly string[]): void {
   const heads = ['training', 'optimizer', 'checkpointing']
-  const numbers = ['expected GiB', 'process GiB', 'ratio', 'tensors GiB', 'taken GiB', 'loading GiB', 's/step']
+  const numbers = ['expected GiB', 'loading', 'steps', 'saving', 'most / expected', 'tensors', 'estimate', 's/step']
   console.log(`| ${[...heads, ...numbers].join(' | ')} |`)
   const rule = (head: string): string => '-'.repeat(head.length)
   console.log(`| ${[...heads.map(rule), ...numbers.map((head) => `${rule(head).slice(1)}:`)].join(' | ')} |`)
-  for (const [index, mode] of modes.entries()) {
-    const { name, optimizer, checkpointing, expected } = mode
-    const all = `${name} ${optimizer} ${checkpointing ? 'checkpointing' : ''}`.toLowerCase()
-    if (!words.every((word) => all.includes(word.toLowerCase()))) continue
-    const { stdout, status } = spawnSync(process.execPath, [fileURLToPath(import.meta.url), '--child', String(index)], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      encoding: 'utf8',
-    })
-    if (status !== 0) throw new Error(`${name} ended with exit code ${status}`)
-    const { loading, resident, peak, taken, seconds } = JSON.parse(stdout) as Report
-    const cells = [
-      ...[name, optimizer, checkpointing ? 'yes' : 'no', expected.toFixed(1), gibibytes(resident)],
-      ...[(resident / gibibyte / expected).toFixed(2), gibibytes(peak), gibibytes(taken), gibibytes(loading)],
-      seconds.toFixed(1),
-    ]
-    console.log(`| ${cells.join(' | ')} |`)
+  const folder = mkdtempSync(join(tmpdir(), 'noisewright-bench-'))
+  try {
+    child('--make', folder)
+    for (const [index, mode] of modes.entries()) {
+      const { name, optimizer, checkpointing, expected } = mode
+      const all = `${name} ${optimizer} ${checkpointing ? 'checkpointing' : ''}`.toLowerCase()
+      if (!words.every((word) => all.includes(word.toLowerCase()))) continue
+      const { loading, steps, saving, tensors, estimate, seconds } = JSON.parse(
+        child('--mode', `${index}`, folder),
+      ) as Report
+      const ratio = Math.max(loading, steps, saving) / gibibyte / expected
+      const cells = [
+        ...[
+          name,
+          optimizer,
+          checkpointing ? 'yes' : 'no',
+          expected.toFixed(1),
+          ...[loading, steps, saving].map(gibibytes),
+        ],
+        ...[ratio.toFixed(2), gibibytes(tensors), gibibytes(estimate), seconds.toFixed(1)],
+      ]
+      console.log(`| ${cells.join(' | ')} |`)
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
   }
 }
 
-const [first, index] = process.argv.slice(2)
-if (first === '--child') await runMode(modes[Number(index)]!)
+const [first, ...others] = process.argv.slice(2)
+if (first === '--make') await makeFiles(others[0]!)
+else if (first === '--mode') process.stdout.write(JSON.stringify(await runMode(modes[Number(others[0])]!, others[1]!)))
 else main(process.argv.slice(2))

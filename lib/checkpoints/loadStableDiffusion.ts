@@ -2,9 +2,10 @@
 import type { ModelPart, StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import type { DeviceName } from '../tensor/tensor.ts'
+import { DisposedError } from '../util/errors.ts'
 import type { LoadReport } from './ldmSource.ts'
 import { type OpenModelOptions, openModel } from './modelSource.ts'
-import { readModel } from './readPlan.ts'
+import { deferModel, readModel, readRest } from './readPlan.ts'
 
 export interface LoadedModel {
   /** The caller disposes them. */
@@ -39,5 +40,50 @@ export async function loadStableDiffusion(
     return { models: await readModel(config, parts, options), report, notes }
   } finally {
     await close()
+  }
+}
+
+/** A model whose parameters are read when they are first used. */
+export interface DeferredModel extends LoadedModel {
+  /**
+   * Reads what has not been used by then of the parts that have not been disposed, waits for it and closes the files.
+   * @throws NativeError when something cannot be read
+   */
+  finish(): Promise<void>
+  /** Closes the files. What was not read stays so. A second call does nothing. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens a model as {@link loadStableDiffusion} does, every tensor found and checked, and reads nothing yet: who needs its parts one
+ * after the other, and gives each back before the next, never has all of them in memory. The caller closes it, after which a parameter that
+ * was not read yet cannot be used.
+ *
+ * @throws what `loadStableDiffusion` throws
+ */
+export async function deferStableDiffusion(
+  path: string,
+  options: LoadStableDiffusionOptions = {},
+): Promise<DeferredModel> {
+  const source = await openModel(path, options)
+  const { config, parts, report, notes } = source
+  let open = true
+  const close = async (): Promise<void> => {
+    open = false
+    await source.close()
+  }
+  const expectOpen = (): void => {
+    if (!open) throw new DisposedError(`${path}: a parameter was first used after the file was closed; call finish()`)
+  }
+  try {
+    const models = await deferModel(config, parts, options, expectOpen)
+    const finish = async (): Promise<void> => {
+      await readRest(models, options.device)
+      await close()
+    }
+    return { models, report, notes, finish, close }
+  } catch (error) {
+    await close()
+    throw error
   }
 }

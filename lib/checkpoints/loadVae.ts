@@ -25,7 +25,11 @@ export async function loadVae(path: string, { dtype, device, sizes = {} }: LoadV
   const { config, plan, close } = await openVae(path, sizes)
   try {
     const source = await readPlan(plan, device)
-    return await finishReads(() => new Vae(config, source, dtype), device)
+    return await finishReads(
+      () => new Vae(config, source, dtype),
+      (vae) => [vae],
+      device,
+    )
   } finally {
     await close()
   }

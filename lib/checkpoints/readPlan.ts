@@ -3,14 +3,17 @@ import { bytesOf } from '../io/tensorBytes.ts'
 import type { StableDiffusionConfig } from '../models/stableDiffusion/config.ts'
 import { type ModelPart, StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
 import { eightBitMatrices } from '../nn/eightBits.ts'
-import type { ParameterRequest, WeightSource } from '../nn/weights.ts'
+import type { Model, ParameterRequest, WeightSource } from '../nn/weights.ts'
 import { cast } from '../ops/cast.ts'
 import { type LoadableType, loadParameter } from '../ops/loadParameter.ts'
 import { tensor } from '../tensor/create.ts'
+import { deferred } from '../tensor/deferred.ts'
 import { openDevice } from '../tensor/device.ts'
 import type { DType, FloatDType } from '../tensor/dtype.ts'
 import { scope } from '../tensor/scope.ts'
+import { settleAll } from '../tensor/settle.ts'
 import type { DeviceName, Tensor } from '../tensor/tensor.ts'
+import { modelParts } from './modelSource.ts'
 import { toMemoryLayout } from './parameterFile.ts'
 import type { PartPlan, Place } from './partPlan.ts'
 
@@ -85,26 +88,31 @@ function fromMemory(
 }
 
 /**
- * Makes something whose tensors are read from files, and waits for the reads: failures of the device show at the next wait, and
- * the files may be closed after it.
+ * Makes something whose tensors are read from files, and waits for the reads; the files may be closed after it.
  * @param device where they are read to. Default cpu
- * @throws what the reads threw; what was made is disposed
+ * @throws NativeError when something could not be read; what was made is disposed
  */
 export async function finishReads<Made extends { dispose(): void }>(
   make: () => Made,
+  modelsOf: (made: Made) => readonly Model[],
   device: DeviceName = 'cpu',
 ): Promise<Made> {
   const made = make()
-  const fence = tensor([0], [1], { device })
   try {
-    await fence.read()
+    await settleAll(modelsOf(made).flatMap(tensorsOf), device)
     return made
   } catch (error) {
     made.dispose()
     throw error
-  } finally {
-    fence.dispose()
   }
+}
+
+function tensorsOf({ registry }: Model): Tensor[] {
+  return Array.from(registry.parameters.values(), ({ tensor }) => tensor).filter(({ disposed }) => !disposed)
+}
+
+function partsOf(models: StableDiffusion): readonly Model[] {
+  return modelParts.map((part) => models[part])
 }
 
 export interface ReadModelOptions {
@@ -120,14 +128,62 @@ export interface ReadModelOptions {
 export async function readModel(
   config: StableDiffusionConfig,
   parts: Readonly<Record<ModelPart, PartPlan>>,
-  { dtypes, eightBits = [], device }: ReadModelOptions = {},
+  options: ReadModelOptions = {},
 ): Promise<StableDiffusion> {
-  const sources: Readonly<Record<ModelPart, WeightSource>> = {
-    unet: await readPlan(parts.unet, device),
-    textEncoder: await readPlan(parts.textEncoder, device),
-    vae: await readPlan(parts.vae, device),
+  const sources = await sourcesOf(parts, options)
+  return finishReads(
+    () => new StableDiffusion(config, (part) => sources[part], options.dtypes),
+    partsOf,
+    options.device,
+  )
+}
+
+/**
+ * The same, but for when parameters are read: when they are first used, or by {@link readRest}. The files stay open until then. Parts in
+ * 8 bits are read now.
+ * @param expectOpen throws once the files are closed, when their descriptors may be those of others
+ */
+export async function deferModel(
+  config: StableDiffusionConfig,
+  parts: Readonly<Record<ModelPart, PartPlan>>,
+  options: ReadModelOptions,
+  expectOpen: () => void,
+): Promise<StableDiffusion> {
+  const { dtypes, eightBits = [], device } = options
+  const sources = await sourcesOf(parts, options)
+  const sourceOf = (part: ModelPart): WeightSource => {
+    const source = sources[part]
+    if (eightBits.includes(part)) return source
+    return (request) =>
+      deferred({ shape: request.shape, dtype: request.dtype, device }, () => {
+        expectOpen()
+        return source(request)
+      })
   }
-  const sourceOf = (part: ModelPart): WeightSource =>
-    eightBits.includes(part) ? eightBitMatrices(sources[part]) : sources[part]
-  return finishReads(() => new StableDiffusion(config, sourceOf, dtypes), device)
+  // Those of 8 bits alone are read already.
+  const read = (models: StableDiffusion): readonly Model[] => eightBits.map((part) => models[part])
+  return finishReads(() => new StableDiffusion(config, sourceOf, dtypes), read, device)
+}
+
+/**
+ * Reads what nothing has used yet of the parameters of a model, and waits for it. Parameters that have been disposed are left out.
+ * @throws NativeError when something could not be read
+ */
+export async function readRest(models: StableDiffusion, device: DeviceName = 'cpu'): Promise<void> {
+  await settleAll(partsOf(models).flatMap(tensorsOf), device)
+}
+
+async function sourcesOf(
+  parts: Readonly<Record<ModelPart, PartPlan>>,
+  { eightBits = [], device }: ReadModelOptions,
+): Promise<Readonly<Record<ModelPart, WeightSource>>> {
+  const sourceOf = async (part: ModelPart): Promise<WeightSource> => {
+    const source = await readPlan(parts[part], device)
+    return eightBits.includes(part) ? eightBitMatrices(source) : source
+  }
+  return {
+    unet: await sourceOf('unet'),
+    textEncoder: await sourceOf('textEncoder'),
+    vae: await sourceOf('vae'),
+  }
 }

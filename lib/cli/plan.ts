@@ -15,8 +15,8 @@ import type { CliHost } from './host.ts'
  * @param args options of the training; of those it cannot do without, only the data are needed
  * @returns the exit code
  */
-export async function planCommand(
-  trainer: TrainerName,
+export async function planCommand<Name extends TrainerName>(
+  trainer: Name,
   args: readonly string[],
   { json = false }: { readonly json?: boolean | undefined },
   host: CliHost,
@@ -24,7 +24,7 @@ export async function planCommand(
   const { config, notes } = await parseTraining(trainer, args, { dataOnly: true })
   const group = await loadTrainingData(config, { seed: config.training.seed ?? 0, accepts: trainings[trainer].accepts })
   const tokenizer = await loadClipTokenizer({ variant: await tokenizerVariant(config) })
-  const plan = await planTraining(group, config, tokenizer)
+  const plan = await planTraining(group, config, tokenizer, trainings[trainer].trainedParts(config))
   for (const message of [...notes, ...plan.warnings]) host.stderr.write(`note: ${printable(message)}\n`)
   host.stdout.write(json ? `${JSON.stringify(plan, null, 2)}\n` : `${describePlan(plan).join('\n')}\n`)
   return exitCodes.ok

@@ -283,6 +283,11 @@ export const trainNotes: readonly TrainRule[] = [
     breaks: (given) => !!given.no_cuda_graphs && (given.device ?? 'cpu') === 'cpu',
   },
   {
+    options: ['kept_weights_gib', 'device'],
+    text: '--kept_weights_gib has no effect on a GPU, which keeps none: leave it out',
+    breaks: (given) => given.kept_weights_gib !== undefined && (given.device ?? 'cpu') !== 'cpu',
+  },
+  {
     options: ['initial_epoch', 'initial_step'],
     text: '--initial_epoch is not used, since --initial_step is given',
     breaks: (_, has) => has('initial_epoch') && has('initial_step'),

@@ -333,4 +333,6 @@ export interface Addon extends StepOps {
   ): Handle
   /** x in the file's element type; where channelsLast [co, kh, kw, ci] becomes [co, ci, kh, kw]. */
   storeParameter(x: Handle, channelsLast: boolean, dtype: DType): Handle
+  /** The next read of the device fails where an op that was to fill one of the tensors failed. All are on one device. */
+  expectFilled(tensors: readonly Handle[]): void
 }

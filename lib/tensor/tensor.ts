@@ -18,7 +18,17 @@ export interface Origin {
 /** @internal A native handle and how many live tensors own it; the last one to be disposed disposes it. */
 export interface SharedHandle {
   readonly handle: Handle
+  /** What the handle will be, while nothing has asked for it: see deferred.ts. Afterwards, and for all other tensors, undefined. */
+  readonly promised?: TensorFacts | undefined
   references: number
+}
+
+/** @internal What is known of a tensor without its memory. */
+export interface TensorFacts {
+  readonly shape: Shape
+  readonly dtype: DType
+  /** Default cpu. */
+  readonly device?: DeviceName | undefined
 }
 
 /**
@@ -38,9 +48,10 @@ export class Tensor implements Disposable {
 
   /** @internal Tensors are made by ops and by the functions of create.ts. */
   constructor(shared: SharedHandle, scoped = true) {
+    const { shape, dtype } = shared.promised ?? shared.handle
     this.#shared = shared
-    this.shape = shared.handle.shape
-    this.dtype = shared.handle.dtype
+    this.shape = shape
+    this.dtype = dtype
     if (scoped) currentScope()?.adopt(this)
   }
 
@@ -73,7 +84,7 @@ export class Tensor implements Disposable {
   }
 
   get device(): DeviceName {
-    return this.handle.device ?? 'cpu'
+    return (this.shared.promised ?? this.shared.handle).device ?? 'cpu'
   }
 
   /** In elements. */
@@ -82,7 +93,7 @@ export class Tensor implements Disposable {
   }
 
   get contiguous(): boolean {
-    return this.handle.strided !== true
+    return this.shared.promised !== undefined || this.shared.handle.strided !== true
   }
 
   /** Size of an axis; negative axes count from the end. */
@@ -120,7 +131,7 @@ export class Tensor implements Disposable {
   /** Frees the memory as soon as the ops that use it have run. A second call does nothing. */
   dispose(): void {
     if (this.#shared === null) return
-    if (--this.#shared.references === 0) addon.dispose(this.#shared.handle)
+    if (--this.#shared.references === 0 && this.#shared.promised === undefined) addon.dispose(this.#shared.handle)
     this.#shared = null
     this.origin = null
     this.grad?.dispose()

@@ -19,12 +19,7 @@ export function eightBitParts({ training }: TrainConfig, trained: readonly Model
   return parts
 }
 
-/**
- * Stores them so, where loading has not, and keeps no transformed weights beside them, each of which takes sixteen times as much.
- */
+/** Stores them so, where loading has not. */
 export function narrowParts(models: StableDiffusion, parts: readonly EightBitPart[]): void {
-  for (const part of parts) {
-    narrowMatrices(models[part])
-    models[part].registry.transformedWeights.budget = 0
-  }
+  for (const part of parts) narrowMatrices(models[part])
 }

@@ -159,6 +159,11 @@ export class LatentCache {
     yield* mapAhead(batches, prefetch, read)
   }
 
+  /** Whether a latent may be lost after it was made: one in a file, which others can remove. */
+  get mayEncodeAgain(): boolean {
+    return this.#options.store !== null
+  }
+
   /** Forgets what is in memory. Entries of the store stay. */
   clear(): void {
     this.#memory.clear()

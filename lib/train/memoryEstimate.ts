@@ -1,6 +1,7 @@
-/** Roughly what memory a training takes, before any of it is taken. */
+/** Roughly what memory a training takes on the CPU, before any of it is taken. */
 import type { FileReport } from '../checkpoints/inspect.ts'
-import { DEFAULT_TRANSFORMED_WEIGHTS_BUDGET } from '../nn/transformedWeights.ts'
+import type { ModelPart } from '../models/stableDiffusion/stableDiffusion.ts'
+import { stateBytes } from './stateBytes.ts'
 import type { EightBitPart, MixedPrecision } from './trainConfig.ts'
 
 /** One reason for memory to be taken. */
@@ -13,8 +14,22 @@ export interface MemoryFacts {
   /** Null where the model has not been looked at. */
   readonly model: FileReport | null
   readonly mixedPrecision: MixedPrecision
+  /** Whether what is trained of the model itself is in the type of `mixedPrecision` too. Default false. */
+  readonly fullPrecision?: boolean
+  /** Parts of the model whose own weights are trained. Default: none. */
+  readonly trainedParts?: readonly ModelPart[]
+  /** By its name, which tells the size of its states. Default AdamW. */
+  readonly optimizer?: string
+  /** Rank of a LoRA beside every projection of the U-Net; 0 for other trainings. Default 0. */
+  readonly networkRank?: number
   /** Parts whose matrices are stored in 8 bits. Default: none. */
   readonly eightBitParts?: readonly EightBitPart[]
+  /** Whether latents, and hidden states of captions, are made before the first step, and nothing is drawn later. Default: neither. */
+  readonly cached?: { readonly latents: boolean; readonly captions: boolean }
+  /** Whether pictures are drawn, for which every part stays whole. Default false. */
+  readonly previews?: boolean
+  /** The most that frozen convolutions may keep of transformed weights. Default 0. */
+  readonly keptWeightsBytes?: number
   readonly gradientCheckpointing: boolean
   /** Pictures of the largest batch times the pixels of each. */
   readonly pixelsPerBatch: number
@@ -26,49 +41,77 @@ export interface MemoryFacts {
   readonly picturesInFlight: number
 }
 
+/** Parameters of Stable Diffusion 1.5's U-Net, whose activations have been measured. */
+const measuredUnet = 859.5e6
 /**
- * Bytes of float32 activations that a forward pass of Stable Diffusion's U-Net keeps for its backward pass, for one pixel of the
- * picture: 1006 MB at 512x512, counted over the layers of 1.5. They grow with the area, attention included, since its scores are
- * not kept.
+ * Bytes of float32 that a step of Stable Diffusion 1.5's U-Net takes at its peak beside weights, gradients and states, for one pixel of the
+ * picture: 1.35 GiB at 512x512. Kept activations and scratch grow with the area, attention included, since its scores are not kept.
  */
-const activationBytesPerPixel = 1006e6 / (512 * 512)
-/** With gradient checkpointing the inputs of the blocks are kept and one block at a time, about a quarter of all. */
-const checkpointedShare = 0.25
+const activationBytesPerPixel = (1.35 * 2 ** 30) / (512 * 512)
+/** With gradient checkpointing the inputs of the blocks are kept, and one block at a time. Measured. */
+const checkpointedShare = 0.2
 /** Of the text encoder's parameters, those of embeddings, which never have 8 bits: 31 % in 1.5. */
 const embeddedShare = 0.31
+/** Of the autoencoder's parameters, those that encode: 41 %. */
+const encoderShare = 0.41
+/** Of a LoRA beside the projections of 1.5's U-Net, for each rank, and its gradients and states in AdamW. */
+const [networkParameters, networkBytes] = [0.42e6, 16]
+/** Node.js and what it runs. */
+const programBytes = 300e6
+/** Of everything, what is kept for reuse in other sizes. */
+const reusedShare = 1 / 16
 
-/** What takes memory, largest parts first. Without the model its weights are missing. */
+/** What takes memory in a step, largest parts first. Without the model its weights are missing. */
 export function estimateMemory(facts: MemoryFacts): MemoryShare[] {
-  const { model, mixedPrecision, pixelsPerBatch, latentBytes, largestPicture, picturesInFlight } = facts
-  const { eightBitParts = [] } = facts
-  const half = mixedPrecision !== 'no'
-  const shares: MemoryShare[] = []
-  if (model !== null) {
-    const { unet, textEncoder, vae } = model.parts
-    const itemBytes = half ? 2 : 4
-    const unetIsNarrow = eightBitParts.includes('unet')
-    const textBytes = eightBitParts.includes('textEncoder') ? embeddedShare * 4 + (1 - embeddedShare) : 4
-    const bytes = {
-      unet: (unet?.parameterCount ?? 0) * (unetIsNarrow ? 1 : itemBytes),
-      textEncoder: Math.round((textEncoder?.parameterCount ?? 0) * textBytes),
-      vae: (vae?.parameterCount ?? 0) * itemBytes,
-    }
-    shares.push({ what: 'weights', bytes: bytes.unet + bytes.textEncoder + bytes.vae })
-    // Beside weights of 8 bits none are kept.
-    const keeping = (unetIsNarrow ? 0 : (unet?.parameterCount ?? 0)) + (vae?.parameterCount ?? 0)
-    // Winograd's transformed weights are kept in float32, four times the size of float32 ones, while they fit the budget.
-    if (mixedPrecision !== 'bf16')
-      shares.push({
-        what: 'transformed weights of frozen convolutions, at most',
-        bytes: Math.min(DEFAULT_TRANSFORMED_WEIGHTS_BUDGET, keeping * 4 * 4),
-      })
-  }
-  const activations = activationBytesPerPixel * pixelsPerBatch * (half ? 0.5 : 1)
-  shares.push(
-    { what: 'activations', bytes: Math.round(activations * (facts.gradientCheckpointing ? checkpointedShare : 1)) },
+  const { mixedPrecision, pixelsPerBatch, latentBytes, largestPicture, picturesInFlight, gradientCheckpointing } = facts
+  const itemBytes = mixedPrecision === 'no' ? 4 : 2
+  const unetSize = (facts.model?.parts.unet?.parameterCount ?? measuredUnet) / measuredUnet
+  // Activations grow with the width of a network, its parameters with the square.
+  const activations = activationBytesPerPixel * pixelsPerBatch * (itemBytes / 4) * Math.sqrt(unetSize)
+  const shares: MemoryShare[] = [
+    ...modelShares(facts, itemBytes),
+    { what: 'activations', bytes: Math.round(activations * (gradientCheckpointing ? checkpointedShare : 1)) },
+    {
+      what: 'network, gradients and states',
+      bytes: Math.round((facts.networkRank ?? 0) * networkParameters * networkBytes * Math.sqrt(unetSize)),
+    },
     { what: 'cached latents', bytes: latentBytes },
     { what: 'encoded captions', bytes: facts.captionBytes ?? 0 },
     { what: 'pictures being decoded', bytes: largestPicture * 3 * picturesInFlight },
+  ]
+  const tensors = shares.reduce((sum, { bytes }) => sum + bytes, 0)
+  shares.push(
+    { what: 'the program', bytes: programBytes },
+    { what: 'kept for reuse', bytes: Math.round(tensors * reusedShare) },
   )
   return shares.filter(({ bytes }) => bytes > 0).sort((a, b) => b.bytes - a.bytes)
+}
+
+/** What the model takes while it is trained, or beside. */
+function modelShares(facts: MemoryFacts, itemBytes: number): MemoryShare[] {
+  const { model, eightBitParts = [], trainedParts = [], optimizer = 'AdamW', keptWeightsBytes = 0 } = facts
+  if (model === null) return []
+  const { previews = false, cached = { latents: false, captions: false } } = facts
+  const count = (part: ModelPart): number => model.parts[part]?.parameterCount ?? 0
+  // Float32 values have a copy in the type that is computed in; trained text encoders compute in float32.
+  const trainedBytes = facts.fullPrecision ? itemBytes : 4
+  const copyBytes = facts.fullPrecision || itemBytes === 4 ? 0 : itemBytes
+  const trains = (part: ModelPart): boolean => trainedParts.includes(part)
+  const unetBytes = trains('unet') ? trainedBytes + copyBytes : eightBitParts.includes('unet') ? 1 : itemBytes
+  const narrowText = eightBitParts.includes('textEncoder')
+  const frozenText = cached.captions && !previews ? 0 : narrowText ? embeddedShare * 4 + (1 - embeddedShare) : 4
+  const textBytes = trains('textEncoder') ? trainedBytes : frozenText
+  const vaeBytes = itemBytes * (previews ? 1 : cached.latents ? 0 : encoderShare)
+  const trained = trainedParts.reduce((sum, part) => sum + count(part), 0)
+  // Weights of 3x3 kernels are kept in float32, four numbers for one.
+  const kept = trains('unet') || eightBitParts.includes('unet') ? 0 : Math.min(keptWeightsBytes, count('unet') * 16)
+  return [
+    {
+      what: 'weights',
+      bytes: Math.round(count('unet') * unetBytes + count('textEncoder') * textBytes + count('vae') * vaeBytes),
+    },
+    { what: 'gradients', bytes: 4 * trained },
+    { what: 'optimizer states', bytes: Math.round(stateBytes(optimizer) * trained) },
+    { what: 'transformed weights of frozen convolutions, at most', bytes: kept },
+  ]
 }

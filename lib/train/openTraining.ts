@@ -1,7 +1,7 @@
 /** From a configuration to everything a training works with: data looked at, model loaded, prompts read. */
 import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
-import { loadStableDiffusion } from '../checkpoints/loadStableDiffusion.ts'
+import { deferStableDiffusion } from '../checkpoints/loadStableDiffusion.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
 import type { HubProgress } from '../hub/hubSnapshot.ts'
 import type { WritableFileSystem } from '../io/atomicWrite.ts'
@@ -40,12 +40,17 @@ export interface TrainingOptions {
   readonly onDownload?: ((progress: HubProgress) => void) | undefined
 }
 
-/** Everything but the method. The caller disposes the models, clears the cache and closes the state. */
+/** Everything but the method. The caller disposes the models and closes them, clears the cache and closes the state. */
 export interface OpenedTraining {
   readonly seed: number
   readonly run: RunIdentity
   readonly group: DatasetGroup
+  /** Read when it is used: parts that are needed for caches alone are gone before the others are read. */
   readonly models: StableDiffusion
+  /** Reads the rest of the models, and closes their files. */
+  readonly finishModels: () => Promise<void>
+  /** Closes them without. */
+  readonly closeModels: () => Promise<void>
   readonly tokenizer: ClipTokenizer
   readonly prompts: readonly PromptSpec[]
   readonly optimizerPlan: OptimizerPlan
@@ -101,7 +106,7 @@ export async function openTraining<Config extends TrainConfig>(
     await mkdir(output.folder, { recursive: true }).catch((error: unknown) => {
       throw toIoError(output.folder, 'create the output folder', error)
     })
-    const { models, notes } = await loadStableDiffusion(model.path, {
+    const { models, notes, finish, close } = await deferStableDiffusion(model.path, {
       v2: model.v2 || undefined,
       vParameterization: model.vParameterization || undefined,
       vae: model.vae ?? undefined,
@@ -118,6 +123,8 @@ export async function openTraining<Config extends TrainConfig>(
         run: resumed?.manifest.run ?? { sessionId: drawUint32(), startedAt: Date.now() / 1000 },
         group,
         models,
+        finishModels: finish,
+        closeModels: close,
         tokenizer: await loadClipTokenizer({ variant: models.config.version === 2 ? 'sd2' : 'sd1' }),
         prompts,
         optimizerPlan,
@@ -135,6 +142,7 @@ export async function openTraining<Config extends TrainConfig>(
       }
     } catch (error) {
       models.dispose()
+      await close()
       throw error
     }
   } catch (error) {

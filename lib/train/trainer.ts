@@ -10,6 +10,7 @@ import type { DeviceName } from '../tensor/tensor.ts'
 import { narrowParts } from './eightBitParts.ts'
 import type { MemoryUse, TrainEvent } from './events.ts'
 import { TrainingGraphs } from './graphs.ts'
+import { limitKeptWeights } from './keptWeights.ts'
 import { checkLossOptions } from './loss.ts'
 import { describeOverflow, LossScaler } from './lossScaler.ts'
 import type { TrainingKind, TrainingMethod } from './method.ts'
@@ -85,6 +86,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       const method = await kind.create(context)
       made.push(() => method.dispose())
       narrowParts(models, config.training.eightBitParts ?? [])
+      limitKeptWeights(models, config)
       const optimizer = makeOptimizer(optimizerPlan, method.groups, seed)
       made.push(() => optimizer.dispose())
       const trainer = new Trainer(kind, { config, opened, options, plan, beginning, method, optimizer })
@@ -93,6 +95,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     } catch (error) {
       for (const dispose of made.reverse()) dispose()
       opened.models.dispose()
+      await opened.closeModels()
       throw error
     } finally {
       await opened.resumed?.close()
@@ -188,6 +191,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       () => optimizer.dispose(),
       () => method.dispose(),
       () => models.dispose(),
+      () => void opened.closeModels(),
     )
   }
 
@@ -308,7 +312,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
   }
 
   async *#start({ planned }: TrainingOutput, signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
-    const { group, seed, latentCache } = this.#opened
+    const { group, seed, latentCache, prompts, models, finishModels } = this.#opened
     for (const message of this.#warnings) yield { type: 'warning', message }
     const parameters = this.method.groups.flatMap(({ params }) => params)
     yield {
@@ -327,11 +331,17 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     }
     if (latentCache !== null) yield* latentCache.fill(group, { signal })
     if (latentCache !== null && group.heldOut) yield* latentCache.fill(group.heldOut, { signal })
-    // What is cached is encoded for good: only previews decode.
-    if (latentCache !== null && !signal?.aborted && this.#opened.prompts.length === 0)
-      this.#opened.models.release('vae')
+    // Only previews decode. What is cached in memory is encoded for good; what files hold may be lost, and is made again.
+    if (prompts.length === 0 && !signal?.aborted) {
+      if (latentCache === null || latentCache.mayEncodeAgain) models.vae.releaseDecoder()
+      else models.release('vae')
+    }
     if (this.method.prepare !== undefined) yield* this.method.prepare(signal)
-    await releaseUnused(deviceOf(this.#config))
+    const device = deviceOf(this.#config)
+    await releaseUnused(device)
+    if (signal?.aborted) return
+    await finishModels()
+    await releaseUnused(device)
   }
 
   #progress({ step, batch }: RunPosition): EpochProgress {

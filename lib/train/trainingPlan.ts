@@ -8,11 +8,13 @@ import { type BucketDescription, describeBuckets } from '../data/describeBuckets
 import { distinctCaptions } from '../data/distinctCaptions.ts'
 import { tokenCounter } from '../models/clip/tokenCounter.ts'
 import type { ClipTokenizer } from '../models/clip/tokenizer.ts'
+import type { ModelPart } from '../models/stableDiffusion/stableDiffusion.ts'
 import { IoError } from '../util/errors.ts'
+import { keptWeightsBudget } from './keptWeights.ts'
 import { estimateMemory, type MemoryShare } from './memoryEstimate.ts'
 import { planStart } from './runStart.ts'
 import { planSteps } from './schedule.ts'
-import type { TrainConfig } from './trainConfig.ts'
+import type { TrainConfig, TrainNetworkConfig } from './trainConfig.ts'
 
 export interface PlannedSubset {
   readonly dataset: number
@@ -66,15 +68,24 @@ export interface TrainingPlan {
   readonly warnings: readonly string[]
 }
 
+/** What of a configuration a plan depends on. */
+export type PlannedConfig = Pick<TrainConfig, 'model' | 'data' | 'training'> &
+  Partial<Pick<TrainConfig, 'optimizer' | 'preview'>> & {
+    readonly network?: Pick<TrainNetworkConfig['network'], 'dim'>
+  }
+
 /**
  * Describes the training of a group whose pictures have been scanned. Of the model, indexes are read and nothing else.
+ * @param trainedParts parts whose own weights are trained, as the kind of training says. Default: none
  * @throws ConfigError when a later beginning leaves nothing to train
  */
 export async function planTraining(
   group: DatasetGroup,
-  { model, data, training }: Pick<TrainConfig, 'model' | 'data' | 'training'>,
+  config: PlannedConfig,
   tokenizer: ClipTokenizer,
+  trainedParts: readonly ModelPart[] = [],
 ): Promise<TrainingPlan> {
+  const { model, data, training, network } = config
   const { datasets, batchesPerEpoch } = group
   const { gradientAccumulationSteps } = training
   const steps = planSteps(batchesPerEpoch, training)
@@ -116,7 +127,14 @@ export async function planTraining(
     disk,
     memory: estimateMemory({
       mixedPrecision: training.mixedPrecision,
+      fullPrecision: training.fullPrecision ?? false,
+      trainedParts,
+      ...(typeof config.optimizer?.type === 'string' && { optimizer: config.optimizer.type }),
+      networkRank: network === undefined ? 0 : (network.dim ?? 4),
       eightBitParts: training.eightBitParts ?? [],
+      cached: { latents: cached, captions: data.cacheTextEncoderOutputs === true },
+      previews: (config.preview?.promptFile ?? null) !== null,
+      keptWeightsBytes: keptWeightsBudget({ training }),
       gradientCheckpointing: training.gradientCheckpointing,
       model: report,
       latentBytes: toDisk ? 0 : latentBytes,

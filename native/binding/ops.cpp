@@ -3,6 +3,7 @@
 
 #include "binding/define.h"
 #include "binding/runtime.h"
+#include "core/transfer.h"
 
 namespace noisewright::binding {
 
@@ -70,6 +71,7 @@ void define_ops(napi_env env, napi_value exports) {
   def(env, exports, "lookupTable", &lookup_table);
   def(env, exports, "loadParameter", &load_parameter);
   def(env, exports, "storeParameter", &store_parameter);
+  def(env, exports, "expectFilled", &expect_filled);
 }
 
 }  // namespace noisewright::binding

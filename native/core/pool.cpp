@@ -17,15 +17,17 @@ namespace {
 constexpr size_t kAlignment = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kMapped = 2 * kHugePage;  // size classes from here on are whole pages
+constexpr int64_t kCachedShare = 16;       // of the peak, that may be kept for reuse beyond it in whole pages
 constexpr size_t kGuardBytes = 256;
 constexpr unsigned char kGuardByte = 0xA5;
 
-// Eight classes to each power of two: at most an eighth of a buffer is wasted.
+// Sixteen classes to each power of two: at most a sixteenth of a buffer is wasted, and nothing of sizes such as 5 *
+// 2^n, which most tensors of Stable Diffusion have.
 size_t size_class(size_t bytes) {
   if (bytes <= kAlignment) return kAlignment;
   size_t power = kAlignment;
   while (power * 2 < bytes) power *= 2;
-  size_t step = power / 8 < kAlignment ? kAlignment : power / 8;
+  size_t step = power / 16 < kAlignment ? kAlignment : power / 16;
   return (bytes + step - 1) / step * step;
 }
 
@@ -71,13 +73,18 @@ MemorySource* heap_source() {
   return &source;
 }
 
-void* Pool::take_free(std::map<size_t, std::vector<void*>>& lists, size_t size, int64_t& counter) {
-  auto& list = lists[size];
-  if (list.empty()) return nullptr;
-  void* data = list.back();
-  list.pop_back();
-  counter -= static_cast<int64_t>(size);
-  return data;
+// Of the size class, or of large ones a little above it, so that memory is not kept for each of several sizes.
+void* Pool::take_free(std::map<size_t, std::vector<void*>>& lists, size_t& size, int64_t& counter) {
+  const size_t most = size >= kMapped ? size + size / 8 : size;
+  for (auto list = lists.lower_bound(size); list != lists.end() && list->first <= most; ++list) {
+    if (list->second.empty()) continue;
+    void* data = list->second.back();
+    list->second.pop_back();
+    size = list->first;
+    counter -= static_cast<int64_t>(size);
+    return data;
+  }
+  return nullptr;
 }
 
 void* Pool::take_fresh(size_t size) {
@@ -87,6 +94,17 @@ void* Pool::take_fresh(size_t size) {
                limit_;
   };
   if (over()) release_cached_locked();
+  // What earlier work left in other sizes goes before it makes all much more than what is ever in use. Asking a GPU's
+  // driver takes longer.
+  const int64_t most = counters_.peak_bytes + counters_.peak_bytes / kCachedShare;
+  const auto excess = [&] { return counters_.live_bytes + counters_.cached_bytes + static_cast<int64_t>(size) - most; };
+  if (source_ == heap_source() && size >= kMapped) {
+    for (auto list = free_.rbegin(); list != free_.rend() && list->first >= kMapped; ++list)
+      for (; !list->second.empty() && excess() > 0; list->second.pop_back()) {
+        source_->give(list->second.back(), list->first);
+        counters_.cached_bytes -= static_cast<int64_t>(list->first);
+      }
+  }
   void* data = over() ? nullptr : source_->take(size);
   if (!data && !over()) {
     release_cached_locked();
@@ -95,7 +113,7 @@ void* Pool::take_fresh(size_t size) {
   return data;
 }
 
-void* Pool::take_raw(size_t size, const char* op) {
+void* Pool::take_raw(size_t& size, const char* op) {
   void* data = arena_ ? take_free(arena_->free, size, counters_.reserved_bytes) : nullptr;
   if (!data) data = take_free(free_, size, counters_.cached_bytes);
   if (!data) data = take_fresh(size);
@@ -113,7 +131,7 @@ void Pool::count_taken(size_t size) {
 void* Pool::take(size_t bytes, const char* op) {
   std::unique_lock lock(mutex_);
   if (guards_) return take_guarded(bytes, op);
-  const size_t size = size_class(bytes);
+  size_t size = size_class(bytes);
   void* data = nullptr;
   try {
     data = take_raw(size, op);
@@ -131,7 +149,7 @@ void* Pool::take(size_t bytes, const char* op) {
 }
 
 void* Pool::take_guarded(size_t bytes, const char* op) {
-  const size_t size = size_class(bytes + 2 * kGuardBytes);
+  size_t size = size_class(bytes + 2 * kGuardBytes);
   auto* base = static_cast<unsigned char*>(take_raw(size, op));
   std::memset(base, kGuardByte, size);
   unsigned char* data = base + kGuardBytes;

@@ -66,8 +66,9 @@ class Pool {
     Arena* arena;
   };
   void* take_guarded(size_t bytes, const char* op);
-  void* take_raw(size_t size, const char* op);
-  void* take_free(std::map<size_t, std::vector<void*>>& lists, size_t size, int64_t& counter);
+  // Both say in `size` what they took, which may be more.
+  void* take_raw(size_t& size, const char* op);
+  void* take_free(std::map<size_t, std::vector<void*>>& lists, size_t& size, int64_t& counter);
   void* take_fresh(size_t size);
   void count_taken(size_t size);
   void release_cached_locked();

@@ -54,4 +54,8 @@ Tensor copy_to(const char* op, const Tensor& x, Device* device) {
   return y;
 }
 
+void expect_filled(std::vector<Tensor> tensors) {
+  if (!tensors.empty()) launch("expectFilled", std::move(tensors), {}, [] {});
+}
+
 }  // namespace noisewright

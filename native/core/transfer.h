@@ -12,4 +12,8 @@ void copy_between_devices(const char* op, const Tensor& y, const Tensor& x);
 // What `x`, a packed tensor of the CPU that nothing changes any more, holds, on another device.
 Tensor copy_to(const char* op, const Tensor& x, Device* device);
 
+// Makes the next read of anything on the tensors' device fail where an op that was to fill one of them has failed. They
+// must be on one device.
+void expect_filled(std::vector<Tensor> tensors);
+
 }  // namespace noisewright

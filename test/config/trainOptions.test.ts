@@ -251,6 +251,15 @@ describe('rules between options', () => {
     expect([config.training.noCudaGraphs, notes]).toEqual([true, []])
   })
 
+  it('limit what is kept of transformed weights, on the CPU alone', async () => {
+    const limited = [...needed, '--kept_weights_gib', '0.5']
+    const { config, notes } = await parseTraining('train-network', limited)
+    expect([config.training.keptWeightsBytes, notes]).toEqual([2 ** 29, []])
+    expect((await parseTraining('train-network', [...limited, '--device', 'cuda'])).notes).toEqual([
+      '--kept_weights_gib has no effect on a GPU, which keeps none: leave it out',
+    ])
+  })
+
   it('begin a run later, by a step or by an epoch', async () => {
     const startOf = async (...args: readonly string[]) => {
       const { config, notes } = await parseTraining('train-network', [...needed, ...args])

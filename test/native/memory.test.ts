@@ -73,6 +73,46 @@ describe('memory of the device', () => {
     expect(memory().cachedBytes).toBe(0)
   })
 
+  it('is used again for a little less, and not for much less', async () => {
+    await settled()
+    releaseCached()
+    const { liveBytes } = memory()
+    for (const [size, reused] of [
+      [15, true],
+      [12, false],
+    ] as const) {
+      const large = zeros([16 * elements])
+      await settled()
+      large.dispose()
+      const smaller = zeros([size * elements])
+      await settled()
+      expect(memory().liveBytes - liveBytes).toBe((reused ? 16 : size) * MiB)
+      smaller.dispose()
+      await settled()
+      releaseCached()
+    }
+  })
+
+  it('goes back to the system before what other sizes left is much beyond the peak', async () => {
+    await settled()
+    releaseCached()
+    const many = Array.from({ length: 64 }, () => zeros([8 * elements]))
+    await settled()
+    for (const each of many) each.dispose()
+    await settled()
+    resetPeak()
+    const { liveBytes, cachedBytes } = memory()
+    expect(cachedBytes).toBeGreaterThanOrEqual(512 * MiB)
+    const other = zeros([256 * elements])
+    await settled()
+    const held = memory()
+    expect(held.liveBytes - liveBytes).toBe(256 * MiB)
+    expect(held.liveBytes + held.cachedBytes).toBeLessThanOrEqual((liveBytes * 17) / 16 + 264 * MiB)
+    other.dispose()
+    await settled()
+    releaseCached()
+  })
+
   it('leaves the process when it is given back, also where buffers that stay lie between', async () => {
     const made = () => Array.from({ length: 60 }, (_, i) => full([(((i * 7) % 20) + 1) * 2 ** 18], 1))
     await settled()

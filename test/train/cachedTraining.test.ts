@@ -1,17 +1,19 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
 import { loadClipTokenizer } from '../../lib/models/clip/tokenizer.ts'
-import { StableDiffusion } from '../../lib/models/stableDiffusion/stableDiffusion.ts'
+import { type ModelPart, StableDiffusion } from '../../lib/models/stableDiffusion/stableDiffusion.ts'
 import { randomWeights } from '../../lib/nn/init.ts'
 import { memory } from '../../lib/tensor/runtime.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
 import { CaptionEncoder } from '../../lib/train/conditioning.ts'
+import type { TrainEvent } from '../../lib/train/events.ts'
 import { LoraMethod } from '../../lib/train/methods/lora.ts'
 import { TextCache } from '../../lib/train/textCache.ts'
 import { trainNetwork } from '../../lib/train/trainings.ts'
 import { ArgumentError, ConfigError } from '../../lib/util/errors.ts'
-import { baselineBuffers, liveBuffers } from '../support/device.ts'
+import { baselineBuffers, liveBuffers, settled } from '../support/device.ts'
 import { makeFolder } from '../support/pictures.ts'
 import { tinyConfigs } from '../support/tinyModels.ts'
 import {
@@ -52,6 +54,43 @@ describe('a training with caches', () => {
     expect(warm.made).toEqual(['8 of 8, 8 reused', 'none'])
     expect(warm.weights).toEqual(inMemory.weights)
     expect(await readdir(cacheFolder)).toEqual(['noisewright'])
+  })
+
+  it('makes a latent again whose file is removed after its first step', async () => {
+    const config = (cacheFolder: string) =>
+      tinyTraining(model, data, {
+        data: { cacheLatents: false, cacheLatentsToDisk: true, cacheFolder },
+        training: { maxSteps: 5 },
+      })
+    const whole = await eventsOf(trainNetwork(await config(await makeFolder())))
+    const cacheFolder = await makeFolder()
+    const events: TrainEvent[] = []
+    for await (const event of trainNetwork(await config(cacheFolder))) {
+      events.push(event)
+      if (event.type === 'step' && event.step === 1) await rm(join(cacheFolder, 'noisewright'), { recursive: true })
+    }
+    expect(only(events, 'step').map(({ loss }) => loss)).toEqual(only(whole, 'step').map(({ loss }) => loss))
+  })
+
+  it('has one part of the model in memory after the other until its caches are full', async () => {
+    const overrides = { network: { trainTextEncoder: false }, data: { cacheTextEncoderOutputs: true } } as const
+    const models = new StableDiffusion(tinyConfigs.tinySd1, () => randomWeights(1))
+    const bytesOf = (part: ModelPart): number =>
+      [...models[part].registry.parameters.values()].reduce((sum, { tensor }) => sum + 4 * tensor.size, 0)
+    const [unet, texts] = [bytesOf('unet'), bytesOf('textEncoder')]
+    models.dispose()
+    await settled()
+    const before = memory().liveBytes
+    const used = { pictures: 0, captions: 0, steps: 0 }
+    for await (const event of trainNetwork(await tinyTraining(model, data, overrides))) {
+      const what = event.type === 'cache' ? event.what : event.type === 'step' ? 'steps' : null
+      if (what !== null) used[what] = Math.max(used[what], memory().liveBytes - before)
+    }
+    // The network that is trained is there as well, and blocks of memory are larger than what was asked for.
+    expect(used.pictures).toBeLessThan(unet / 2)
+    expect(used.captions).toBeGreaterThan(texts)
+    expect(used.captions).toBeLessThan(texts + unet / 2)
+    expect(used.steps).toBeGreaterThan(unet)
   })
 
   it('has given back what encoding left over before its first step', async () => {

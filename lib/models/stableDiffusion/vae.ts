@@ -150,6 +150,12 @@ export class Vae implements Model {
     return scope(() => this.decoder.forward(this.postQuantConv.forward(latents)))
   }
 
+  /** Frees what only `decode` uses, more than half of it; it cannot be called any more. */
+  releaseDecoder(): void {
+    for (const { name, tensor } of this.registry.parameters.values())
+      if (/^(decoder|post_quant_conv)\./.test(name)) tensor.dispose()
+  }
+
   dispose(): void {
     this.registry.dispose()
   }
