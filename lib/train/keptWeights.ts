@@ -1,22 +1,11 @@
 /** How much memory a training spends on transformed weights of frozen convolutions. */
 import type { StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
-import { DEFAULT_TRANSFORMED_WEIGHTS_BUDGET } from '../nn/transformedWeights.ts'
 import type { TrainConfig } from './trainConfig.ts'
 import { deviceOf } from './trainingDevice.ts'
 
-/** Of what is free. */
-const freeShare = 1 / 8
-
-/**
- * The most that the U-Net's frozen convolutions may keep: what was asked for, or else what a machine with so much free memory can spare.
- * @param free bytes that this process may still take, in a container too
- */
-export function keptWeightsBudget(
-  { training }: Pick<TrainConfig, 'training'>,
-  free: number = process.availableMemory(),
-): number {
-  if (deviceOf({ training }) !== 'cpu') return 0
-  return training.keptWeightsBytes ?? Math.min(DEFAULT_TRANSFORMED_WEIGHTS_BUDGET, Math.floor(free * freeShare))
+/** The most that the U-Net's frozen convolutions may keep, in bytes: nothing unless asked for, and nothing on a GPU. */
+export function keptWeightsBudget({ training }: Pick<TrainConfig, 'training'>): number {
+  return deviceOf({ training }) === 'cpu' ? (training.keptWeightsBytes ?? 0) : 0
 }
 
 /** Before the first step. Beside matrices of 8 bits none are kept: each would take sixteen times as much. */

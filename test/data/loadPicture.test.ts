@@ -124,6 +124,11 @@ describe.runIf(process.platform === 'linux')('a JPEG, a few rows at a time', () 
     ['lanczos', [101, 35], [40, 61], [1, 2, 37, 57]],
     ['lanczos3', [101, 150], [40, 61], [1, 2, 37, 57]],
     ['lanczos3', [33, 19], [50, 40], [3, 1, 44, 37]],
+    ['nearest', [101, 150], [40, 61], [1, 2, 37, 57]],
+    ['linear', [101, 35], [40, 61], [1, 2, 37, 57]],
+    ['linear', [96, 144], [48, 72], [1, 2, 37, 57]], // halved: by averages
+    ['cubic', [101, 35], [40, 61], [1, 2, 37, 57]],
+    ['box', [101, 150], [40, 61], [1, 2, 37, 57]],
   ] as const
 
   it.each([1, 2, 3, 4, 5, 6, 7, 8])('turned as orientation %i says has the bits of the whole picture', async (turn) => {
