@@ -1,15 +1,15 @@
 /**
- * `npm run bench -- pictures [python] [folder]`: JPEGs of 12 megapixels decoded, resized by area, cropped to 512x512 and made tensors, on two
- * threads, and the same by Pillow and OpenCV in two processes when the path of an interpreter with both is given. The pictures are those
- * of a folder, or made on the spot. Both take turns; the best of three runs counts.
+ * `npm run bench -- pictures [python] [folder]`: pictures of 12 megapixels decoded, resized by area, cropped to 512x512 and made tensors, on
+ * two threads, and the same by Pillow and OpenCV in two processes when the path of an interpreter with both is given. The pictures are
+ * those of a folder, or made on the spot: JPEGs, JPEGs that are to be turned, PNGs and WebPs. Both take turns; the best of three runs counts.
  */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
-import sharp from 'sharp'
+import sharp, { type Sharp } from 'sharp'
 import { chooseBucket } from '../lib/data/buckets.ts'
 import { planCrop } from '../lib/data/cropPlan.ts'
 import { readImageSize } from '../lib/data/imageHeader.ts'
@@ -22,7 +22,7 @@ import { settle } from './harness.ts'
 
 const target = { width: 512, height: 512 }
 const threads = 2
-const rounds = 4
+const rounds = 3
 
 interface Result {
   readonly picturesPerSecond: number
@@ -32,9 +32,27 @@ interface Result {
   readonly longestDelay?: number
 }
 
+interface Kind {
+  readonly folder: string
+  readonly pictures: number
+  readonly encode: (picture: Sharp) => Sharp
+}
+
+const kinds: Readonly<Record<string, Kind>> = {
+  JPEG: { folder: 'jpeg', pictures: 4, encode: (picture) => picture.jpeg({ quality: 90 }) },
+  'JPEG on its side': {
+    folder: 'turned',
+    pictures: 2,
+    encode: (picture) => picture.withMetadata({ orientation: 6 }).jpeg({ quality: 90 }),
+  },
+  PNG: { folder: 'png', pictures: 2, encode: (picture) => picture.png({ compressionLevel: 2 }) },
+  WebP: { folder: 'webp', pictures: 2, encode: (picture) => picture.webp({ quality: 90, effort: 1 }) },
+}
+
 /** Noise at four scales: edges and texture, about as many bytes as a photograph. */
 async function makePictures(folder: string): Promise<void> {
   const [width, height] = [4000, 3000]
+  for (const { folder: name } of Object.values(kinds)) mkdirSync(join(folder, name))
   for (let i = 0; i < 4; i++) {
     const layers = await Promise.all(
       [3, 12, 60, 400].map((size) =>
@@ -53,10 +71,14 @@ async function makePictures(folder: string): Promise<void> {
       ),
     )
     const [base, ...others] = layers
-    await sharp(base)
+    const picture = await sharp(base)
       .composite(others.map((input) => ({ input, blend: 'soft-light' })))
-      .jpeg({ quality: 90 })
-      .toFile(join(folder, `${i}.jpg`))
+      .removeAlpha()
+      .raw()
+      .toBuffer()
+    for (const { folder: name, pictures, encode } of Object.values(kinds))
+      if (i < pictures)
+        await encode(sharp(picture, { raw: { width, height, channels: 3 } })).toFile(join(folder, name, String(i)))
   }
 }
 
@@ -90,37 +112,48 @@ function run(program: string, args: readonly string[]): Result {
   return JSON.parse(stdout) as Result
 }
 
-async function compare(python: string | undefined, given: string | undefined): Promise<void> {
-  const folder = given ?? mkdtempSync(join(tmpdir(), 'noisewright-bench-'))
-  try {
-    if (given === undefined) await makePictures(folder)
-    const yardstick = join(packageRoot(), 'benchmarks', 'yardsticks', 'pictures.py')
-    const contenders = {
-      noisewright: () => run(process.execPath, [fileURLToPath(import.meta.url), '--load', folder]),
-      ...(python !== undefined && {
-        'Pillow and OpenCV': () =>
-          run(python, [yardstick, folder, String(target.width), String(target.height), String(rounds)]),
-      }),
+/** The best of three runs of each contender on the pictures of a folder. */
+function measure(python: string | undefined, folder: string): Map<string, Result> {
+  const yardstick = join(packageRoot(), 'benchmarks', 'yardsticks', 'pictures.py')
+  const contenders = {
+    noisewright: () => run(process.execPath, [fileURLToPath(import.meta.url), '--load', folder]),
+    ...(python !== undefined && {
+      'Pillow and OpenCV': () =>
+        run(python, [yardstick, folder, String(target.width), String(target.height), String(rounds)]),
+    }),
+  }
+  const bests = new Map<string, Result>()
+  for (let turn = 0; turn < 3; turn++)
+    for (const [name, contend] of Object.entries(contenders)) {
+      const result = contend()
+      const best = bests.get(name)
+      if (best === undefined || result.picturesPerSecond > best.picturesPerSecond) bests.set(name, result)
     }
-    const bests = new Map<string, Result>()
-    for (let turn = 0; turn < 3; turn++)
-      for (const [name, measure] of Object.entries(contenders)) {
-        const result = measure()
-        const best = bests.get(name)
-        if (best === undefined || result.picturesPerSecond > best.picturesPerSecond) bests.set(name, result)
-      }
-    console.log(
-      `${'12-megapixel JPEGs to 512x512'.padEnd(32)} pictures/s  ms of CPU each  longest delay of the event loop, ms`,
-    )
-    for (const [name, { picturesPerSecond, cpuMs, longestDelay }] of bests)
+  return bests
+}
+
+function compare(python: string | undefined, folders: Readonly<Record<string, string>>): void {
+  console.log(
+    `${'12 megapixels to 512x512'.padEnd(36)} pictures/s  ms of CPU each  longest delay of the event loop, ms`,
+  )
+  for (const [kind, folder] of Object.entries(folders))
+    for (const [name, { picturesPerSecond, cpuMs, longestDelay }] of measure(python, folder))
       console.log(
-        `${name.padEnd(32)} ${picturesPerSecond.toFixed(1).padStart(10)} ${cpuMs.toFixed(1).padStart(15)}  ${longestDelay?.toFixed(1) ?? ''}`,
+        `${`${kind}, ${name}`.padEnd(36)} ${picturesPerSecond.toFixed(1).padStart(10)} ${cpuMs.toFixed(1).padStart(15)}  ${longestDelay?.toFixed(1) ?? ''}`,
       )
+}
+
+async function compareMade(python: string | undefined): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'noisewright-bench-'))
+  try {
+    await makePictures(folder)
+    compare(python, Object.fromEntries(Object.entries(kinds).map(([name, kind]) => [name, join(folder, kind.folder)])))
   } finally {
-    if (given === undefined) rmSync(folder, { recursive: true, force: true })
+    rmSync(folder, { recursive: true, force: true })
   }
 }
 
 const [first, second] = process.argv.slice(2)
 if (first === '--load') console.log(JSON.stringify(await loadAll(second!)))
-else await compare(first, second)
+else if (second === undefined) await compareMade(first)
+else compare(first, { pictures: second })

@@ -12,7 +12,7 @@ from multiprocessing import Pool
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 folder, width, height, rounds = sys.argv[1], *map(int, sys.argv[2:])
 cv2.setNumThreads(1)
@@ -20,6 +20,7 @@ cv2.setNumThreads(1)
 
 def load(path):
     with Image.open(path) as file:
+        ImageOps.exif_transpose(file, in_place=True)
         picture = np.array(file if file.mode == "RGB" else file.convert("RGB"), np.uint8)
     scale = max(width / picture.shape[1], height / picture.shape[0])
     size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))

@@ -33,7 +33,7 @@ export interface LoadPictureOptions extends DecodeOptions {
  * for. All of it happens on libuv's threads, so that several pictures are loaded at a time, nothing waits for the device, and the
  * main thread is free. Of the resized picture only the window is computed.
  *
- * A JPEG that is not turned is decoded and resized a few rows at a time (see benchmarks/README.md), if that goes well; any other picture, and one
+ * A JPEG is decoded, turned and resized a few rows at a time (see benchmarks/README.md), if that goes well; any other picture, and one
  * with damage that is to be named, as a whole. Either way in full: reading a JPEG at a half or a quarter, as its format allows, is faster, but the result differs from the
  * mean of the area by up to 51 levels (see benchmarks/README.md).
  *
@@ -64,7 +64,7 @@ export async function loadPicture(
   const { addon } = await import('../native/load.ts')
   if (canStream(encoded)) {
     await import('sharp')
-    const pixels = await addon.resizeEncoded(encoded.bytes, numbers(3), method)
+    const pixels = await addon.resizeEncoded(encoded.bytes, [...numbers(3), encoded.header.orientation], method)
     if (pixels !== null) return { ...target, pixels: new Uint8Array(pixels) }
   }
   const image = await decodeEncoded(encoded, options)
@@ -74,7 +74,7 @@ export async function loadPicture(
   return { ...target, pixels, ...(image.alpha && { alpha: await toWindow(image.alpha, 1) }) }
 }
 
-/** Whether the rows of a file, as they come from the decoder, are those of the picture: JPEG that is not turned. */
+/** Whether a file can be decoded a few rows at a time. Inks are mixed by `decodeEncoded` alone. */
 function canStream({ header, stored }: EncodedImage): boolean {
-  return header.format === 'jpeg' && header.orientation === 1 && stored.cmyk !== true
+  return header.format === 'jpeg' && stored.cmyk !== true
 }

@@ -88,8 +88,9 @@ export interface Addon extends StepOps {
    */
   resizePicture(pixels: Uint8Array, numbers: readonly number[], method: string): Promise<ArrayBuffer>
   /**
-   * The same of an encoded picture of three channels, decoded a few rows at a time by the libvips that sharp has loaded. Null where
-   * there is none, or it finds damage, another size or other pixels than 8-bit RGB.
+   * The same of an encoded picture of three channels, decoded a few rows at a time by the libvips that sharp has loaded. A tenth
+   * number is the EXIF orientation by which the picture is turned first; the others are of the upright picture. Null where there is no
+   * libvips, or it finds damage, another size or other pixels than 8-bit RGB.
    */
   resizeEncoded(file: Uint8Array, numbers: readonly number[], method: string): Promise<ArrayBuffer | null>
 

@@ -1,13 +1,10 @@
 // Pictures at another size without tensors and without the device's queue: data are prepared while the device trains.
-#include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "binding/convert.h"
 #include "binding/environment.h"
 #include "binding/runtime.h"
-#include "core/encoded_picture.h"
-#include "ops/resize_image/resize_plan.h"
+#include "ops/resize_image/resize_encoded.h"
 
 namespace noisewright::binding {
 
@@ -20,6 +17,7 @@ struct Work {
   const uint8_t* picture = nullptr;  // pixels, or the bytes of a file
   size_t length = 0;
   bool encoded = false;
+  int orientation = 1;  // of a file
   uint8_t* result = nullptr;
   bool done = false;      // false: the file cannot be read this way
   napi_ref held[2] = {};  // the picture and the result
@@ -28,44 +26,11 @@ struct Work {
   bool out_of_memory = false;
 };
 
-void resize(const ResizePlan& plan, const uint8_t* pixels, uint8_t* result, std::vector<uint8_t>& scratch) {
-  constexpr uintptr_t kAlignment = 64;
-  scratch.resize(std::max(scratch.size(), static_cast<size_t>(plan.scratch_bytes(1)) + kAlignment));
-  auto* aligned = scratch.data() + (kAlignment - reinterpret_cast<uintptr_t>(scratch.data()) % kAlignment);
-  cpu::resize_image(plan.params(pixels, result, aligned));
-}
-
-// Some rows of the window at a time, from as many rows of the picture as they need: they stay in the cache.
-bool resize_rows(const Work& work, std::vector<uint8_t>& scratch) {
-  constexpr int64_t kBand = 16;
-  const auto& r = work.request;
-  const auto picture = EncodedPicture::open(work.picture, work.length);
-  if (!picture || picture->width() != r.in_width || picture->height() != r.in_height) return false;
-  const int64_t row_bytes = r.in_width * r.channels;
-  std::vector<uint8_t> rows;
-  int64_t held_begin = 0, held_end = 0;
-  for (int64_t first = 0; first < r.rows; first += kBand) {
-    const int64_t count = std::min(kBand, r.rows - first);
-    int64_t begin, end;
-    const ResizePlan band = work.plan.band(first, count, &begin, &end);
-    rows.resize(std::max(rows.size(), static_cast<size_t>((end - begin) * row_bytes)));
-    const int64_t kept = std::max<int64_t>(held_end - begin, 0);
-    if (kept > 0) std::memmove(rows.data(), rows.data() + (begin - held_begin) * row_bytes, kept * row_bytes);
-    if (begin + kept < end && !picture->read(begin + kept, end, rows.data() + kept * row_bytes)) return false;
-    held_begin = begin;
-    held_end = std::max(held_end, end);
-    resize(band, rows.data(), work.result + first * r.columns * r.channels, scratch);
-  }
-  // Damage below the window is damage too.
-  return held_end == r.in_height || picture->read(r.in_height - 1, r.in_height, rows.data());
-}
-
 void execute(napi_env, void* data) {
   auto& work = *static_cast<Work*>(data);
   try {
-    std::vector<uint8_t> scratch;
-    work.done = !work.encoded || resize_rows(work, scratch);
-    if (!work.encoded) resize(work.plan, work.picture, work.result, scratch);
+    work.done = !work.encoded || resize_encoded(work.picture, work.length, work.orientation, work.request, work.result);
+    if (!work.encoded) resize_pixels(work.plan, work.picture, work.result);
   } catch (const std::bad_alloc&) {
     work.out_of_memory = true;
   }
@@ -98,7 +63,7 @@ napi_value start(napi_env env, napi_callback_info info, bool encoded) {
   size_t count = 3;
   ok(env, napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr), "arguments");
   const auto n = Convert<std::vector<int64_t>>::from(env, arguments[1]);
-  CHECK(op, n.size() == 9, "expected nine numbers");
+  CHECK(op, n.size() == (encoded ? 10 : 9), "expected ", encoded ? "ten" : "nine", " numbers");
   auto work = std::make_unique<Work>(ResizeRequest{n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8],
                                                    Convert<std::string>::from(env, arguments[2])});
   napi_typedarray_type type;
@@ -108,7 +73,9 @@ napi_value start(napi_env env, napi_callback_info info, bool encoded) {
   CHECK(op, encoded || work->length == static_cast<size_t>(n[0] * n[1] * n[2]), "expected ", n[0] * n[1] * n[2],
         " bytes, received ", work->length);
   CHECK(op, !encoded || n[2] == 3, "expected three channels");
+  CHECK(op, !encoded || (n[9] >= 1 && n[9] <= 8), "expected an orientation of 1 to 8");
   work->encoded = encoded;
+  work->orientation = encoded ? static_cast<int>(n[9]) : 1;
   work->picture = static_cast<const uint8_t*>(picture);
   void* result;
   ok(env, napi_create_arraybuffer(env, static_cast<size_t>(n[7] * n[8] * n[2]), &result, &buffer), "the result");

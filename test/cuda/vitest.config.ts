@@ -11,6 +11,7 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 240_000,
-    hookTimeout: 120_000,
+    hookTimeout: 240_000,
+    setupFiles: [fileURLToPath(new URL('../support/equalBytes.ts', import.meta.url))],
   },
 })

@@ -110,14 +110,39 @@ describe.runIf(process.platform === 'linux')('a JPEG, a few rows at a time', () 
     const bytes = await noise(width, height).jpeg(options).toBuffer()
     const { pixels } = await decodeImage(join(await makeFolder({ 'a.jpg': bytes }), 'a.jpg'))
     const numbers = [height, width, 3, toHeight, toWidth, top, left, rows, columns]
-    const streamed = await addon.resizeEncoded(bytes, numbers, method)
+    const streamed = await addon.resizeEncoded(bytes, [...numbers, 1], method)
     expect(streamed).not.toBeNull()
     const whole = await addon.resizePicture(pixels, numbers, method)
     expect(Buffer.compare(Buffer.from(streamed!), Buffer.from(whole))).toBe(0)
   })
 
+  /** Sizes of the upright picture, as `numbers` of the addon has them. */
+  const turnedCases = [
+    ['area', [101, 150], [40, 61], [1, 2, 37, 57]], // both sides shrink, by no whole factor
+    ['area', [96, 144], [32, 24], [0, 0, 32, 24]], // by whole factors
+    ['area', [33, 70], [50, 91], [3, 5, 44, 81]], // both grow
+    ['lanczos', [101, 35], [40, 61], [1, 2, 37, 57]],
+    ['lanczos3', [101, 150], [40, 61], [1, 2, 37, 57]],
+    ['lanczos3', [33, 19], [50, 40], [3, 1, 44, 37]],
+  ] as const
+
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])('turned as orientation %i says has the bits of the whole picture', async (turn) => {
+    for (const [method, [height, width], to, [top, left, rows, columns]] of turnedCases) {
+      const onItsSide = turn >= 5
+      const stored = onItsSide ? noise(height, width) : noise(width, height)
+      const bytes = await stored.withMetadata({ orientation: turn }).jpeg().toBuffer()
+      const whole = await decodeImage(join(await makeFolder({ 'a.jpg': bytes }), 'a.jpg'))
+      expect(whole).toMatchObject({ width, height })
+      const numbers = [height, width, 3, ...to, top, left, rows, columns]
+      const expected = await addon.resizePicture(whole.pixels, numbers, method)
+      const streamed = await addon.resizeEncoded(bytes, [...numbers, turn], method)
+      expect(streamed, `${method} to ${to}`).not.toBeNull()
+      expect(Buffer.compare(Buffer.from(streamed!), Buffer.from(expected)), `${method} to ${to}`).toBe(0)
+    }
+  })
+
   it('is left to the slow way when it is damaged, even below the window, grey, or of another size', async () => {
-    const numbers = [160, 96, 3, 80, 48, 0, 0, 16, 48]
+    const numbers = [160, 96, 3, 80, 48, 0, 0, 16, 48, 1]
     const bytes = await noise(96, 160).jpeg().toBuffer()
     expect(await addon.resizeEncoded(bytes, numbers, 'area')).not.toBeNull()
     expect(await addon.resizeEncoded(bytes.subarray(0, bytes.length - 400), numbers, 'area')).toBeNull()
@@ -126,7 +151,8 @@ describe.runIf(process.platform === 'linux')('a JPEG, a few rows at a time', () 
       await addon.resizeEncoded(await noise(96, 160).toColourspace('b-w').jpeg().toBuffer(), numbers, 'area'),
     ).toBeNull()
     expect(await addon.resizeEncoded(Buffer.from('text'), numbers, 'area')).toBeNull()
-    expect(() => addon.resizeEncoded(bytes, [160, 96, 1, 80, 48, 0, 0, 16, 48], 'area')).toThrow('three channels')
+    expect(() => addon.resizeEncoded(bytes, [160, 96, 1, 80, 48, 0, 0, 16, 48, 1], 'area')).toThrow('three channels')
+    expect(() => addon.resizeEncoded(bytes, [...numbers.slice(0, 9), 9], 'area')).toThrow('an orientation of 1 to 8')
   })
 
   it('names the damage', async () => {

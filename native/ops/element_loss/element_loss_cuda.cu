@@ -91,13 +91,14 @@ __device__ inline void element_loss_backward(const ElementLossParams& p, const E
 
 }  // namespace
 
+// Two blocks at least: without a number nvcc spills on sm_100 to make room for more.
 #define LOSS_KERNELS(types, T, U)                                                         \
-  extern "C" __global__ void __launch_bounds__(kLossThreads)                              \
+  extern "C" __global__ void __launch_bounds__(kLossThreads, 2)                           \
       element_loss_##types##_kernel(ElementLossParams p, ElementLossScratch s) {          \
     element_loss<T, U>(p, s);                                                             \
   }                                                                                       \
   KERNEL(element_loss_##types##_kernel);                                                  \
-  extern "C" __global__ void __launch_bounds__(kLossThreads)                              \
+  extern "C" __global__ void __launch_bounds__(kLossThreads, 2)                           \
       element_loss_backward_##types##_kernel(ElementLossParams p, ElementLossScratch s) { \
     element_loss_backward<T, U>(p, s);                                                    \
   }                                                                                       \
@@ -113,7 +114,7 @@ LOSS_KERNELS(f16_f32, float16, float);
 LOSS_KERNELS(f16_bf16, float16, bfloat16);
 LOSS_KERNELS(f16_f16, float16, float16);
 
-extern "C" __global__ void __launch_bounds__(kLossThreads)
+extern "C" __global__ void __launch_bounds__(kLossThreads, 2)
     element_loss_join_kernel(ElementLossParams p, ElementLossScratch s) {
   element_loss_join(p, s);
 }

@@ -105,7 +105,18 @@ __device__ inline void layer_norm_parameters(const LayerNormBackwardParams& p, c
 }  // namespace
 
 FLOAT_KERNELS(layer_norm_forward, LayerNormParams);
-FLOAT_KERNELS(layer_norm_input, LayerNormBackwardParams);
+
+// Two blocks at least: without a number nvcc spills on sm_120 to make room for more.
+#define INPUT_KERNEL(type, T)                                                           \
+  extern "C" __global__ void __launch_bounds__(::noisewright::cuda::kElementThreads, 2) \
+      layer_norm_input_##type##_kernel(LayerNormBackwardParams p, bool wide) {          \
+    layer_norm_input<T>(p, wide);                                                       \
+  }                                                                                     \
+  KERNEL(layer_norm_input_##type##_kernel)
+
+INPUT_KERNEL(f32, float);
+INPUT_KERNEL(bf16, bfloat16);
+INPUT_KERNEL(f16, float16);
 
 #define PARTIAL_KERNEL(type, T)                                                           \
   extern "C" __global__ void __launch_bounds__(kLayerNormThreads)                         \

@@ -182,11 +182,12 @@ struct Block {
 
 }  // namespace
 
-#define GEMM_KERNEL(name, Math, rows, a, b)                                             \
-  extern "C" __global__ void __launch_bounds__(kGemmThreads) name##_kernel(Product p) { \
-    Block<rows, a, b> block;                                                            \
-    block.run<Math>(p);                                                                 \
-  }                                                                                     \
+// Two blocks at least: without a number nvcc spills on sm_100 to make room for more.
+#define GEMM_KERNEL(name, Math, rows, a, b)                                                \
+  extern "C" __global__ void __launch_bounds__(kGemmThreads, 2) name##_kernel(Product p) { \
+    Block<rows, a, b> block;                                                               \
+    block.run<Math>(p);                                                                    \
+  }                                                                                        \
   KERNEL(name##_kernel)
 // l: lines of K numbers; k: lines that are neighbours.
 #define GEMM_KERNELS(name, Math, rows)                              \

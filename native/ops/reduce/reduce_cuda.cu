@@ -81,8 +81,9 @@ __device__ inline void reduce_join_columns(const ReduceParams& p, const ReduceSc
 
 }  // namespace
 
-#define REDUCE_KERNEL(name, call)                                                                              \
-  extern "C" __global__ void __launch_bounds__(kReduceThreads) name(ReduceParams p, ReduceScratch s) { call; } \
+// Two blocks at least: without a number nvcc spills on sm_100 and sm_120 to make room for more.
+#define REDUCE_KERNEL(name, call)                                                                                 \
+  extern "C" __global__ void __launch_bounds__(kReduceThreads, 2) name(ReduceParams p, ReduceScratch s) { call; } \
   KERNEL(name)
 
 REDUCE_KERNEL(reduce_rows_f32_kernel, reduce_rows<float>(p, s));

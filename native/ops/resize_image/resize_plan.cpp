@@ -207,15 +207,26 @@ ResizePlan::AxisTables ResizePlan::part(const AxisTables& all, int64_t positions
   return t;
 }
 
-ResizePlan ResizePlan::band(int64_t first, int64_t count, int64_t* begin, int64_t* end) const {
+// Leaves only positions [first, first + count) of an axis and the source positions [begin, end) that they need.
+void ResizePlan::cut(AxisTables& axis, int64_t& positions, int64_t& source, int64_t first, int64_t count,
+                     int64_t* begin, int64_t* end) {
+  axis = part(axis, positions, first, count);
+  *begin = axis.low;
+  *end = axis.high;
+  axis.low = 0;
+  axis.high = source = *end - *begin;
+  positions = count;
+}
+
+ResizePlan ResizePlan::row_band(int64_t first, int64_t count, int64_t* begin, int64_t* end) const {
   ResizePlan plan = *this;
-  plan.rows_ = part(rows_, request_.rows, first, count);
-  *begin = plan.rows_.low;
-  *end = plan.rows_.high;
-  plan.rows_.low = 0;
-  plan.rows_.high = *end - *begin;
-  plan.request_.in_height = *end - *begin;
-  plan.request_.rows = count;
+  cut(plan.rows_, plan.request_.rows, plan.request_.in_height, first, count, begin, end);
+  return plan;
+}
+
+ResizePlan ResizePlan::column_band(int64_t first, int64_t count, int64_t* begin, int64_t* end) const {
+  ResizePlan plan = *this;
+  cut(plan.columns_, plan.request_.columns, plan.request_.in_width, first, count, begin, end);
   return plan;
 }
 

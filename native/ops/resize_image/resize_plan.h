@@ -20,7 +20,9 @@ class ResizePlan {
 
   int64_t scratch_bytes(int threads) const;
   // The plan for rows [first, first + count) of this one's window, whose picture is only the source rows [begin, end).
-  ResizePlan band(int64_t first, int64_t count, int64_t* begin, int64_t* end) const;
+  ResizePlan row_band(int64_t first, int64_t count, int64_t* begin, int64_t* end) const;
+  // The same for columns.
+  ResizePlan column_band(int64_t first, int64_t count, int64_t* begin, int64_t* end) const;
 
   // scratch: of scratch_bytes(threads), aligned to 64 bytes. Points into this plan.
   ResizeImageParams params(const uint8_t* x, uint8_t* y, uint8_t* scratch) const;
@@ -48,6 +50,8 @@ class ResizePlan {
   static AxisTables bilinear_rows(const Axis& axis);
   static AxisTables bilinear_columns(const Axis& axis);
   static AxisTables cubic(const Axis& axis);
+  static void cut(AxisTables& axis, int64_t& positions, int64_t& source, int64_t first, int64_t count, int64_t* begin,
+                  int64_t* end);
   static AxisTables part(const AxisTables& tables, int64_t positions, int64_t first, int64_t count);
   static ResizeAxis view(const AxisTables& tables);
 
