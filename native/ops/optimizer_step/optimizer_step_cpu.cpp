@@ -103,24 +103,36 @@ void step_codes(const OptimizerParams& p, const OptimizerEntry& e, const Update<
 }
 
 template <class Rule, int kStates>
-void step_all(const OptimizerParams& p) {
-  parallel_for(p.task_count, [&](int64_t task) {
-    int64_t low = 0, high = p.entry_count - 1;
-    while (low < high) {  // the last tensor whose tasks start at or before this one
-      const int64_t middle = (low + high + 1) / 2;
-      if (p.entries[middle].first_task <= task)
-        low = middle;
-      else
-        high = middle - 1;
-    }
-    const OptimizerEntry& e = p.entries[low];
-    const int64_t begin = (task - e.first_task) * kOptimizerTask,
-                  end = begin + kOptimizerTask < e.count ? begin + kOptimizerTask : e.count;
-    const Update<Rule> update(e, p);
-    if (e.absmax[0])
-      step_codes<Rule, kStates>(p, e, update, begin, end);
+void step_task(const OptimizerParams& p, int64_t task) {
+  int64_t low = 0, high = p.entry_count - 1;
+  while (low < high) {  // the last tensor whose tasks start at or before this one
+    const int64_t middle = (low + high + 1) / 2;
+    if (p.entries[middle].first_task <= task)
+      low = middle;
     else
-      step_float32<Rule, kStates>(p, e, update, begin, end);
+      high = middle - 1;
+  }
+  const OptimizerEntry& e = p.entries[low];
+  const int64_t begin = (task - e.first_task) * kOptimizerTask,
+                end = begin + kOptimizerTask < e.count ? begin + kOptimizerTask : e.count;
+  const Update<Rule> update(e, p);
+  if (e.absmax[0])
+    step_codes<Rule, kStates>(p, e, update, begin, end);
+  else
+    step_float32<Rule, kStates>(p, e, update, begin, end);
+}
+
+// A thread takes up to this many tasks in a row, a megabyte of each array: prefetching starts anew with every gap.
+constexpr int64_t kTasksInARow = 16;
+
+template <class Rule, int kStates>
+void step_all(const OptimizerParams& p) {
+  // Few enough that each thread has several turns.
+  const int64_t most = p.task_count / (4 * thread_count()), in_a_row = most < 1              ? 1
+                                                                       : most < kTasksInARow ? most
+                                                                                             : kTasksInARow;
+  parallel_chunks(p.task_count, in_a_row, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; task++) step_task<Rule, kStates>(p, task);
   });
 }
 
