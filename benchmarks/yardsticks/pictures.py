@@ -42,8 +42,7 @@ if __name__ == "__main__":
     with Pool(2) as pool:
         pool.map(load, paths[:2], chunksize=1)
         started = time.perf_counter()
-        for _ in range(rounds):
-            pool.map(load, paths, chunksize=1)
+        pool.map(load, paths * rounds, chunksize=1)
         seconds = time.perf_counter() - started
         pool.close()
         pool.join()
