@@ -22,7 +22,9 @@ const env = {
   UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
   NOISEWRIGHT_LIBCUDA: join(folder, 'emulation', 'libfakecuda.so'),
 }
-const all = readdirSync(join(root, 'test', 'cuda')).map((name) => `cuda/${name.replace('.test.ts', '')}`)
+const all = readdirSync(join(root, 'test', 'cuda'))
+  .filter((name) => name.endsWith('.test.ts'))
+  .map((name) => `cuda/${name.replace('.test.ts', '')}`)
 const named = process.argv.slice(2)
 const failed = []
 for (const test of named.length > 0 ? named : all) {
