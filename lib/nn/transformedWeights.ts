@@ -3,8 +3,8 @@ import type { Tensor } from '../tensor/tensor.ts'
 
 /**
  * 1 GiB, what the layers of 64x64 and 32x32 pixels of Stable Diffusion 1.5 need for the forward pass and most of the backward pass of 512x512
- * pixels. Steps of a LoRA (batch 1) took 6.8 s of processor time without kept weights in bfloat16, 6.6 with 1 GiB and 6.2 with 2.4, which
- * is all that it can use; in float32 9.9, 8.9 and, with 4 GiB, 9.0.
+ * pixels. Steps of a LoRA (batch 1) took 6.8 s of processor time without kept weights in bfloat16, 6.4 and 6.9 in two runs with 1 GiB, and 6.2
+ * with 2.4, which is all that it can use; in float32 9.9, 8.9 and, with 4 GiB, 9.0.
  */
 export const DEFAULT_TRANSFORMED_WEIGHTS_BUDGET = 2 ** 30
 
