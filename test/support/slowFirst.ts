@@ -1,7 +1,7 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** Files that take half a minute and more, slowest first. */
-const slow = [
+export const slowFiles = [
   'test/learning/learning.test.ts',
   'test/train/resume.test.ts',
   'test/cuda/training.test.ts',
@@ -18,8 +18,8 @@ const slow = [
 export class SlowFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const rank = ({ moduleId }: TestSpecification): number => {
-      const place = slow.findIndex((path) => moduleId.endsWith(path))
-      return place < 0 ? slow.length : place
+      const place = slowFiles.findIndex((path) => moduleId.endsWith(path))
+      return place < 0 ? slowFiles.length : place
     }
     return (await super.sort(files)).sort((a, b) => rank(a) - rank(b))
   }

@@ -2,6 +2,7 @@
 // as two streams.
 #include "ops/activation/activation.h"
 
+#include "core/elementary.h"
 #include "core/rows.h"
 
 namespace noisewright::NOISEWRIGHT_TARGET {

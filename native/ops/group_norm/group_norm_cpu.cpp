@@ -8,6 +8,7 @@
 
 #include <type_traits>
 
+#include "core/elementary.h"
 #include "core/rows.h"
 
 namespace noisewright::NOISEWRIGHT_TARGET {

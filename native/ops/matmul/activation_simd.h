@@ -1,5 +1,6 @@
 // Activations and their derivatives on vectors; for kernel files only.
 #pragma once
+#include "core/elementary.h"
 #include "core/simd.h"
 #include "ops/matmul/activation.h"
 

@@ -1,5 +1,6 @@
 #include "ops/posterior_sample/posterior_sample.h"
 
+#include "core/elementary.h"
 #include "core/parallel.h"
 #include "core/simd.h"
 

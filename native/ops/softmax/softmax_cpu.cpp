@@ -4,6 +4,7 @@
 
 #include <type_traits>
 
+#include "core/elementary.h"
 #include "core/parallel.h"
 #include "core/simd.h"
 
