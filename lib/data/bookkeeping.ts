@@ -50,23 +50,24 @@ export function bucketInfo({
 }
 
 /**
- * The `ss_` metadata that describe the data, every value as text. With a configuration file: `ss_datasets` and the merged
- * tag frequency and folders. Without one: the single dataset's options as separate keys.
+ * The `ss_` metadata that describe the data, every value as text. With a configuration file, or several datasets: `ss_datasets`
+ * and the merged tag frequency and folders. Otherwise: the single dataset's options as separate keys.
  *
- * @param options.totalBatchSize pictures per optimizer step over all processes. Default: the dataset's batch size
+ * @param options.gradientAccumulationSteps batches per optimizer step. Default 1
  */
 export function datasetMetadata(
   group: DatasetGroup,
-  { totalBatchSize }: { readonly totalBatchSize?: number } = {},
+  { gradientAccumulationSteps = 1 }: { readonly gradientAccumulationSteps?: number } = {},
 ): Record<string, string> {
   const counts = {
     ss_num_train_images: String(group.trainImageCount),
     ss_num_reg_images: String(group.regImageCount),
     ss_num_batches_per_epoch: String(group.batchesPerEpoch),
   }
-  if (group.config.file !== undefined) return { ...counts, ...severalDatasets(group.datasets) }
+  if (group.config.file !== undefined || group.datasets.length > 1)
+    return { ...counts, ...severalDatasets(group.datasets) }
   const dataset = group.datasets[0]!
-  return { ...counts, ...singleDataset(dataset, totalBatchSize ?? dataset.config.batchSize) }
+  return { ...counts, ...singleDataset(dataset, dataset.config.batchSize * gradientAccumulationSteps) }
 }
 
 function severalDatasets(datasets: readonly Dataset[]): Record<string, string> {
@@ -84,7 +85,8 @@ function severalDatasets(datasets: readonly Dataset[]): Record<string, string> {
       batch_size_per_device: config.batchSize,
       num_train_images: dataset.trainImageCount,
       num_reg_images: dataset.regImageCount,
-      resolution: config.resolution,
+      // As kohya writes it where metadata hold the sizes.
+      resolution: config.resolution ?? [null, null],
       enable_bucket: config.enableBucket,
       min_bucket_reso: config.minBucketReso,
       max_bucket_reso: config.maxBucketReso,

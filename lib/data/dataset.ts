@@ -119,9 +119,11 @@ export function buildDataset(
   )
 
   const errors: DataError[] = []
-  const choose = bucketChooser(config, options.resolutions)
+  // Where no picture is left, there may be no resolution either.
+  let choose: ReturnType<typeof bucketChooser> | undefined
   const chosen: { readonly entry: Registered; readonly choice: BucketChoice }[] = []
   for (const entry of registered) {
+    choose ??= bucketChooser(config, options.resolutions)
     const choice = choose(entry.image.size)
     const problem = sizeProblem(entry, choice, config, options)
     if (problem === undefined) chosen.push({ entry, choice })

@@ -94,7 +94,7 @@ enable_bucket = false
     const reg = await makeFolder({ '1_dog/1.png': [64, 64] })
     const fallbacks = { resolution: 64, batch_size: 2, shuffle_caption: true, keep_tokens: 1 }
     const group = await loadDatasetGroup({ trainDataDir: train, regDataDir: reg }, { seed: 1, fallbacks })
-    expect(datasetMetadata(group, { totalBatchSize: 8 })).toEqual({
+    expect(datasetMetadata(group, { gradientAccumulationSteps: 4 })).toEqual({
       ss_num_train_images: '8',
       ss_num_reg_images: '1',
       ss_num_batches_per_epoch: '8',
@@ -116,6 +116,20 @@ enable_bucket = false
       ss_bucket_info: 'null',
     })
   })
+})
+
+it('describes several datasets without a file one by one too', async () => {
+  const folder = await makeFolder({ '1.png': [64, 64] })
+  const subsets = [{ image_dir: folder }]
+  const describe = () => ({ datasets: [64, 128].map((resolution) => ({ resolution, batch_size: 2, subsets })) })
+  const group = await loadDatasetGroup({ describe }, { seed: 1, cacheLatents: true })
+  const resolutions = JSON.parse(datasetMetadata(group).ss_datasets!).map(
+    ({ resolution }: { resolution: unknown }) => resolution,
+  )
+  expect(resolutions).toEqual([
+    [64, 64],
+    [128, 128],
+  ])
 })
 
 it('averages the aspect ratio error over pictures, not repeats', async () => {

@@ -303,4 +303,19 @@ describe('a dataset of metadata', () => {
     expect(dataset.subsets[0]).toMatchObject({ metadata_file: 'meta.json', num_repeats: 3, img_count: 1 })
     expect(dataset.subsets[0]).not.toHaveProperty('is_reg')
   })
+
+  it('whose sizes stand in the metadata has none of its own in those of a network', async () => {
+    const { folder, metadata } = await make({ a: sized }, { 'a.png': [64, 64] })
+    const group = await load([{ metadata_file: metadata, image_dir: folder }], {})
+    const facts = datasetMetadata({ ...group, config: { ...group.config, file: 'data.toml' } })
+    expect(JSON.parse(facts.ss_datasets!)[0].resolution).toEqual([null, null])
+  })
+
+  it('without a resolution says what is wrong with its file', async () => {
+    const { metadata } = await make({ a: { train_resolution: [64.5, 64] } })
+    await expect(load([{ metadata_file: metadata }], {})).rejects.toThrow('train_resolution must be')
+    await expect(load([{ metadata_file: `${metadata}.gone` }], {})).rejects.toThrow('the metadata cannot be read')
+    const empty = await make({})
+    await expect(load([{ metadata_file: empty.metadata }], {})).rejects.toThrow('the metadata name no picture')
+  })
 })
