@@ -71,7 +71,7 @@ export async function buildMetadataDataset(
     }
     return { config, subsets: scanned, resolutions: undefined, errors, warnings }
   }
-  if (!config.enableBucket) warnings.push(`${place}: its metadata give training sizes, so enable_bucket is set`)
+  warnings.push(...optionsReplaced(place, config))
   const resolutions = uniqueSizes(sized.map(({ trainResolution }) => trainResolution!))
   for (const { width, height } of resolutions) {
     if (width % options.sizeMultiple === 0 && height % options.sizeMultiple === 0) continue
@@ -80,6 +80,18 @@ export async function buildMetadataDataset(
     errors.push(new DataError(owner.picture ?? owner.latents!.file, message))
   }
   return { config: { ...config, enableBucket: true }, subsets: scanned, resolutions, errors, warnings }
+}
+
+/** What sizes in metadata do to options of the dataset. */
+function optionsReplaced(place: string, { enableBucket, origins }: DatasetConfig): string[] {
+  const reason = `${place}: its metadata give training sizes, so`
+  const idle = (['resolution', 'min_bucket_reso', 'max_bucket_reso', 'bucket_reso_steps'] as const).filter(
+    (name) => (origins[name] ?? 'default') !== 'default',
+  )
+  return [
+    ...(enableBucket ? [] : [`${reason} enable_bucket is set`]),
+    ...(idle.length === 0 ? [] : [`${reason} these have no effect: ${idle.join(', ')}`]),
+  ]
 }
 
 function uniqueSizes(sizes: readonly Size[]): Size[] {

@@ -271,6 +271,15 @@ describe('training sizes of metadata', () => {
     )
   })
 
+  it('say which options of the dataset they take the place of', async () => {
+    const { folder, metadata } = await make({ a: sized }, { 'a.png': [64, 64] })
+    const subsets = [{ metadata_file: metadata, image_dir: folder }]
+    expect((await load(subsets)).warnings).toEqual([
+      'datasets[0]: its metadata give training sizes, so these have no effect: resolution, min_bucket_reso, max_bucket_reso',
+    ])
+    expect((await load(subsets, { enable_bucket: true })).warnings).toEqual([])
+  })
+
   it('must be multiples of the reduction of the VAE', async () => {
     const { folder, metadata } = await make({ a: { train_resolution: [100, 64] } }, { 'a.png': [64, 64] })
     await expect(load([{ metadata_file: metadata, image_dir: folder }], {})).rejects.toThrow(
