@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { copyFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -247,6 +247,20 @@ describe('latents in files', () => {
     ])
     expect(group.datasets[0]!.images.some(({ latents }) => latents !== undefined)).toBe(false)
     expect(group.warnings.join('\n')).toContain('color_aug or random_crop')
+    const all = await load([{ metadata_file: metadata, image_dir: folder, random_crop: true }])
+    expect(all.warnings.join('\n')).toContain('so latents in files are not used in this dataset')
+  })
+
+  it('are not used without the alpha masks that a subset asks for', async () => {
+    const { folder, metadata } = await make({ a: { caption: 'x', train_resolution: [40, 24] } }, { 'a.png': [40, 24] })
+    const newer = new URL('../fixtures/latents_npz/newer.npz', import.meta.url)
+    await copyFile(newer, join(folder, 'a.npz'))
+    const subset = { metadata_file: metadata, image_dir: folder, alpha_mask: true }
+    expect((await load([subset], {})).datasets[0]!.images[0]!.latents).toBeDefined()
+    await writeLatentFile(join(folder, 'a.npz'), { values: new Float32Array(60), shape: [3, 5, 4] })
+    const group = await load([subset], {})
+    expect(group.datasets[0]!.images[0]!.latents).toBeUndefined()
+    expect(group.warnings.join()).toContain('1 entries lack something: "a" (an alpha mask)')
   })
 
   it('that cannot be used do not stand in for pictures', async () => {
