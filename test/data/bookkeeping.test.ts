@@ -1,6 +1,6 @@
 import { basename, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { bucketInfo, datasetMetadata, pythonJson, tagFrequency } from '../../lib/data/bookkeeping.ts'
+import { bucketInfo, datasetMetadata, tagFrequency } from '../../lib/data/bookkeeping.ts'
 import { loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
 import { addFiles, makeFolder } from '../support/pictures.ts'
 
@@ -145,8 +145,11 @@ it('averages the aspect ratio error over pictures, not repeats', async () => {
   expect(basename(dataset!.images[0]!.path)).toBe('2.png')
 })
 
-it('writes JSON as Python does', () => {
-  expect(pythonJson({ a: [1, 0.5, null, true], ü: 'カ"🐸' })).toBe(
-    '{"a": [1, 0.5, null, true], "\\u00fc": "\\u30ab\\"\\ud83d\\udc38"}',
+it('writes the error as a float of Python, where it is nothing too', async () => {
+  const root = await makeFolder({ '1_a/1.png': [128, 128] })
+  const fallbacks = { resolution: 128, enable_bucket: true, min_bucket_reso: 64, max_bucket_reso: 128 }
+  const group = await loadDatasetGroup({ trainDataDir: root }, { seed: 1, fallbacks })
+  expect(datasetMetadata(group).ss_bucket_info).toBe(
+    '{"buckets": {"0": {"resolution": [128, 128], "count": 1}}, "mean_img_ar_error": 0.0}',
   )
 })
