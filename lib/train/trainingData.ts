@@ -30,7 +30,12 @@ export async function loadTrainingData(
   })
   return {
     ...group,
-    warnings: [...group.warnings, ...idleMeasuring(group, validation, data), ...idleWeight(group, data)],
+    warnings: [
+      ...group.warnings,
+      ...idleMeasuring(group, validation, data),
+      ...idleWeight(group, data),
+      ...idleAccess(group, data),
+    ],
   }
 }
 
@@ -55,6 +60,15 @@ function idleMeasuring(
 function idleWeight({ regImageCount }: DatasetGroup, { priorLossWeight, source }: TrainConfig['data']): string[] {
   if (priorLossWeight === 1 || regImageCount > 0 || 'trainDataDir' in source || 'metadataFile' in source) return []
   return ['--prior_loss_weight has no effect: no subset is of regularization pictures, which is_reg says']
+}
+
+/** What is said about leave to use files outside of a folder where no metadata have one. */
+function idleAccess({ datasets }: DatasetGroup, { allowOutside = false }: TrainConfig['data']): string[] {
+  const isConfined = datasets.some(({ config: { subsets } }) =>
+    subsets.some(({ kind, imageDir }) => kind === 'fineTuning' && imageDir !== undefined),
+  )
+  if (!allowOutside || isConfined) return []
+  return ['--allow_outside_image_dir has no effect: no metadata_file stands beside an image_dir that confines its keys']
 }
 
 /** Which tokenizer the model will use, from its index alone; that of 1.x where there is no such file and `--v2` is not given. */

@@ -51,6 +51,17 @@ describe('a function that describes the data', () => {
     expect(await warningsOf(`{ image_dir: ${reg}, is_reg: true }`)).not.toContain('prior_loss_weight')
   })
 
+  it('without metadata of a folder needs no leave to use files outside of it', async () => {
+    const metadata = await makeFolder({ 'a.png': [64, 64], 'm.json': '{ "a": {} }' })
+    const warningsOf = async (subset: object) => {
+      const code = `() => ({ datasets: [{ subsets: [${JSON.stringify(subset)}] }] })`
+      return (await load(code, '--allow_outside_image_dir')).warnings.join()
+    }
+    expect(await warningsOf({ image_dir: metadata })).toContain('--allow_outside_image_dir has no effect')
+    const confined = { metadata_file: join(metadata, 'm.json'), image_dir: metadata }
+    expect(await warningsOf(confined)).not.toContain('allow_outside')
+  })
+
   it.each([
     ['() => ({ datasets: [{ subsets: [{ image_dirr: "a" }] }] })', 'Did you mean "image_dir"?'],
     ['() => 3', 'the configuration must be a table, found 3'],
