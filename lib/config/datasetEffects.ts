@@ -115,6 +115,12 @@ export const subsetEffects: readonly EffectRule<SubsetConfig>[] = [
   },
   {
     ...noEffect,
+    option: 'secondary_separator',
+    because: 'it is what caption_separator is, which it would become',
+    breaks: (subset) => subset.secondarySeparator === subset.captionSeparator,
+  },
+  {
+    ...noEffect,
     option: 'token_warmup_min',
     because: 'there is no warm-up of tags without token_warmup_step',
     breaks: (subset) => subset.tokenWarmupStep === 0,

@@ -80,7 +80,7 @@ function optionSchema(option: DatasetOption): JsonSchema & object {
   return { description, ...valueSchema(option), ...(byDefault !== undefined && { default: byDefault }) }
 }
 
-function valueSchema({ type, minimum, maximum, choices }: DatasetOption): JsonSchema & object {
+function valueSchema({ type, minimum, maximum, choices, notEmpty }: DatasetOption): JsonSchema & object {
   const range = { ...(minimum !== undefined && { minimum }), ...(maximum !== undefined && { maximum }) }
   const pairOf = (items: JsonSchema): JsonSchema & object => ({ type: 'array', items, minItems: 2, maxItems: 2 })
   switch (type) {
@@ -92,7 +92,7 @@ function valueSchema({ type, minimum, maximum, choices }: DatasetOption): JsonSc
     case 'table':
       return { type: 'object' }
     case 'text':
-      return { type: 'string', ...(choices !== undefined && { enum: choices }) }
+      return { type: 'string', ...(choices !== undefined && { enum: choices }), ...(notEmpty && { minLength: 1 }) }
     case 'range':
       return pairOf({ type: 'number', ...range })
     case 'resolution': {

@@ -18,6 +18,8 @@ export interface DatasetOption {
   readonly maximum?: number
   /** The only texts accepted. */
   readonly choices?: readonly string[]
+  /** Whether a text must have at least one character. Default false. */
+  readonly notEmpty?: true
   /** Value when no level and no command-line option gives one; undefined when there is none. */
   readonly default: number | boolean | string | undefined
   readonly levels: readonly OptionLevel[]
@@ -103,6 +105,7 @@ export const datasetOptions = [
   {
     name: 'image_dir',
     type: 'text',
+    notEmpty: true,
     default: undefined,
     levels: ['subset'],
     requiredFor: 'dreambooth',
@@ -135,6 +138,7 @@ export const datasetOptions = [
   {
     name: 'caption_extension',
     type: 'text',
+    notEmpty: true,
     default: '.caption',
     levels: everywhere,
     commandLine: 'caption_extension',
@@ -170,6 +174,7 @@ export const datasetOptions = [
   {
     name: 'metadata_file',
     type: 'text',
+    notEmpty: true,
     default: undefined,
     levels: ['subset'],
     kind: 'fineTuning',
@@ -186,6 +191,7 @@ export const datasetOptions = [
   {
     name: 'caption_separator',
     type: 'text',
+    notEmpty: true,
     default: ',',
     levels: everywhere,
     commandLine: 'caption_separator',
@@ -309,6 +315,7 @@ export const datasetOptions = [
   {
     name: 'conditioning_data_dir',
     type: 'text',
+    notEmpty: true,
     default: undefined,
     levels: ['subset'],
     kind: 'dreambooth',

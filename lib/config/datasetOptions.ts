@@ -1,5 +1,6 @@
 /** What follows from the table of dataset options: types of values, what each level accepts, words for messages. */
 import { type DatasetOption, datasetOptions, type OptionLevel } from './datasetOptionTable.ts'
+import { trainOptions } from './trainOptionTable.ts'
 
 export { type DatasetKind, type DatasetOption, datasetOptions, type OptionLevel } from './datasetOptionTable.ts'
 
@@ -51,29 +52,19 @@ export function optionsAt(level: OptionLevel): Map<string, DatasetOption> {
   return accepted
 }
 
+/** The row whose value a command-line option of another name gives, such as `train_batch_size` for `batch_size`. */
+export function findTwin(commandLine: string): DatasetOption | undefined {
+  return (datasetOptions as readonly DatasetOption[]).find((option) => option.commandLine === commandLine)
+}
+
 /** Options that belong on the command line; in a dataset file they are an error that says so. */
-export const commandLineOnlyOptions: readonly string[] = [
-  'cache_latents',
-  'cache_latents_to_disk',
-  'cache_text_encoder_outputs',
-  'cache_text_encoder_outputs_to_disk',
-  'clip_skip',
-  'dataset_class',
-  'debug_dataset',
-  'max_data_loader_n_workers',
-  'max_token_length',
-  'no_token_padding',
-  'persistent_data_loader_workers',
-  'prior_loss_weight',
-  'seed',
-  'tokenizer_cache_dir',
-  'vae_batch_size',
-  'weighted_captions',
-]
+export const commandLineOnlyOptions: readonly string[] = [...new Set(trainOptions.map(({ name }) => name))].filter(
+  (name) => findDatasetOption(name) === undefined && findTwin(name) === undefined,
+)
 
 /** What a value of this option must be, in words, for messages. */
 export function expectedValue(option: DatasetOption): string {
-  const { type, minimum, maximum, choices } = option
+  const { type, minimum, maximum, choices, notEmpty } = option
   const least = minimum === undefined ? '' : ` of at least ${minimum}`
   const range = maximum === undefined ? least : ` from ${minimum} to ${maximum}`
   switch (type) {
@@ -88,7 +79,8 @@ export function expectedValue(option: DatasetOption): string {
     case 'table':
       return 'a table ({ name = value })'
     case 'text':
-      return choices === undefined ? 'text in quotes' : `one of ${choices.join(', ')}`
+      if (choices !== undefined) return `one of ${choices.join(', ')}`
+      return notEmpty ? 'text in quotes, not empty' : 'text in quotes'
     case 'resolution':
       return `one whole number or a list of two ([width, height]), each at least ${minimum}`
     default:

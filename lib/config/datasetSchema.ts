@@ -5,6 +5,7 @@ import {
   type DatasetOption,
   datasetOptions,
   expectedValue,
+  findTwin,
   levelsInWords,
   type OptionLevel,
   optionsAt,
@@ -59,7 +60,8 @@ async function makeSchema(): Promise<ZodType> {
       z.int().min(minimum).max(maximum),
     number: numberSchema,
     boolean: () => z.boolean(),
-    text: ({ choices }: DatasetOption) => (choices === undefined ? z.string() : z.enum(choices)),
+    text: ({ choices, notEmpty }: DatasetOption) =>
+      choices === undefined ? z.string().min(notEmpty ? 1 : 0) : z.enum(choices),
     table: () => z.record(z.string(), z.unknown()),
     range: (option: DatasetOption) => z.tuple([numberSchema(option), numberSchema(option)]),
     resolution: ({ minimum = 1 }: DatasetOption) => {
@@ -96,6 +98,12 @@ function unknownKey(table: ConfigPath, key: string): string {
   )
   if (misplaced !== undefined) {
     return `option "${key}" is not allowed ${place}: move it to ${levelsInWords(misplaced.levels)}`
+  }
+  const twin = findTwin(key)
+  if (twin !== undefined) {
+    const where =
+      level !== undefined && twin.levels.includes(level) ? '' : `, and stands in ${levelsInWords(twin.levels)}`
+    return `option "${key}" is called "${twin.name}" in a dataset configuration${where}`
   }
   if (commandLineOnlyOptions.includes(key)) {
     return `option "${key}" does not belong in a dataset configuration: give it on the command line as --${key}`

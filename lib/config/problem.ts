@@ -44,11 +44,13 @@ export function configError(problems: readonly ConfigProblem[], file: string | u
     .map((problem) => ({ ...problem, position: locate(problem.path) }))
     .sort((a, b) => order(a.position) - order(b.position))
   const [first, ...rest] = placed
-  const lines = rest.map(({ message, position }) => {
-    const prefix = new ConfigError('', { file: position && file, ...position }).message
+  const fileOf = (path: ConfigPath): string | undefined => (path[0] === 'command line' ? undefined : file)
+  const lines = rest.map(({ path, message, position }) => {
+    const prefix = new ConfigError('', { file: fileOf(path), ...position }).message
     return `\n${prefix}${message}`
   })
-  const details = { file: first?.position && file, ...first?.position, option: pathInWords(first?.path ?? []) }
+  const { path: blamed = [], position } = first ?? {}
+  const details = { file: fileOf(blamed), ...position, option: pathInWords(blamed) }
   return new ConfigError((first?.message ?? '') + lines.join(''), details)
 }
 

@@ -153,6 +153,11 @@ export const trainNotes: readonly TrainRule[] = [
     text: '--clip_skip has no effect with --no_token_padding',
     breaks: (given, has) => !!given.no_token_padding && has('clip_skip'),
   },
+  {
+    options: ['no_token_padding', 'weighted_captions'],
+    text: '--no_token_padding has no effect with --weighted_captions, whose rows are always full',
+    breaks: (given) => !!given.no_token_padding && !!given.weighted_captions,
+  },
   ...(['full_fp16', 'full_bf16'] as const).map(
     (name): TrainRule => ({
       options: [name],

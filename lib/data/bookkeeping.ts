@@ -1,6 +1,7 @@
 /** Facts about the data that are stored with a trained network, in the form of kohya's metadata. */
 import { basename } from 'node:path'
 import { type SubsetConfig, subsetPlace } from '../config/datasetConfig.ts'
+import { PythonFloat, type PythonJson, pythonJson } from '../util/pythonJson.ts'
 import type { Dataset } from './dataset.ts'
 import type { DatasetGroup } from './datasetGroup.ts'
 import type { ScannedSubset } from './scan.ts'
@@ -49,24 +50,32 @@ export function bucketInfo({
   return { buckets: Object.fromEntries(entries), mean_img_ar_error: images.length === 0 ? 0 : total / images.length }
 }
 
+/** With the error as a float of Python, which a whole one is too. */
+function writtenBucketInfo(dataset: Dataset): PythonJson {
+  const info = bucketInfo(dataset)
+  if (info === null) return null
+  return { ...info, mean_img_ar_error: new PythonFloat(info.mean_img_ar_error) }
+}
+
 /**
- * The `ss_` metadata that describe the data, every value as text. With a configuration file: `ss_datasets` and the merged
- * tag frequency and folders. Without one: the single dataset's options as separate keys.
+ * The `ss_` metadata that describe the data, every value as text. With a configuration file, or several datasets: `ss_datasets`
+ * and the merged tag frequency and folders. Otherwise: the single dataset's options as separate keys.
  *
- * @param options.totalBatchSize pictures per optimizer step over all processes. Default: the dataset's batch size
+ * @param options.gradientAccumulationSteps batches per optimizer step. Default 1
  */
 export function datasetMetadata(
   group: DatasetGroup,
-  { totalBatchSize }: { readonly totalBatchSize?: number } = {},
+  { gradientAccumulationSteps = 1 }: { readonly gradientAccumulationSteps?: number } = {},
 ): Record<string, string> {
   const counts = {
     ss_num_train_images: String(group.trainImageCount),
     ss_num_reg_images: String(group.regImageCount),
     ss_num_batches_per_epoch: String(group.batchesPerEpoch),
   }
-  if (group.config.file !== undefined) return { ...counts, ...severalDatasets(group.datasets) }
+  if (group.config.file !== undefined || group.datasets.length > 1)
+    return { ...counts, ...severalDatasets(group.datasets) }
   const dataset = group.datasets[0]!
-  return { ...counts, ...singleDataset(dataset, totalBatchSize ?? dataset.config.batchSize) }
+  return { ...counts, ...singleDataset(dataset, dataset.config.batchSize * gradientAccumulationSteps) }
 }
 
 function severalDatasets(datasets: readonly Dataset[]): Record<string, string> {
@@ -84,12 +93,13 @@ function severalDatasets(datasets: readonly Dataset[]): Record<string, string> {
       batch_size_per_device: config.batchSize,
       num_train_images: dataset.trainImageCount,
       num_reg_images: dataset.regImageCount,
-      resolution: config.resolution,
+      // As kohya writes it where metadata hold the sizes.
+      resolution: config.resolution ?? [null, null],
       enable_bucket: config.enableBucket,
       min_bucket_reso: config.minBucketReso,
       max_bucket_reso: config.maxBucketReso,
       tag_frequency: tags,
-      bucket_info: bucketInfo(dataset),
+      bucket_info: writtenBucketInfo(dataset),
       subsets: subsets.map(describeSubset),
     }
   })
@@ -111,7 +121,7 @@ function folderInfo({ config, images }: ScannedSubset): { n_repeats: number; img
   return { n_repeats: config.numRepeats, img_count: images.length }
 }
 
-function describeSubset({ config, images }: ScannedSubset): Record<string, unknown> {
+function describeSubset({ config, images }: ScannedSubset): Record<string, PythonJson> {
   return {
     img_count: images.length,
     num_repeats: config.numRepeats,
@@ -152,20 +162,10 @@ function singleDataset(dataset: Dataset, totalBatchSize: number): Record<string,
     ss_dataset_dirs: foldersOf(false),
     ss_reg_dataset_dirs: foldersOf(true),
     ss_tag_frequency: pythonJson(tagFrequency(dataset)),
-    ss_bucket_info: pythonJson(bucketInfo(dataset)),
+    ss_bucket_info: pythonJson(writtenBucketInfo(dataset)),
   }
 }
 
 function pythonBoolean(value: boolean): string {
   return value ? 'True' : 'False'
-}
-
-/** JSON as Python's `json.dumps` lays it out: `", "` and `": "` between parts, everything beyond ASCII escaped. */
-export function pythonJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(pythonJson).join(', ')}]`
-  if (typeof value === 'object' && value !== null) {
-    const parts = Object.entries(value).map(([key, inner]) => `${pythonJson(key)}: ${pythonJson(inner)}`)
-    return `{${parts.join(', ')}}`
-  }
-  return JSON.stringify(value).replace(/[\u007f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

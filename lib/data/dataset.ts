@@ -12,7 +12,7 @@ import {
   type Size,
 } from './buckets.ts'
 import { type CropPlan, planCrop, uncachedSizeProblem } from './cropPlan.ts'
-import { type Face, faceInName } from './faceCrop.ts'
+import { type Face, faceInName, facelessPictures } from './faceCrop.ts'
 import type { LatentFiles } from './latentFiles.ts'
 import { balanceRegularization } from './regularization.ts'
 import type { ScannedImage, ScannedSubset } from './scan.ts'
@@ -88,6 +88,7 @@ interface Registered {
  *
  * @param subsets scanned subsets in configuration order, none of them empty
  * @returns the dataset, the errors of pictures that fit no bucket, and warnings
+ * @throws DataError when an epoch would use more pictures than can be planned
  */
 export function buildDataset(
   index: number,
@@ -95,6 +96,7 @@ export function buildDataset(
   subsets: readonly ScannedSubset[],
   options: BuildOptions,
 ): { readonly dataset: Dataset; readonly errors: readonly DataError[]; readonly warnings: readonly string[] } {
+  const place = `datasets[${index}]`
   const warnings: string[] = []
   const candidates = subsets.flatMap(({ config: subset, images }) =>
     images.map((image): Registered => ({ subset, image, repeats: subset.numRepeats })),
@@ -105,23 +107,28 @@ export function buildDataset(
   const regImageCount = sumRepeats(reg)
   if (regImageCount > trainImageCount) {
     warnings.push(
-      `datasets[${index}]: ${regImageCount} regularization pictures for ${trainImageCount} training pictures (repeats included): some stay unused`,
+      `${place}: ${regImageCount} regularization pictures for ${trainImageCount} training pictures (repeats included): some stay unused`,
     )
   }
+  checkUses(trainImageCount, place)
   const balanced = balanceRegularization(
     reg.map(({ repeats }) => repeats),
     trainImageCount,
   )
   const registered = registerPictures(
     [...train, ...reg.map((entry, at) => ({ ...entry, repeats: balanced[at]! }))],
-    `datasets[${index}]`,
+    place,
     warnings,
   )
+  checkUses(sumRepeats(registered), place)
 
+  warnings.push(...subsets.flatMap((subset) => facelessPictures(subset, resizes(config, options))))
   const errors: DataError[] = []
-  const choose = bucketChooser(config, options.resolutions)
+  // Where no picture is left, there may be no resolution either.
+  let choose: ReturnType<typeof bucketChooser> | undefined
   const chosen: { readonly entry: Registered; readonly choice: BucketChoice }[] = []
   for (const entry of registered) {
+    choose ??= bucketChooser(config, options.resolutions)
     const choice = choose(entry.image.size)
     const problem = sizeProblem(entry, choice, config, options)
     if (problem === undefined) chosen.push({ entry, choice })
@@ -159,8 +166,17 @@ export function buildDataset(
   return { dataset, errors, warnings }
 }
 
+/** Each use of an epoch is planned in memory. */
+const mostUses = 2 ** 25
+
+function checkUses(count: number, place: string): void {
+  if (count <= mostUses) return
+  const message = `its pictures number ${count} with repeats, at most ${mostUses} fit into an epoch: lower num_repeats`
+  throw new DataError(place, message)
+}
+
 /** Pictures by key, a later one in place of an earlier one, without those of no repeats. Warns of what occurs twice. */
-function registerPictures(entries: readonly Registered[], place: string, warnings: string[]): Iterable<Registered> {
+function registerPictures(entries: readonly Registered[], place: string, warnings: string[]): readonly Registered[] {
   const [first] = entries
   // The pictures of one folder all differ.
   if (first?.subset.kind === 'dreambooth' && entries.every(({ subset }) => subset === first.subset))
@@ -183,7 +199,7 @@ function registerPictures(entries: readonly Registered[], place: string, warning
     warnings.push(`${place}: pictures that two subsets name, of which the later counts: ${listed(replaced)}`)
   if (doubled.length > 0)
     warnings.push(`${place}: pictures that are used twice, under different paths: ${listed(doubled)}`)
-  return byKey.values()
+  return [...byKey.values()]
 }
 
 function sumRepeats(entries: readonly Registered[]): number {

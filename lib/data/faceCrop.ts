@@ -1,7 +1,10 @@
 /** Crops around the face that a picture's name tells of. */
 import { basename, extname } from 'node:path'
+import { subsetPlace } from '../config/subsetPlace.ts'
+import { listed } from '../util/listed.ts'
 import type { Size } from './buckets.ts'
 import type { CropPlan, CropRandom } from './cropPlan.ts'
+import type { ScannedSubset } from './scan.ts'
 
 export interface Face {
   /** Centre, in pixels of the picture. */
@@ -22,6 +25,21 @@ export function faceInName(path: string): Face | undefined {
   if (!numbers.every((piece) => /^\s*[+-]?\d+\s*$/.test(piece))) return undefined
   const [x, y, width, height] = numbers.map(Number) as [number, number, number, number]
   return x > 0 && Math.max(width, height) > 0 ? { x, y, width, height } : undefined
+}
+
+/**
+ * Pictures that are to be cropped around a face and have none, at most one remark.
+ * @param isResized whether pictures are resized to cover their training size, and so not cropped around faces
+ */
+export function facelessPictures({ config, images }: ScannedSubset, isResized: boolean): string[] {
+  if (config.faceCropAugRange === undefined || isResized) return []
+  const without = images.filter(({ path, latents }) => latents === undefined && faceInName(path) === undefined)
+  if (without.length === 0) return []
+  const count = `${without.length} of ${images.length} pictures`
+  const paths = listed(without.map(({ path }) => path))
+  return [
+    `${subsetPlace(config)}: face_crop_aug_range does nothing for ${count}, whose names tell no face (..._x_y_width_height): ${paths}`,
+  ]
 }
 
 export interface FaceCropOptions {

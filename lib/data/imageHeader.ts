@@ -137,8 +137,5 @@ function checkSize(
   const found = `the ${formatNames[format]} header gives the size ${width}x${height}`
   if (!(width >= 1 && height >= 1)) throw new DataError(path, `${found}: replace the file`)
   if (width * height > maxPixels)
-    throw new DataError(
-      path,
-      `${found}, more than ${maxPixels} pixels: shrink or remove the picture, or raise maxPixels`,
-    )
+    throw new DataError(path, `${found}, more than ${maxPixels} pixels: shrink or remove the picture`)
 }

@@ -87,6 +87,11 @@ export async function hasFlippedLatent({ file, flippedFile }: LatentFiles): Prom
   return withNpz(file, async (npz) => npz.has(NAMES.true))
 }
 
+/** Whether a file of the newer layout has the alpha mask of its picture. */
+export async function hasAlphaMask(path: string): Promise<boolean> {
+  return withNpz(path, async (npz) => npz.has('alpha_mask'))
+}
+
 /** Whether a file of the older layout is there and has this size; its values are not looked at. */
 export async function hasLatentFile(path: string, { width, height }: Size): Promise<boolean> {
   const isThere = await stat(path).then(

@@ -7,7 +7,7 @@ import { mapLimited } from '../util/mapLimited.ts'
 import { compareSizes, type Size } from './buckets.ts'
 import { decodeImage } from './image.ts'
 import { type ImageHeader, type ImageOptions, readImageHeader } from './imageHeader.ts'
-import { hasFlippedLatent } from './latentFiles.ts'
+import { hasAlphaMask, hasFlippedLatent } from './latentFiles.ts'
 import type { MetadataImage, MetadataSubset } from './metadataScan.ts'
 import type { ScannedImage, ScannedSubset } from './scan.ts'
 
@@ -32,8 +32,8 @@ export interface MetadataDataset {
 const concurrency = 8
 
 /**
- * Where every picture has latents (mirrored ones too where its subset mirrors) and a training size, latents are used; one that
- * lacks them has the pictures of the whole dataset encoded. Training sizes of all pictures become its buckets. Pictures are
+ * Where every picture has latents (mirrored ones and alpha masks too where its subset asks for them) and a training size, latents
+ * are used; one that lacks them has the pictures of the whole dataset encoded. Training sizes of all pictures become its buckets. Pictures are
  * opened, for their sizes, only where latents are not used.
  *
  * @throws ConfigError when the sizes in the metadata contradict the dataset's options, or neither gives any
@@ -71,7 +71,7 @@ export async function buildMetadataDataset(
     }
     return { config, subsets: scanned, resolutions: undefined, errors, warnings }
   }
-  if (!config.enableBucket) warnings.push(`${place}: its metadata give training sizes, so enable_bucket is set`)
+  warnings.push(...optionsReplaced(place, config))
   const resolutions = uniqueSizes(sized.map(({ trainResolution }) => trainResolution!))
   for (const { width, height } of resolutions) {
     if (width % options.sizeMultiple === 0 && height % options.sizeMultiple === 0) continue
@@ -80,6 +80,18 @@ export async function buildMetadataDataset(
     errors.push(new DataError(owner.picture ?? owner.latents!.file, message))
   }
   return { config: { ...config, enableBucket: true }, subsets: scanned, resolutions, errors, warnings }
+}
+
+/** What sizes in metadata do to options of the dataset. */
+function optionsReplaced(place: string, { enableBucket, origins }: DatasetConfig): string[] {
+  const reason = `${place}: its metadata give training sizes, so`
+  const idle = (['resolution', 'min_bucket_reso', 'max_bucket_reso', 'bucket_reso_steps'] as const).filter(
+    (name) => (origins[name] ?? 'default') !== 'default',
+  )
+  return [
+    ...(enableBucket ? [] : [`${reason} enable_bucket is set`]),
+    ...(idle.length === 0 ? [] : [`${reason} these have no effect: ${idle.join(', ')}`]),
+  ]
 }
 
 function uniqueSizes(sizes: readonly Size[]): Size[] {
@@ -107,7 +119,8 @@ async function decideLatents(place: string, subsets: readonly MetadataSubset[]):
   for (const { config, images } of subsets) {
     const lacks = await mapLimited(images, concurrency, async ({ latents }) => {
       if (latents === undefined) return 'latents'
-      return config.flipAug && !(await hasFlippedLatent(latents)) ? 'mirrored latents' : undefined
+      if (config.flipAug && !(await hasFlippedLatent(latents))) return 'mirrored latents'
+      return config.alphaMask && !(await hasAlphaMask(latents.file)) ? 'an alpha mask' : undefined
     })
     images.forEach(({ key, trainResolution }, at) => {
       const lack = lacks[at] ?? (trainResolution === undefined ? 'train_resolution' : undefined)

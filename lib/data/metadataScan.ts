@@ -15,7 +15,7 @@ export interface MetadataImage {
   readonly key: string
   /** Undefined when there are latents only. */
   readonly picture: string | undefined
-  /** Undefined when there are none, or when the subset changes its pictures. */
+  /** Undefined when there are none. */
   readonly latents: LatentFiles | undefined
   readonly trainResolution: Size | undefined
   /** Undefined when the entry has neither caption nor tags. */
@@ -109,7 +109,7 @@ function imageOf(key: string, entry: MetadataEntry, files: KeyFiles, config: Fin
   return {
     key,
     picture: files.picture,
-    latents: config.colorAug || config.randomCrop ? undefined : files.latents,
+    latents: files.latents,
     trainResolution: trainResolution && sizeOf(trainResolution),
     caption: joinCaption(caption, tags, config),
     tags,

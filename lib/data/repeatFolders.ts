@@ -61,8 +61,11 @@ async function findSubsets(parent: string, isReg: boolean): Promise<{ subsets: F
         warnings.push(`${join(parent, entry.name)}: not used, since its name is not <repeats>_<words>`)
       continue
     }
-    if (parsed.repeats < 1) continue
     const image_dir = join(parent, entry.name)
+    if (parsed.repeats < 1) {
+      warnings.push(`${image_dir}: not used, since its repeats are less than 1`)
+      continue
+    }
     subsets.push({ image_dir, num_repeats: parsed.repeats, class_tokens: parsed.words, is_reg: isReg })
   }
   if (strayImages > 0 && subsets.length > 0) {

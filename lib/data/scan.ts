@@ -21,6 +21,7 @@ import { defaultMaxPixels, type ImageOptions, readImageHeader } from './imageHea
 import type { LatentFiles } from './latentFiles.ts'
 import { withMasks } from './maskFolder.ts'
 import { type CachedHeader, defaultScanCacheFolder, ScanCache } from './scanCache.ts'
+import { missingCaptions, skippedImages } from './scanRemarks.ts'
 
 export interface ScannedImage {
   /** The key in the metadata of fine-tuning. Default: the path. */
@@ -66,7 +67,6 @@ export interface ScanOptions extends ImageOptions {
 
 /** Files opened at a time. */
 const concurrency = 8
-const pathsShown = 5
 /** Folders with fewer pictures are read as quickly without notes. */
 const leastCached = 200
 
@@ -116,7 +116,7 @@ export async function scanSubset(config: DreamBoothSubset, options: ScanOptions 
   return {
     subset: { config, images },
     errors,
-    warnings: [...warnings, ...masks.warnings, ...missingCaptions(config, images)],
+    warnings: [...warnings, ...masks.warnings, ...missingCaptions(config, images, listing.names)],
   }
 }
 
@@ -246,22 +246,4 @@ function asStored(header: CachedHeader): CachedHeader {
   const { format, width, height, orientation } = header
   if (!swapsSides(orientation)) return { format, width, height, orientation: 1 }
   return { format, width: height, height: width, orientation: 1 }
-}
-
-function skippedImages(imageDir: string, errors: readonly DataError[], count: number): string[] {
-  if (errors.length === 0) return []
-  const shown = errors.slice(0, pathsShown).map((error) => `\n  ${error.message}`)
-  const more = errors.length > pathsShown ? `\n  and ${errors.length - pathsShown} more` : ''
-  return [`${imageDir}: ${errors.length} of ${count} pictures cannot be read and are left out:${shown.join('')}${more}`]
-}
-
-function missingCaptions({ classTokens, imageDir }: DreamBoothSubset, images: readonly ScannedImage[]): string[] {
-  const missing = images.filter((image) => image.caption.file === undefined).map((image) => image.path)
-  if (missing.length === 0) return []
-  const shown = missing.slice(0, pathsShown).join(', ')
-  const more = missing.length > pathsShown ? `, and ${missing.length - pathsShown} more` : ''
-  const instead = classTokens === undefined ? 'the empty caption' : `class_tokens ${JSON.stringify(classTokens)}`
-  return [
-    `${imageDir}: ${missing.length} of ${images.length} pictures have no caption file and use ${instead}: ${shown}${more}`,
-  ]
 }

@@ -1,6 +1,6 @@
 /** The first pass over one dataset: which of its subsets are used, with which pictures. */
 import { type DatasetConfig, type SubsetConfig, subsetPlace } from '../config/datasetConfig.ts'
-import type { DataError } from '../util/errors.ts'
+import { DataError } from '../util/errors.ts'
 import type { Size } from './buckets.ts'
 import { buildMetadataDataset } from './metadataDataset.ts'
 import { type MetadataSubset, scanMetadata } from './metadataScan.ts'
@@ -21,7 +21,7 @@ export interface DatasetScan {
   readonly resolutions?: readonly Size[] | undefined
   readonly errors: readonly DataError[]
   readonly warnings: readonly string[]
-  /** What to say of subsets without pictures should no other be left. */
+  /** What to say of subsets that are left out should no other be left. */
   readonly empty: readonly DataError[]
 }
 
@@ -41,7 +41,7 @@ export async function scanDataset(
   const folders: ScannedSubset[] = []
   const metadata: MetadataSubset[] = []
   const { scan: scanOptions = {}, allowOutside = false, sizeMultiple = 8 } = options
-  for (const subset of acceptedSubsets(index, config, warnings)) {
+  for (const subset of acceptedSubsets(index, config, warnings, empty)) {
     if (subset.kind === 'fineTuning') {
       const scan = await scanMetadata(subset, { allowOutside })
       errors.push(...scan.errors)
@@ -71,12 +71,15 @@ function* acceptedSubsets(
   index: number,
   { subsets }: DatasetConfig,
   warnings: string[],
+  empty: DataError[],
 ): Generator<SubsetConfig, void, void> {
   const seen = new Set<string>()
   for (const subset of subsets) {
     const place = subsetPlace(subset)
     if (subset.numRepeats < 1) {
-      warnings.push(`${place}: num_repeats is ${subset.numRepeats}, so the subset is left out`)
+      const unused = new DataError(place, `num_repeats is ${subset.numRepeats}, so the subset is left out`)
+      warnings.push(unused.message)
+      empty.push(unused)
     } else if (seen.has(place)) {
       warnings.push(`${place}: named twice in datasets[${index}]: the second subset is left out`)
     } else {

@@ -2,16 +2,16 @@
 import { stat } from 'node:fs/promises'
 import type { ResizeInterpolation } from '../config/datasetConfig.ts'
 import type { CropPlan } from '../data/cropPlan.ts'
-import { type DecodedImage, decodeImage } from '../data/image.ts'
+import type { DecodedImage } from '../data/image.ts'
 import type { Latent } from '../data/latentFiles.ts'
 import { pictureKey, streamOfKey } from '../data/latentKey.ts'
-import { resizeMethod } from '../data/loadPicture.ts'
+import { loadPicture, resizeMethod } from '../data/loadPicture.ts'
 import { sha256File } from '../io/fileHash.ts'
 import type { Vae } from '../models/stableDiffusion/vae.ts'
 import { concatBatch } from '../ops/concatBatch.ts'
 import { scope } from '../tensor/scope.ts'
 import { ArgumentError, DataError, IoError } from '../util/errors.ts'
-import { encodePictures, pictureTensor } from './latents.ts'
+import { encodePictures, loadedTensor } from './latents.ts'
 
 /** How a picture is to be used. */
 export interface PictureRequest {
@@ -26,14 +26,14 @@ export interface ReadPicture<Request extends PictureRequest = PictureRequest> {
   readonly request: Request
   /** By orientation; see `pictureKey`. */
   readonly keys: ReadonlyMap<boolean, string>
-  /** Null where every latent was found. */
+  /** In its training size. Null where every latent was found. */
   readonly pixels: DecodedImage | null
   /** The orientations to be encoded. */
   readonly missing: readonly boolean[]
 }
 
 /**
- * Hashes a picture file and decodes it if a latent of it is missing.
+ * Hashes a picture file and loads it in its training size if a latent of it is missing.
  *
  * @param flips the orientations asked for, as stored and mirrored
  * @param options `ignoreExif`: whether the orientation that EXIF tells is passed over
@@ -56,12 +56,7 @@ export async function readPicture<Request extends PictureRequest>(
   const missing: boolean[] = []
   for (const [flip, key] of keys) if (!(await has(key))) missing.push(flip)
   if (missing.length === 0) return { request, keys, pixels: null, missing }
-  const pixels = await decodeImage(path, { ignoreExif })
-  const { width, height } = crop.source
-  if (pixels.width !== width || pixels.height !== height) {
-    const found = `the picture is now ${pixels.width}x${pixels.height} but was ${width}x${height} at the start`
-    throw new DataError(path, `${found}: do not change pictures during training`)
-  }
+  const pixels = await loadPicture(path, crop, { method, ignoreExif })
   if ((await stampOf(path)) !== before)
     throw new DataError(path, 'the picture changed while it was read: run again when nothing writes to it')
   return { request, keys, pixels, missing }
@@ -101,9 +96,7 @@ export async function encodeMissing<Request extends PictureRequest>(
     const batch = pictures.filter(({ missing }) => missing.includes(flip))
     if (batch.length === 0) continue
     const latents = scope(() => {
-      const pixels = batch.map(({ request, pixels }) =>
-        pictureTensor(pixels!, request.crop, flip, { interpolation: request.interpolation, device }),
-      )
+      const pixels = batch.map(({ pixels }) => loadedTensor(pixels!, { flip, color: undefined }, device))
       return encodePictures(
         vae,
         concatBatch(pixels),

@@ -28,7 +28,15 @@ export async function loadTrainingData(
     allowOutside: data.allowOutside,
     scan: { onBadImage: data.onBadImage ?? 'error', ignoreExif: data.ignoreExif ?? false },
   })
-  return { ...group, warnings: [...group.warnings, ...idleMeasuring(group, validation, data)] }
+  return {
+    ...group,
+    warnings: [
+      ...group.warnings,
+      ...idleMeasuring(group, validation, data),
+      ...idleWeight(group, data),
+      ...idleAccess(group, data),
+    ],
+  }
 }
 
 /** What is said about measuring where no dataset of a description holds pictures out. For folders and metadata the options' rules tell. */
@@ -46,6 +54,21 @@ function idleMeasuring(
   return Object.entries(given)
     .filter(([, value]) => value != null)
     .map(([name]) => `--${name} has no effect: no picture is held out, which validation_split asks for`)
+}
+
+/** What is said about the weight of regularization pictures where a description of the data has none. Without one, the options' rules tell. */
+function idleWeight({ regImageCount }: DatasetGroup, { priorLossWeight, source }: TrainConfig['data']): string[] {
+  if (priorLossWeight === 1 || regImageCount > 0 || 'trainDataDir' in source || 'metadataFile' in source) return []
+  return ['--prior_loss_weight has no effect: no subset is of regularization pictures, which is_reg says']
+}
+
+/** What is said about leave to use files outside of a folder where no metadata have one. */
+function idleAccess({ datasets }: DatasetGroup, { allowOutside = false }: TrainConfig['data']): string[] {
+  const isConfined = datasets.some(({ config: { subsets } }) =>
+    subsets.some(({ kind, imageDir }) => kind === 'fineTuning' && imageDir !== undefined),
+  )
+  if (!allowOutside || isConfined) return []
+  return ['--allow_outside_image_dir has no effect: no metadata_file stands beside an image_dir that confines its keys']
 }
 
 /** Which tokenizer the model will use, from its index alone; that of 1.x where there is no such file and `--v2` is not given. */

@@ -72,6 +72,6 @@ export function trainingFacts(
     scaleWeightNorms: config.network.scaleWeightNorms ?? null,
     ...described,
     later: laterFacts(config, models.config),
-    data: datasetMetadata(group),
+    data: datasetMetadata(group, training),
   }
 }

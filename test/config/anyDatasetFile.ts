@@ -38,14 +38,15 @@ export const anyTree = fc.letrec<{ value: unknown }>((tie) => ({
   value: fc.oneof({ depthSize: 'small' }, leaf, fc.array(tie('value'), { maxLength: 3 }), objectOf(tie('value'))),
 })).value
 
-function rightValue({ type, minimum = 0, maximum, choices }: DatasetOption): fc.Arbitrary<unknown> {
+function rightValue({ type, minimum = 0, maximum, choices, notEmpty }: DatasetOption): fc.Arbitrary<unknown> {
   const number = fc.double({ min: minimum, max: Math.max(maximum ?? 64, minimum), noNaN: true })
   const whole = fc.integer({ min: minimum, max: maximum ?? 2 ** 40 })
   if (type === 'integer') return whole
   if (type === 'number') return number
   if (type === 'boolean') return fc.boolean()
   if (type === 'table') return fc.dictionary(fc.string(), leaf)
-  if (type === 'text') return choices === undefined ? fc.string() : fc.constantFrom(...choices)
+  if (type === 'text')
+    return choices === undefined ? fc.string({ minLength: notEmpty ? 1 : 0 }) : fc.constantFrom(...choices)
   if (type === 'range') return fc.tuple(number, number)
   return fc.oneof(whole, fc.tuple(whole, whole))
 }

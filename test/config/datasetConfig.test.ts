@@ -224,6 +224,14 @@ flip_aug = 1
     expect(inGeneral.message).toContain('move it to [[datasets.subsets]]')
     const commandLine = await tomlFailure(withLines({ general: 'cache_latents = true' }))
     expect(commandLine.message).toContain('give it on the command line as --cache_latents')
+    const ofTraining = await tomlFailure(withLines({ general: 'learning_rate = 1e-4' }))
+    expect(ofTraining.message).toContain('give it on the command line as --learning_rate')
+    const twins = await tomlFailure(withLines({ dataset: 'train_batch_size = 2', subset: 'dataset_repeats = 2' }))
+    expect(twins.message).toContain('option "train_batch_size" is called "batch_size" in a dataset configuration')
+    expect(twins.message).toContain('option "dataset_repeats" is called "num_repeats" in a dataset configuration')
+    expect((await tomlFailure(withLines({ subset: 'train_batch_size = 2' }))).message).toContain(
+      'is called "batch_size" in a dataset configuration, and stands in [general] or [[datasets]]',
+    )
     expect((await tomlFailure('resolution = 512')).message).toContain('move it to [general] or [[datasets]]')
     expect((await tomlFailure('[dataset]\na = 1')).message).toContain(
       'unknown option "dataset" at the top level. Did you mean "datasets"?',
@@ -241,6 +249,8 @@ flip_aug = 1
     ['class_tokens = 3', 'must be text in quotes, found 3'],
     ['keep_tokens = -1', 'must be a whole number of at least 0, found -1'],
     ['caption_extension = 1979-05-27', 'found the date 1979-05-27'],
+    ['caption_extension = ""', 'must be text in quotes, not empty, found ""'],
+    ['caption_separator = ""', 'must be text in quotes, not empty, found ""'],
   ])('rejects %s', async (line, text) => {
     expect((await tomlFailure(`[general]\n${line}\n`)).message).toContain(text)
   })
@@ -250,7 +260,7 @@ flip_aug = 1
     ['[datasets]', 'datasets must be a list of tables'],
     ['general = 1', 'general must be a table, found 1'],
     ['[[datasets]]\nresolution = 512\nsubsets = [1]', 'datasets[0].subsets[0] must be a table, found 1'],
-    ['', 'there is no dataset'],
+    ['', 'data.toml: there is no dataset'],
     ['[[datasets]]\nresolution = 512', 'datasets[0] has no subset'],
     ["[[datasets]]\n[[datasets.subsets]]\nimage_dir = 'a'", 'option "resolution" is missing for datasets[0]'],
   ])('rejects the structure %j', async (source, text) => {

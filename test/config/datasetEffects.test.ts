@@ -71,6 +71,7 @@ describe('options without effect', () => {
       'with enable_bucket pictures are cropped to their buckets',
     ],
     [{ subset: 'token_warmup_min = 2' }, 'there is no warm-up of tags without token_warmup_step'],
+    [{ subset: "secondary_separator = ','\nshuffle_caption = true" }, 'it is what caption_separator is'],
     [{ subset: "caption_separator = ';'" }, 'there is no secondary_separator to become it'],
   ])('are errors: %j', async (levels, because) => {
     const problems = await tomlProblems(source(levels))

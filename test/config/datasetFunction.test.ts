@@ -23,8 +23,8 @@ async function option(code: string): Promise<string[]> {
   return ['--dataset_class', `${file}#data`]
 }
 
-async function load(code: string) {
-  const args = [...model, ...(await option(code)), '--resolution', '64', '--train_batch_size', '2']
+async function load(code: string, ...more: string[]) {
+  const args = [...model, ...(await option(code)), '--resolution', '64', '--train_batch_size', '2', ...more]
   const { config } = await parseTraining('train-network', args)
   return loadTrainingData(config, { seed: 1 })
 }
@@ -37,6 +37,29 @@ describe('a function that describes the data', () => {
     )
     expect(group.datasets[0]!.config).toMatchObject({ resolution: [64, 64], batchSize: 2 })
     expect(group.datasets[0]!.images.map(({ caption }) => caption)).toEqual(['x', 'x'])
+    expect(group.warnings.join()).not.toContain('prior_loss_weight')
+  })
+
+  it('of no regularization pictures gives their weight no effect', async () => {
+    const folders = await Promise.all([makeFolder({ 'a.png': [64, 64] }), makeFolder({ 'b.png': [64, 64] })])
+    const [pictures, reg] = folders.map((each) => JSON.stringify(each))
+    const warningsOf = async (subsets: string) => {
+      const code = `() => ({ datasets: [{ subsets: [{ image_dir: ${pictures} }, ${subsets}] }] })`
+      return (await load(code, '--prior_loss_weight', '0.5')).warnings.join()
+    }
+    expect(await warningsOf('')).toContain('--prior_loss_weight has no effect: no subset is of regularization pictures')
+    expect(await warningsOf(`{ image_dir: ${reg}, is_reg: true }`)).not.toContain('prior_loss_weight')
+  })
+
+  it('without metadata of a folder needs no leave to use files outside of it', async () => {
+    const metadata = await makeFolder({ 'a.png': [64, 64], 'm.json': '{ "a": {} }' })
+    const warningsOf = async (subset: object) => {
+      const code = `() => ({ datasets: [{ subsets: [${JSON.stringify(subset)}] }] })`
+      return (await load(code, '--allow_outside_image_dir')).warnings.join()
+    }
+    expect(await warningsOf({ image_dir: metadata })).toContain('--allow_outside_image_dir has no effect')
+    const confined = { metadata_file: join(metadata, 'm.json'), image_dir: metadata }
+    expect(await warningsOf(confined)).not.toContain('allow_outside')
   })
 
   it.each([

@@ -22,6 +22,7 @@ const keywords: Readonly<
   enum: (rule: readonly unknown[], value) => rule.includes(value),
   minimum: (rule: number, value) => typeof value !== 'number' || value >= rule,
   maximum: (rule: number, value) => typeof value !== 'number' || value <= rule,
+  minLength: (rule: number, value) => typeof value !== 'string' || value.length >= rule,
   minItems: (rule: number, value) => !Array.isArray(value) || value.length >= rule,
   maxItems: (rule: number, value) => !Array.isArray(value) || value.length <= rule,
   items: (rule: Schema, value) => !Array.isArray(value) || value.every((item) => matches(rule, item)),

@@ -232,6 +232,10 @@ describe('rules between options', () => {
       '--log_prefix has no effect without --logging_dir',
       '--sample_every_n_epochs has no effect without --sample_prompts',
     ])
+    const weighted = await parseTraining('train-db', [...needed, '--no_token_padding', '--weighted_captions'])
+    expect(weighted.notes).toEqual([
+      '--no_token_padding has no effect with --weighted_captions, whose rows are always full',
+    ])
   })
 
   it('take offloaded activations for those that are made again', async () => {

@@ -1,6 +1,6 @@
 import { basename, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { bucketInfo, datasetMetadata, pythonJson, tagFrequency } from '../../lib/data/bookkeeping.ts'
+import { bucketInfo, datasetMetadata, tagFrequency } from '../../lib/data/bookkeeping.ts'
 import { loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
 import { addFiles, makeFolder } from '../support/pictures.ts'
 
@@ -94,7 +94,7 @@ enable_bucket = false
     const reg = await makeFolder({ '1_dog/1.png': [64, 64] })
     const fallbacks = { resolution: 64, batch_size: 2, shuffle_caption: true, keep_tokens: 1 }
     const group = await loadDatasetGroup({ trainDataDir: train, regDataDir: reg }, { seed: 1, fallbacks })
-    expect(datasetMetadata(group, { totalBatchSize: 8 })).toEqual({
+    expect(datasetMetadata(group, { gradientAccumulationSteps: 4 })).toEqual({
       ss_num_train_images: '8',
       ss_num_reg_images: '1',
       ss_num_batches_per_epoch: '8',
@@ -118,6 +118,20 @@ enable_bucket = false
   })
 })
 
+it('describes several datasets without a file one by one too', async () => {
+  const folder = await makeFolder({ '1.png': [64, 64] })
+  const subsets = [{ image_dir: folder }]
+  const describe = () => ({ datasets: [64, 128].map((resolution) => ({ resolution, batch_size: 2, subsets })) })
+  const group = await loadDatasetGroup({ describe }, { seed: 1, cacheLatents: true })
+  const resolutions = JSON.parse(datasetMetadata(group).ss_datasets!).map(
+    ({ resolution }: { resolution: unknown }) => resolution,
+  )
+  expect(resolutions).toEqual([
+    [64, 64],
+    [128, 128],
+  ])
+})
+
 it('averages the aspect ratio error over pictures, not repeats', async () => {
   const root = await makeFolder({ '3_a/1.png': [64, 64], '1_b/2.png': [192, 128] })
   const fallbacks = { resolution: 128, enable_bucket: true, min_bucket_reso: 64, max_bucket_reso: 128 }
@@ -131,8 +145,11 @@ it('averages the aspect ratio error over pictures, not repeats', async () => {
   expect(basename(dataset!.images[0]!.path)).toBe('2.png')
 })
 
-it('writes JSON as Python does', () => {
-  expect(pythonJson({ a: [1, 0.5, null, true], ü: 'カ"🐸' })).toBe(
-    '{"a": [1, 0.5, null, true], "\\u00fc": "\\u30ab\\"\\ud83d\\udc38"}',
+it('writes the error as a float of Python, where it is nothing too', async () => {
+  const root = await makeFolder({ '1_a/1.png': [128, 128] })
+  const fallbacks = { resolution: 128, enable_bucket: true, min_bucket_reso: 64, max_bucket_reso: 128 }
+  const group = await loadDatasetGroup({ trainDataDir: root }, { seed: 1, fallbacks })
+  expect(datasetMetadata(group).ss_bucket_info).toBe(
+    '{"buckets": {"0": {"resolution": [128, 128], "count": 1}}, "mean_img_ar_error": 0.0}',
   )
 })

@@ -206,6 +206,21 @@ describe('pictures that occur twice', () => {
   })
 })
 
+it('tells which pictures have no face to be cropped around', async () => {
+  const folder = await makeFolder({
+    'a_0020_0020_0010_0010.png': [80, 80],
+    'b.png': [64, 64],
+    'c_0_0_9_9.png': [64, 64],
+  })
+  const subsets = [{ image_dir: folder, face_crop_aug_range: [1, 3], class_tokens: '' } as const]
+  const remarks = async (cacheLatents: boolean) =>
+    (await load({}, subsets, { cacheLatents })).warnings.filter((warning) => warning.includes('face_crop'))
+  expect(await remarks(false)).toEqual([
+    `${folder}: face_crop_aug_range does nothing for 2 of 3 pictures, whose names tell no face (..._x_y_width_height): ${folder}/b.png, ${folder}/c_0_0_9_9.png`,
+  ])
+  expect(await remarks(true)).toEqual([])
+})
+
 describe('bad data', () => {
   it('reports every bad picture and caption in one error', async () => {
     const png = await encodePicture('.png', 64, 64)
@@ -257,6 +272,23 @@ describe('bad data', () => {
     expect((await failure(load({}, [{ image_dir: await makeFolder() }]))).message).toContain(
       'Known extensions are .png',
     )
+  })
+
+  it('says why every subset is left out', async () => {
+    const folder = await makeFolder({ 'a.png': [64, 64] })
+    const error = await failure(load({}, [{ image_dir: folder, num_repeats: 0 }]))
+    expect(error.message).toBe(`${folder}: num_repeats is 0, so the subset is left out`)
+  })
+
+  it('refuses more uses of pictures than an epoch can hold, of either kind', async () => {
+    const folder = await makeFolder({ 'a.png': [64, 64] })
+    const often = { num_repeats: 2 ** 26 }
+    const problem =
+      'datasets[0]: its pictures number 67108864 with repeats, at most 33554432 fit into an epoch: lower num_repeats'
+    expect((await failure(load({}, [{ image_dir: folder, ...often }]))).message).toBe(problem)
+    const reg = await makeFolder({ 'a.png': [64, 64] })
+    const error = await failure(load({}, [{ image_dir: folder }, { image_dir: reg, is_reg: true, ...often }]))
+    expect(error.message).toContain('number 67108865 with repeats')
   })
 
   it('refuses regularization pictures alone', async () => {

@@ -196,7 +196,7 @@ describe('pictures that are too large', () => {
     const path = join(await makeFolder({ [`a.${extension}`]: await bombs[extension]!() }), `a.${extension}`)
     for (const read of [readImageHeader, decodeImage])
       expect(await messageOf(read(path))).toMatch(
-        /header gives the size 60000x60000, more than 67108864 pixels: shrink or remove the picture, or raise maxPixels/,
+        /header gives the size 60000x60000, more than 67108864 pixels: shrink or remove the picture$/,
       )
   })
 

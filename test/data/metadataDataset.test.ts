@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { copyFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -247,6 +247,20 @@ describe('latents in files', () => {
     ])
     expect(group.datasets[0]!.images.some(({ latents }) => latents !== undefined)).toBe(false)
     expect(group.warnings.join('\n')).toContain('color_aug or random_crop')
+    const all = await load([{ metadata_file: metadata, image_dir: folder, random_crop: true }])
+    expect(all.warnings.join('\n')).toContain('so latents in files are not used in this dataset')
+  })
+
+  it('are not used without the alpha masks that a subset asks for', async () => {
+    const { folder, metadata } = await make({ a: { caption: 'x', train_resolution: [40, 24] } }, { 'a.png': [40, 24] })
+    const newer = new URL('../fixtures/latents_npz/newer.npz', import.meta.url)
+    await copyFile(newer, join(folder, 'a.npz'))
+    const subset = { metadata_file: metadata, image_dir: folder, alpha_mask: true }
+    expect((await load([subset], {})).datasets[0]!.images[0]!.latents).toBeDefined()
+    await writeLatentFile(join(folder, 'a.npz'), { values: new Float32Array(60), shape: [3, 5, 4] })
+    const group = await load([subset], {})
+    expect(group.datasets[0]!.images[0]!.latents).toBeUndefined()
+    expect(group.warnings.join()).toContain('1 entries lack something: "a" (an alpha mask)')
   })
 
   it('that cannot be used do not stand in for pictures', async () => {
@@ -269,6 +283,15 @@ describe('training sizes of metadata', () => {
     await expect(load([{ metadata_file: plain.metadata, image_dir: folder }], {})).rejects.toThrow(
       'option "resolution" is missing, since not every picture of the metadata has a train_resolution',
     )
+  })
+
+  it('say which options of the dataset they take the place of', async () => {
+    const { folder, metadata } = await make({ a: sized }, { 'a.png': [64, 64] })
+    const subsets = [{ metadata_file: metadata, image_dir: folder }]
+    expect((await load(subsets)).warnings).toEqual([
+      'datasets[0]: its metadata give training sizes, so these have no effect: resolution, min_bucket_reso, max_bucket_reso',
+    ])
+    expect((await load(subsets, { enable_bucket: true })).warnings).toEqual([])
   })
 
   it('must be multiples of the reduction of the VAE', async () => {
@@ -302,5 +325,20 @@ describe('a dataset of metadata', () => {
     })
     expect(dataset.subsets[0]).toMatchObject({ metadata_file: 'meta.json', num_repeats: 3, img_count: 1 })
     expect(dataset.subsets[0]).not.toHaveProperty('is_reg')
+  })
+
+  it('whose sizes stand in the metadata has none of its own in those of a network', async () => {
+    const { folder, metadata } = await make({ a: sized }, { 'a.png': [64, 64] })
+    const group = await load([{ metadata_file: metadata, image_dir: folder }], {})
+    const facts = datasetMetadata({ ...group, config: { ...group.config, file: 'data.toml' } })
+    expect(JSON.parse(facts.ss_datasets!)[0].resolution).toEqual([null, null])
+  })
+
+  it('without a resolution says what is wrong with its file', async () => {
+    const { metadata } = await make({ a: { train_resolution: [64.5, 64] } })
+    await expect(load([{ metadata_file: metadata }], {})).rejects.toThrow('train_resolution must be')
+    await expect(load([{ metadata_file: `${metadata}.gone` }], {})).rejects.toThrow('the metadata cannot be read')
+    const empty = await make({})
+    await expect(load([{ metadata_file: empty.metadata }], {})).rejects.toThrow('the metadata name no picture')
   })
 })

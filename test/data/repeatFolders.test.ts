@@ -41,6 +41,7 @@ describe('datasetConfigFromFolders', () => {
       { imageDir: join(reg, '2_frog'), numRepeats: 2, classTokens: 'frog', isReg: true },
     ])
     expect(warnings).toEqual([
+      `${join(train, '0_off')}: not used, since its repeats are less than 1`,
       `${join(train, 'notes')}: not used, since its name is not <repeats>_<words>`,
       `${train}: the 1 pictures directly in it are not used, only those in its <repeats>_<words> folders`,
     ])

@@ -61,11 +61,32 @@ describe('scanSubset', () => {
     expect(errors).toEqual([])
     expect(subset?.images.map(({ path }) => path)).toEqual([`${folder}/a.png`])
     expect(warnings).toHaveLength(1)
-    const lines = warnings[0]!.split('\n')
-    expect(lines[0]).toBe(`${folder}: 8 of 9 pictures cannot be read and are left out:`)
-    expect(lines[1]).toMatch(/^ {2}.*\/bad0\.png: not a PNG, JPEG, WebP, BMP or AVIF image/)
-    expect(lines).toHaveLength(7)
-    expect(lines[6]).toBe('  and 3 more')
+    // On one line: terminals show a line break within a remark as an escape.
+    expect(warnings[0]).not.toContain('\n')
+    const [start, ...named] = warnings[0]!.split(`${folder}/`)
+    expect(start).toBe(`${folder}: 8 of 9 pictures cannot be read and are left out: `)
+    expect(named[0]).toMatch(/^bad0\.png: not a PNG, JPEG, WebP, BMP or AVIF image/)
+    expect(named).toHaveLength(5)
+    expect(named[4]).toMatch(/, and 3 more$/)
+  })
+
+  it('tells which extension would make captions of files that are there', async () => {
+    const files = {
+      'a.png': [8, 8],
+      'a.tags': '',
+      'b.png': [8, 8],
+      'b.tags': '',
+      'c.png': [8, 8],
+      'c.cap': '',
+    } as const
+    const { warnings } = await scan(
+      await makeFolder({ ...files, 'd.txt': 'of no picture', 'e.png': [8, 8], 'e.txt': 'e' }),
+    )
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        /3 of 4 pictures have no caption file and use the empty caption: \S+, \S+, \S+\. There are 2 files of these names with \.tags: set caption_extension to "\.tags" if they are the captions$/,
+      ),
+    ])
   })
 
   it('leaves the subset out when no picture can be read', async () => {

@@ -237,6 +237,17 @@ describe('a cache of latents', () => {
     await expect(fill(new LatentCache({ vae }), group)).rejects.toThrow(DataError)
   })
 
+  it('resizes no more of a picture than its window', async () => {
+    const pictures = await makeFolder({ 'plain/a.png': [1_000_000, 1], 'mirrored/a.png': [64, 64] })
+    const group = await loadGroup(pictures)
+    const thin = group.datasets[0]!.images.find(({ crop }) => crop.source.height === 1)!
+    // The whole of it would be 6 GB.
+    expect(thin.crop.resized.width * thin.crop.resized.height * 3).toBeGreaterThan(2 ** 31)
+    const before = process.resourceUsage().maxRSS
+    expect((await fill(new LatentCache({ vae }), group)).last.done).toBe(3)
+    expect(process.resourceUsage().maxRSS - before).toBeLessThan(2 ** 20)
+  })
+
   it('uses the latents that pictures come with, read or not before, and never the picture', async () => {
     const pictures = await makeFolder({ 'x/a.png': [40, 24] })
     const toml = `[[datasets]]

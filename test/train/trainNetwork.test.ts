@@ -297,11 +297,13 @@ describe('a training', () => {
   })
 
   it('counts the last, shorter group of an epoch as a step of its own', async () => {
-    const three = await makeTinyData({
-      batchSize: 1,
-      pictures: Object.fromEntries(Object.entries(fourPictures).slice(0, 6)),
+    const three = Object.entries(fourPictures).slice(0, 6)
+    const trainDataDir = await makeFolder(Object.fromEntries(three.map(([name, file]) => [`1_x/${name}`, file])))
+    const { events, path } = await train({
+      data: { source: { trainDataDir }, fallbacks: { resolution: 64, caption_extension: '.txt' } },
+      training: { maxSteps: 0, maxEpochs: 2, gradientAccumulationSteps: 2 },
     })
-    const { events } = await train({ training: { maxSteps: 0, maxEpochs: 2, gradientAccumulationSteps: 2 } }, three)
+    expect((await readKohyaLora(path)).metadata.get('ss_total_batch_size')).toBe('2')
     expect(only(events, 'step').map(({ step, epoch }) => [step, epoch])).toEqual([
       [1, 1],
       [2, 1],
