@@ -48,8 +48,6 @@ export async function showDataset(
     tokenizer: await loadClipTokenizer({ variant: await tokenizerVariant(config) }),
     tokenLimit: config.model.maxTokenLength ?? 75,
     ignoreExif: config.data.ignoreExif ?? false,
-    weightedCaptions: config.data.weightedCaptions === true,
-    batchesPerStep: config.training.gradientAccumulationSteps,
     totalSteps: planSteps(group.batchesPerEpoch, config.training).totalSteps,
     // A page shows what is found as it is found; what is written once waits for it.
     ...(port !== null && html === null && { mostAwaited }),

@@ -58,23 +58,16 @@ export function processCaption(
   use: CaptionUse,
   random: CaptionRandom,
 ): string {
-  const { captionDropoutRate: rate, captionDropoutEveryNEpochs: every } = options
-  let text = withAffixes(caption, options)
+  const { captionPrefix, captionSuffix, captionDropoutRate: rate, captionDropoutEveryNEpochs: every } = options
+  let text = caption
+  if (captionPrefix) text = `${captionPrefix} ${text}`
+  if (captionSuffix) text = `${text} ${captionSuffix}`
   if (rate > 0 && random.float() < rate) return ''
   if (every > 0 && use.epoch % every === 0) return ''
   if (options.enableWildcard) text = chooseWildcards(chooseLine(text, random), random)
   if (changesTags(options)) text = processTags(text, options, use, random)
   const { secondarySeparator, captionSeparator } = options
   return secondarySeparator ? text.replaceAll(secondarySeparator, () => captionSeparator) : text
-}
-
-/** A caption with the prefix and the suffix of its subset, before anything else is done to it. */
-export function withAffixes(
-  caption: string,
-  { captionPrefix, captionSuffix }: Pick<CaptionOptions, 'captionPrefix' | 'captionSuffix'>,
-): string {
-  const text = captionPrefix ? `${captionPrefix} ${caption}` : caption
-  return captionSuffix ? `${text} ${captionSuffix}` : text
 }
 
 /** Whether two uses of a picture may have different captions, so that what is made of captions cannot be kept. */

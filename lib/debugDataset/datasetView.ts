@@ -3,7 +3,6 @@
 import { subsetPlace } from '../config/datasetConfig.ts'
 import { type Batch, type BatchItem, epochBatches } from '../data/batches.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
-import { weightedIds } from '../models/clip/captionWeights.ts'
 import type { ClipTokenizer } from '../models/clip/tokenizer.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { findRemarks, type PictureRemarks } from './remarks.ts'
@@ -42,7 +41,7 @@ export interface BatchView {
   /** From 0, in the order of the epoch. */
   readonly index: number
   readonly batchesPerEpoch: number
-  /** Optimizer step of the training, from 1. */
+  /** Steps since the start of the training, from 1. */
   readonly step: number
   readonly dataset: number
   /** Training size. */
@@ -73,10 +72,6 @@ export interface DatasetViewOptions {
   readonly tokenLimit?: number
   /** Whether the orientation that EXIF data tell is passed over. Default false. */
   readonly ignoreExif?: boolean
-  /** Whether brackets in captions weigh words, and are no tokens. Default false. */
-  readonly weightedCaptions?: boolean
-  /** Batches that add up to one optimizer step. Default 1. */
-  readonly batchesPerStep?: number
   /** Optimizer steps of the training, for captions that grow with it. Default 0: not known. */
   readonly totalSteps?: number
   /** With more pictures than this, look-alikes are searched while the view is in use already. Default: none are too many. */
@@ -87,14 +82,7 @@ export interface DatasetViewOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-type ViewSettings = Required<
-  Pick<
-    DatasetViewOptions,
-    'tokenizer' | 'tokenLimit' | 'ignoreExif' | 'weightedCaptions' | 'batchesPerStep' | 'totalSteps'
-  >
->
-
-const defaults = { tokenLimit: 75, ignoreExif: false, weightedCaptions: false, batchesPerStep: 1, totalSteps: 0 }
+type ViewSettings = Required<Pick<DatasetViewOptions, 'tokenizer' | 'tokenLimit' | 'ignoreExif' | 'totalSteps'>>
 
 /** Every batch of every epoch, as training would draw it. */
 export class DatasetView {
@@ -111,7 +99,7 @@ export class DatasetView {
 
   /** Looks for copies and look-alikes first, which decodes every picture once. */
   static async open(group: DatasetGroup, options: DatasetViewOptions): Promise<DatasetView> {
-    const complete = { ...defaults, ...options }
+    const complete = { tokenLimit: 75, ignoreExif: false, totalSteps: 0, ...options }
     return new DatasetView(group, complete, await findRemarks(group, complete))
   }
 
@@ -157,7 +145,7 @@ export class DatasetView {
       epoch,
       index,
       batchesPerEpoch: this.group.batchesPerEpoch,
-      step: this.#stepsBefore(epoch) + Math.floor(index / this.#options.batchesPerStep) + 1,
+      step: (epoch - 1) * this.group.batchesPerEpoch + index + 1,
       dataset,
       ...size,
       items: items.map((item, slot) => this.#describe(item, slot)),
@@ -194,8 +182,8 @@ export class DatasetView {
     if (!Number.isInteger(epoch) || epoch < 1) throw new ArgumentError('batch', 'epoch', 'from 1', String(epoch))
     const known = this.#epochs.get(epoch)
     if (known !== undefined) return known
-    const { batchesPerStep, totalSteps } = this.#options
-    const progress = { firstStep: this.#stepsBefore(epoch), batchesPerStep, totalSteps }
+    const firstStep = (epoch - 1) * this.group.batchesPerEpoch
+    const progress = { firstStep, batchesPerStep: 1, totalSteps: this.#options.totalSteps }
     const batches = [...epochBatches(this.group, epoch, { progress })]
     // Two epochs are enough to go back and forth; every other one is drawn again, and comes out the same.
     if (this.#epochs.size > 1) this.#epochs.delete(this.#epochs.keys().next().value!)
@@ -203,15 +191,10 @@ export class DatasetView {
     return batches
   }
 
-  /** As in training, where the last, shorter group of an epoch's batches is a step of its own. */
-  #stepsBefore(epoch: number): number {
-    return (epoch - 1) * Math.ceil(this.group.batchesPerEpoch / this.#options.batchesPerStep)
-  }
-
   #describe(item: BatchItem, slot: number): ItemView {
     const { image, caption, flip, lossWeight, crop, color } = item
-    const { tokenizer, tokenLimit, weightedCaptions } = this.#options
-    const ids = weightedCaptions ? weightedIds(tokenizer, caption) : tokenizer.encode(caption)
+    const { tokenizer, tokenLimit } = this.#options
+    const ids = tokenizer.encode(caption)
     return {
       slot,
       path: image.path,

@@ -1,5 +1,4 @@
 /** Whether captions hold the token that is to be learned. */
-import { withAffixes } from '../data/captions.ts'
 import type { DatasetImage } from '../data/dataset.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
 import { DataError } from '../util/errors.ts'
@@ -38,8 +37,8 @@ export function inversionCaptionWarnings(group: Pick<DatasetGroup, 'datasets'>, 
   return warnings
 }
 
-function captionOf({ caption, subset }: DatasetImage): string {
-  return withAffixes(caption, subset)
+function captionOf({ caption, subset: { captionPrefix, captionSuffix } }: DatasetImage): string {
+  return [captionPrefix, caption, captionSuffix].filter(Boolean).join(' ')
 }
 
 /** The words that contain a token and are longer than it. */

@@ -2,12 +2,10 @@
 import { availableParallelism } from 'node:os'
 import { type FileReport, inspectFile } from '../checkpoints/inspect.ts'
 import { type SubsetConfig, subsetPlace } from '../config/datasetConfig.ts'
-import { withAffixes } from '../data/captions.ts'
 import type { Dataset } from '../data/dataset.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
 import { type BucketDescription, describeBuckets } from '../data/describeBuckets.ts'
 import { distinctCaptions } from '../data/distinctCaptions.ts'
-import { parseCaptionWeights } from '../models/clip/captionWeights.ts'
 import { tokenCounter } from '../models/clip/tokenCounter.ts'
 import type { ClipTokenizer } from '../models/clip/tokenizer.ts'
 import type { ModelPart } from '../models/stableDiffusion/stableDiffusion.ts'
@@ -124,7 +122,7 @@ export async function planTraining(
     stepsPerEpoch: Math.ceil(batchesPerEpoch / gradientAccumulationSteps),
     ...steps,
     skippedSteps: steps.totalSteps - (lastStep - position.step),
-    captions: countCaptions(group, tokenizer, model.maxTokenLength ?? 75, data.weightedCaptions === true),
+    captions: countCaptions(group, tokenizer, model.maxTokenLength ?? 75),
     diskBytes: disk.reduce((sum, { bytes }) => sum + bytes, 0),
     disk,
     memory: estimateMemory({
@@ -186,22 +184,14 @@ function largestOf(sizes: readonly { readonly width: number; readonly height: nu
   return sizes.reduce((largest, { width, height }) => Math.max(largest, width * height), 0)
 }
 
-/** Of captions of several lines, of which one is chosen, the longest counts. */
 function countCaptions(
   { datasets }: DatasetGroup,
   tokenizer: ClipTokenizer,
   tokenLimit: number,
-  areWeighted: boolean,
 ): TrainingPlan['captions'] {
-  const countText = tokenCounter(tokenizer)
-  const count = (caption: string): number =>
-    areWeighted ? parseCaptionWeights(caption).reduce((sum, { text }) => sum + countText(text), 0) : countText(caption)
+  const count = tokenCounter(tokenizer)
   const captions = datasets.flatMap(({ images }) =>
-    images.map(({ path, caption, subset }) => {
-      const whole = withAffixes(caption, subset)
-      const texts = subset.enableWildcard ? whole.split('\n') : [whole]
-      return { path, tokens: Math.max(...texts.map(count)) }
-    }),
+    images.map(({ path, caption }) => ({ path, tokens: count(caption) })),
   )
   const overLimit = captions.filter(({ tokens }) => tokens > tokenLimit).sort((a, b) => b.tokens - a.tokens)
   return { limit: tokenLimit, total: captions.length, overLimit }

@@ -71,17 +71,6 @@ describe('noisewright plan', () => {
     expect(plan.memory.some(({ what }) => what === 'weights')).toBe(false)
   })
 
-  it('counts the tokens of captions as they are used: with their prefix, without brackets and weights', async () => {
-    const tokensOf = async (...more: string[]): Promise<number> => {
-      const { out } = await runWith('plan', '--json', ...args, ...more)
-      return (JSON.parse(out) as TrainingPlan).captions.overLimit[0]!.tokens
-    }
-    expect(await tokensOf('--caption_prefix', 'one two', '--caption_suffix', '(three:1.5)')).toBe(90 + 2 + 7)
-    expect(
-      await tokensOf('--caption_prefix', 'one two', '--caption_suffix', '(three:1.5)', '--weighted_captions'),
-    ).toBe(90 + 2 + 1)
-  })
-
   it('counts the space of encoded captions, each once, in files or in memory', async () => {
     const cached = [...args, '--network_train_unet_only', '--max_token_length', '150']
     const planOf = async (...more: string[]): Promise<TrainingPlan> =>
@@ -153,28 +142,6 @@ describe('noisewright debug-dataset', () => {
     expect(out).not.toContain('epoch 2')
     expect(out).toContain('15 more do not fit')
     expect(await runWith('debug-dataset', ...args)).toEqual({ code, out, err: expect.any(String) })
-  })
-
-  it('lets tags come in by optimizer steps, as training does, and shows no brackets that weigh words', async () => {
-    const pictures = await makeFolder(
-      Object.fromEntries(
-        ['a', 'b', 'c', 'd'].flatMap((name) => [
-          [`4_x/${name}.png`, [64, 64]],
-          [`4_x/${name}.txt`, '(one:1.5), two, three, four'],
-        ]),
-      ),
-    )
-    const own = ['--train_data_dir', pictures, '--resolution', '64', '--caption_extension', '.txt']
-    const steps = ['--gradient_accumulation_steps', '4', '--max_train_epochs', '1', '--token_warmup_step', '4']
-    const { out } = await runWith('debug-dataset', ...own, ...steps, '--weighted_captions')
-    const found = [...out.matchAll(/step (\d+):[\s\S]*?caption "(.*)"\n\s*(\d+) tokens: (.*)\n/g)]
-    expect(found).toHaveLength(16)
-    found.forEach(([, step, caption, count, tokens], at) => {
-      const done = Math.floor(at / 4)
-      const tags = Math.floor((done * 3) / 4) + 1
-      expect([step, caption!.split(', ').length, count]).toEqual([String(done + 1), tags, String(2 * tags - 1)])
-      expect(tokens).toMatch(/^one(?: \||$)/)
-    })
   })
 
   it('does the same for train-network --debug_dataset, and trains nothing', async () => {

@@ -93,11 +93,6 @@ export function tokenizeWeighted(
   return { ids, weights, chunks, cut }
 }
 
-/** The ids of a caption of any length, without start and end, of which brackets and weights are no part. */
-export function weightedIds(tokenizer: ClipTokenizer, caption: string): readonly number[] {
-  return encodePieces(tokenizer, caption).ids
-}
-
 function encodePieces(
   tokenizer: ClipTokenizer,
   caption: string,
