@@ -12,7 +12,6 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { saveLdmCheckpoint } from '../lib/checkpoints/saveLdmCheckpoint.ts'
 import { resolveDatasetConfig } from '../lib/config/datasetConfig.ts'
-import { loadClipTokenizer } from '../lib/models/clip/tokenizer.ts'
 import { sd1 } from '../lib/models/stableDiffusion/config.ts'
 import { StableDiffusion } from '../lib/models/stableDiffusion/stableDiffusion.ts'
 import { randomWeights } from '../lib/nn/init.ts'
@@ -195,7 +194,7 @@ async function runMode(mode: Mode, folder: string): Promise<Report> {
   const group = await loadTrainingData(config, { seed: 1 })
   const { network, ...others } = config
   const planned = mode.trains === 'unet' ? others : { ...others, network }
-  const plan = await planTraining(group, planned, await loadClipTokenizer(), mode.trains === 'unet' ? ['unet'] : [])
+  const plan = await planTraining(group, planned, mode.trains === 'unet' ? ['unet'] : [])
   report.estimate = plan.memory.reduce((sum, { bytes }) => sum + bytes, 0)
   return report
 }

@@ -4,11 +4,11 @@ import { DatasetView } from '../debugDataset/datasetView.ts'
 import { writeDatasetHtml } from '../debugDataset/htmlFile.ts'
 import { listBatch } from '../debugDataset/listing.ts'
 import { serveDataset } from '../debugDataset/server.ts'
-import { loadClipTokenizer } from '../models/clip/tokenizer.ts'
 import { type DebugDatasetOptions, parseTraining } from '../train/parseTraining.ts'
 import { planSteps } from '../train/schedule.ts'
+import { showCaptions } from '../train/shownCaptions.ts'
 import type { TrainConfig } from '../train/trainConfig.ts'
-import { loadTrainingData, tokenizerVariant } from '../train/trainingData.ts'
+import { loadTrainingData } from '../train/trainingData.ts'
 import { trainings } from '../train/trainings.ts'
 import { exitCodes } from '../util/errors.ts'
 import { printable } from './format.ts'
@@ -42,13 +42,14 @@ export async function showDataset(
   { maxBatches, html, port, accepts }: DebugDatasetOptions & { readonly accepts?: AcceptedData | undefined },
   host: CliHost,
 ): Promise<number> {
-  const group = await loadTrainingData(config, { seed: config.training.seed ?? 0, accepts })
+  const seed = config.training.seed ?? 0
+  const group = await loadTrainingData(config, { seed, accepts })
   const ended = new AbortController()
   const view = await DatasetView.open(group, {
-    tokenizer: await loadClipTokenizer({ variant: await tokenizerVariant(config) }),
-    tokenLimit: config.model.maxTokenLength ?? 75,
+    captions: await showCaptions(config, seed),
     ignoreExif: config.data.ignoreExif ?? false,
     totalSteps: planSteps(group.batchesPerEpoch, config.training).totalSteps,
+    batchesPerStep: config.training.gradientAccumulationSteps,
     // A page shows what is found as it is found; what is written once waits for it.
     ...(port !== null && html === null && { mostAwaited }),
     onLook: reportLooks(host),

@@ -1,7 +1,6 @@
 import type { TrainerName } from '../config/trainOptions.ts'
-import { loadClipTokenizer } from '../models/clip/tokenizer.ts'
 import { parseTraining } from '../train/parseTraining.ts'
-import { loadTrainingData, tokenizerVariant } from '../train/trainingData.ts'
+import { loadTrainingData } from '../train/trainingData.ts'
 import { planTraining, type TrainingPlan } from '../train/trainingPlan.ts'
 import { trainings } from '../train/trainings.ts'
 import { exitCodes } from '../util/errors.ts'
@@ -23,8 +22,7 @@ export async function planCommand<Name extends TrainerName>(
 ): Promise<number> {
   const { config, notes } = await parseTraining(trainer, args, { dataOnly: true })
   const group = await loadTrainingData(config, { seed: config.training.seed ?? 0, accepts: trainings[trainer].accepts })
-  const tokenizer = await loadClipTokenizer({ variant: await tokenizerVariant(config) })
-  const plan = await planTraining(group, config, tokenizer, trainings[trainer].trainedParts(config))
+  const plan = await planTraining(group, config, trainings[trainer].trainedParts(config))
   for (const message of [...notes, ...plan.warnings]) host.stderr.write(`note: ${printable(message)}\n`)
   host.stdout.write(json ? `${JSON.stringify(plan, null, 2)}\n` : `${describePlan(plan).join('\n')}\n`)
   return exitCodes.ok
@@ -37,8 +35,8 @@ const namedCaptions = 5
 export function describePlan(plan: TrainingPlan): string[] {
   const { captions, memory, disk } = plan
   const lines = [
-    ...plan.subsets.map(({ dataset, place, images, heldOut, repeats, isReg }) => {
-      const kind = `${isReg ? ', regularization' : ''}${heldOut > 0 ? `, ${heldOut} more held out` : ''}`
+    ...plan.subsets.map(({ dataset, place, images, heldOut, turned, repeats, isReg }) => {
+      const kind = `${isReg ? ', regularization' : ''}${heldOut > 0 ? `, ${heldOut} more held out` : ''}${turned > 0 ? `, ${turned} turned upright as EXIF says` : ''}`
       return `dataset ${dataset}: ${place}: ${formatCount(images, 'picture')}, repeats ${repeats}${kind}`
     }),
     '',

@@ -20,7 +20,7 @@ export interface BucketInfo {
  * the tags alone are counted, under the name of the file.
  */
 export function tagFrequency({ subsets }: Pick<Dataset, 'subsets'>): TagFrequency {
-  const folders: Record<string, Record<string, number>> = {}
+  const folders = byName<Record<string, number>>()
   for (const { config, images } of subsets) {
     const name = basename(subsetPlace(config))
     const counts = new Map(Object.entries(folders[name] ?? {}))
@@ -79,8 +79,8 @@ export function datasetMetadata(
 }
 
 function severalDatasets(datasets: readonly Dataset[]): Record<string, string> {
-  const mergedTags: Record<string, Readonly<Record<string, number>>> = {}
-  const folders: Record<string, { n_repeats: number; img_count: number }> = {}
+  const mergedTags = byName<Readonly<Record<string, number>>>()
+  const folders = byName<{ n_repeats: number; img_count: number }>()
   const described = datasets.map((dataset) => {
     const { config, subsets } = dataset
     const tags = tagFrequency(dataset)
@@ -108,6 +108,11 @@ function severalDatasets(datasets: readonly Dataset[]): Record<string, string> {
     ss_tag_frequency: pythonJson(mergedTags),
     ss_dataset_dirs: pythonJson(folders),
   }
+}
+
+/** For names that come from outside, such as `constructor`: an object that has no others yet. */
+function byName<T>(): Record<string, T> {
+  return Object.create(null) as Record<string, T>
 }
 
 function unusedName(name: string, taken: Readonly<Record<string, unknown>>): string {

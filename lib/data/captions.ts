@@ -58,16 +58,46 @@ export function processCaption(
   use: CaptionUse,
   random: CaptionRandom,
 ): string {
-  const { captionPrefix, captionSuffix, captionDropoutRate: rate, captionDropoutEveryNEpochs: every } = options
-  let text = caption
-  if (captionPrefix) text = `${captionPrefix} ${text}`
-  if (captionSuffix) text = `${text} ${captionSuffix}`
+  const { captionDropoutRate: rate, captionDropoutEveryNEpochs: every } = options
+  let text = withPrefixAndSuffix(caption, options)
   if (rate > 0 && random.float() < rate) return ''
   if (every > 0 && use.epoch % every === 0) return ''
-  if (options.enableWildcard) text = chooseWildcards(chooseLine(text, random), random)
+  if (options.enableWildcard)
+    text = chooseWildcards(chooseLine(text, random), (choices) => choices[random.integer(choices.length)]!)
   if (changesTags(options)) text = processTags(text, options, use, random)
-  const { secondarySeparator, captionSeparator } = options
+  return withPlainSeparators(text, options)
+}
+
+/**
+ * What uses of a caption can be at their longest: one text, or with wildcards one for each line, with the longest text of each `{a|b}`.
+ * Tags are all there, in the order of the caption.
+ */
+export function longestCaptions(caption: string, options: CaptionOptions): string[] {
+  const text = withPrefixAndSuffix(caption, options)
+  const texts = options.enableWildcard ? text.split('\n').map((line) => chooseWildcards(line, longestOf)) : [text]
+  return texts.map((each) => withPlainSeparators(withoutKeepSeparator(each, options), options))
+}
+
+function withPrefixAndSuffix(caption: string, { captionPrefix, captionSuffix }: CaptionOptions): string {
+  const start = captionPrefix ? `${captionPrefix} ` : ''
+  return start + caption + (captionSuffix ? ` ${captionSuffix}` : '')
+}
+
+function withPlainSeparators(text: string, { secondarySeparator, captionSeparator }: CaptionOptions): string {
   return secondarySeparator ? text.replaceAll(secondarySeparator, () => captionSeparator) : text
+}
+
+/** Where tags are split and joined, what tells those that stay is not among them. */
+function withoutKeepSeparator(text: string, options: CaptionOptions): string {
+  const { keepTokensSeparator: separator } = options
+  if (!separator || !changesTags(options) || !text.includes(separator)) return text
+  return cutTwice(text, separator)
+    .filter((part) => pythonStrip(part) !== '')
+    .join(', ')
+}
+
+function longestOf(texts: readonly string[]): string {
+  return texts.reduce((longest, text) => (text.length > longest.length ? text : longest))
 }
 
 /** Whether two uses of a picture may have different captions, so that what is made of captions cannot be kept. */
@@ -86,7 +116,7 @@ function chooseLine(text: string, random: CaptionRandom): string {
 }
 
 /** Doubled braces stand for themselves: they are set aside as characters that the text does not hold. */
-function chooseWildcards(text: string, random: CaptionRandom): string {
+function chooseWildcards(text: string, choose: (choices: readonly string[]) => string): string {
   let [open, close] = ['\u2985', '\u2986']
   while (text.includes(open) || text.includes(close)) {
     open += '\u2985'
@@ -95,10 +125,7 @@ function chooseWildcards(text: string, random: CaptionRandom): string {
   return text
     .replaceAll('{{', open)
     .replaceAll('}}', close)
-    .replace(/\{([^}]+)\}/g, (_, inner: string) => {
-      const choices = inner.split('|')
-      return choices[random.integer(choices.length)]!
-    })
+    .replace(/\{([^}]+)\}/g, (_, inner: string) => choose(inner.split('|')))
     .replaceAll(open, '{')
     .replaceAll(close, '}')
 }

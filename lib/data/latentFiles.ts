@@ -41,6 +41,8 @@ export interface LatentSize extends Size {
 const PLAIN = 'arr_0'
 const NAMES = { false: 'latents', true: 'latents_flipped' } as const
 
+const advice = 'make it again with prepare-buckets-latents, or remove it'
+
 /** The name of the older layout for a picture's path without its extension. */
 export function latentFileName(base: string, flip: boolean): string {
   return `${base}${flip ? '_flip' : ''}.npz`
@@ -53,20 +55,37 @@ export function latentFileName(base: string, flip: boolean): string {
  *   are not finite
  */
 export async function readLatentFile(files: LatentFiles, flip: boolean, expected: LatentSize): Promise<Latent> {
-  const path = flip && files.flippedFile !== undefined ? files.flippedFile : files.file
-  return withNpz(path, async (file) => {
-    const name = arrayName(file, flip, path === files.flippedFile)
-    const { shape } = file.info(name)
-    const { width, height, channels } = expected
-    const wanted = [channels, height, width]
-    if (shape.length !== 3 || wanted.some((size, axis) => size !== shape[axis])) {
-      const message = `"${name}" has the shape [${shape.join(', ')}], expected [${wanted.join(', ')}]: it was made for another training size; make it again with prepare-buckets-latents`
-      throw new DataError(path, message)
-    }
+  const { width, height, channels } = expected
+  return withNpz(pathOf(files, flip), async (file) => {
+    const name = checkedName(file, files, flip, expected)
     const values = channelsLast(await file.readFloat32(name), channels)
-    if (!values.every(Number.isFinite)) throw new DataError(path, `"${name}" holds values that are not finite`)
+    if (!values.every(Number.isFinite))
+      throw new DataError(file.path, `"${name}" holds values that are not finite: ${advice}`)
     return { values, shape: [height, width, channels] }
   })
+}
+
+/** Looks at the header of a latent. Errors as for `readLatentFile`, but for its values. */
+export async function checkLatentFile(files: LatentFiles, flip: boolean, expected: LatentSize): Promise<void> {
+  await withNpz(pathOf(files, flip), async (file) => checkedName(file, files, flip, expected))
+}
+
+function pathOf({ file, flippedFile }: LatentFiles, flip: boolean): string {
+  return flip && flippedFile !== undefined ? flippedFile : file
+}
+
+/** The name of the array that is a latent of this orientation, size and a floating-point type. */
+function checkedName(file: NpzFile, files: LatentFiles, flip: boolean, expected: LatentSize): string {
+  const name = arrayName(file, flip, file.path === files.flippedFile)
+  const { shape, dtype } = file.info(name)
+  const wanted = [expected.channels, expected.height, expected.width]
+  const fail = (problem: string): DataError => new DataError(file.path, `"${name}" ${problem}: ${advice}`)
+  if (shape.length !== 3 || wanted.some((size, axis) => size !== shape[axis]))
+    throw fail(
+      `has the shape [${shape.join(', ')}], expected [${wanted.join(', ')}], since it was made for another training size`,
+    )
+  if (!/^F(16|32|64)$/.test(dtype)) throw fail(`holds ${dtype} values, expected floating-point ones`)
+  return name
 }
 
 /** The alpha mask of the newer layout; null where the file has none. Errors as for `readLatentFile`. */
@@ -163,7 +182,7 @@ async function withNpz<T>(path: string, use: (file: NpzFile) => Promise<T>): Pro
   } catch (error) {
     if (error instanceof CheckpointError || (error instanceof IoError && systemErrorCode(error.cause) === 'ENOENT')) {
       const reason = error.message.replace(`${path}: `, '')
-      throw new DataError(path, `these latents cannot be used: ${reason}`, { cause: error })
+      throw new DataError(path, `these latents cannot be used: ${reason}; ${advice}`, { cause: error })
     }
     throw error
   }

@@ -1,9 +1,9 @@
 /** What the model will see of a group of data sets, batch by batch: the facts that the page, the file and the terminal show. */
 
 import { subsetPlace } from '../config/datasetConfig.ts'
-import { type Batch, type BatchItem, epochBatches } from '../data/batches.ts'
+import { type Batch, type BatchItem, type EpochProgress, epochBatches } from '../data/batches.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
-import type { ClipTokenizer } from '../models/clip/tokenizer.ts'
+import type { ShownCaptions } from '../train/shownCaptions.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { findRemarks, type PictureRemarks } from './remarks.ts'
 
@@ -14,7 +14,7 @@ export interface ItemView {
   readonly path: string
   /** The subset's folder or metadata file. */
   readonly subset: string
-  /** The caption of this use, after every option. */
+  /** What is encoded for this use: the caption after every option, or a sentence in its place. */
   readonly caption: string
   /** The caption's tokens as texts, cut to the length that is used. */
   readonly tokens: readonly string[]
@@ -41,7 +41,7 @@ export interface BatchView {
   /** From 0, in the order of the epoch. */
   readonly index: number
   readonly batchesPerEpoch: number
-  /** Steps since the start of the training, from 1. */
+  /** The optimizer step that the batch is part of, from 1. */
   readonly step: number
   readonly dataset: number
   /** Training size. */
@@ -67,13 +67,14 @@ export interface DatasetSummary {
 }
 
 export interface DatasetViewOptions {
-  readonly tokenizer: ClipTokenizer
-  /** Tokens of a caption that are used: 75, 150 or 225. Default 75. */
-  readonly tokenLimit?: number
+  /** What captions are encoded as. */
+  readonly captions: ShownCaptions
   /** Whether the orientation that EXIF data tell is passed over. Default false. */
   readonly ignoreExif?: boolean
   /** Optimizer steps of the training, for captions that grow with it. Default 0: not known. */
   readonly totalSteps?: number
+  /** Batches that add up to one optimizer step. Default 1. */
+  readonly batchesPerStep?: number
   /** With more pictures than this, look-alikes are searched while the view is in use already. Default: none are too many. */
   readonly mostAwaited?: number
   /** Called after each picture that was decoded to see how it looks. */
@@ -82,7 +83,7 @@ export interface DatasetViewOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-type ViewSettings = Required<Pick<DatasetViewOptions, 'tokenizer' | 'tokenLimit' | 'ignoreExif' | 'totalSteps'>>
+type ViewSettings = Required<Pick<DatasetViewOptions, 'captions' | 'ignoreExif' | 'totalSteps' | 'batchesPerStep'>>
 
 /** Every batch of every epoch, as training would draw it. */
 export class DatasetView {
@@ -99,7 +100,7 @@ export class DatasetView {
 
   /** Looks for copies and look-alikes first, which decodes every picture once. */
   static async open(group: DatasetGroup, options: DatasetViewOptions): Promise<DatasetView> {
-    const complete = { tokenLimit: 75, ignoreExif: false, totalSteps: 0, ...options }
+    const complete = { ignoreExif: false, totalSteps: 0, batchesPerStep: 1, ...options }
     return new DatasetView(group, complete, await findRemarks(group, complete))
   }
 
@@ -141,14 +142,19 @@ export class DatasetView {
   /** @param epoch from 1 @param index from 0 @throws ArgumentError outside the epoch */
   batch(epoch: number, index: number): BatchView {
     const { dataset, size, items } = this.#batchAt(epoch, index)
+    const texts = this.#options.captions.ofBatch(
+      items.map(({ caption }) => caption),
+      { epoch, batch: index },
+    )
+    const { firstStep, batchesPerStep } = this.#progressOf(epoch)
     return {
       epoch,
       index,
       batchesPerEpoch: this.group.batchesPerEpoch,
-      step: (epoch - 1) * this.group.batchesPerEpoch + index + 1,
+      step: firstStep + Math.floor(index / batchesPerStep) + 1,
       dataset,
       ...size,
-      items: items.map((item, slot) => this.#describe(item, slot)),
+      items: items.map((item, slot) => this.#describe(item, slot, texts[slot]!)),
     }
   }
 
@@ -182,26 +188,33 @@ export class DatasetView {
     if (!Number.isInteger(epoch) || epoch < 1) throw new ArgumentError('batch', 'epoch', 'from 1', String(epoch))
     const known = this.#epochs.get(epoch)
     if (known !== undefined) return known
-    const firstStep = (epoch - 1) * this.group.batchesPerEpoch
-    const progress = { firstStep, batchesPerStep: 1, totalSteps: this.#options.totalSteps }
-    const batches = [...epochBatches(this.group, epoch, { progress })]
+    const batches = [...epochBatches(this.group, epoch, { progress: this.#progressOf(epoch) })]
     // Two epochs are enough to go back and forth; every other one is drawn again, and comes out the same.
     if (this.#epochs.size > 1) this.#epochs.delete(this.#epochs.keys().next().value!)
     this.#epochs.set(epoch, batches)
     return batches
   }
 
-  #describe(item: BatchItem, slot: number): ItemView {
-    const { image, caption, flip, lossWeight, crop, color } = item
-    const { tokenizer, tokenLimit } = this.#options
-    const ids = tokenizer.encode(caption)
+  #progressOf(epoch: number): EpochProgress {
+    const { batchesPerStep, totalSteps } = this.#options
+    return {
+      firstStep: (epoch - 1) * Math.ceil(this.group.batchesPerEpoch / batchesPerStep),
+      batchesPerStep,
+      totalSteps,
+    }
+  }
+
+  #describe(item: BatchItem, slot: number, caption: string): ItemView {
+    const { image, flip, lossWeight, crop, color } = item
+    const { limit, tokensOf } = this.#options.captions
+    const tokens = tokensOf(caption)
     return {
       slot,
       path: image.path,
       subset: subsetPlace(image.subset),
       caption,
-      tokens: ids.slice(0, tokenLimit).map((id) => tokenizer.decode([id])),
-      droppedTokens: Math.max(0, ids.length - tokenLimit),
+      tokens: tokens.slice(0, limit),
+      droppedTokens: Math.max(0, tokens.length - limit),
       flip,
       color: color === undefined ? null : color.kind,
       latents: image.latents?.file ?? null,

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import * as nodeFileSystem from 'node:fs/promises'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import { atomicWrite } from '../io/atomicWrite.ts'
+import { makeFolder } from '../io/makeFolder.ts'
 import { systemErrorCode, toIoError } from '../io/systemError.ts'
 import { IoError } from '../util/errors.ts'
 import { type HubPlace, isCommit } from './hubId.ts'
@@ -41,10 +42,7 @@ export class ModelCache {
 
   /** @throws IoError when the folders cannot be made */
   async makeFolders(): Promise<void> {
-    for (const folder of [join(this.#folder, 'blobs'), this.#locks])
-      await nodeFileSystem.mkdir(folder, { recursive: true }).catch((error: unknown) => {
-        throw toIoError(folder, 'make a folder of the cache', error)
-      })
+    for (const folder of [join(this.#folder, 'blobs'), this.#locks]) await makeFolder(folder)
   }
 
   /**
@@ -167,12 +165,6 @@ function parseObject(text: string): Readonly<Record<string, unknown>> {
   } catch {
     return {}
   }
-}
-
-async function makeFolder(folder: string): Promise<void> {
-  await nodeFileSystem.mkdir(folder, { recursive: true }).catch((error: unknown) => {
-    throw toIoError(folder, 'make a folder of the cache', error)
-  })
 }
 
 async function sizeOf(path: string): Promise<number | undefined> {

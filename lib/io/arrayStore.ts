@@ -1,11 +1,11 @@
 /** Arrays in files that are named by a hash of all they were made from, so that an entry is never out of date. */
 import { createHash } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { ArgumentError, CheckpointError, IoError } from '../util/errors.ts'
 import type { WritableFileSystem } from './atomicWrite.ts'
+import { makeFolder } from './makeFolder.ts'
 import { type NpyArray, readNpz, writeNpz } from './npz.ts'
-import { systemErrorCode, toIoError } from './systemError.ts'
+import { systemErrorCode } from './systemError.ts'
 
 /** What an entry holds, by name. */
 export type StoredArrays = ReadonlyMap<string, NpyArray>
@@ -62,10 +62,7 @@ export class ArrayStore {
   /** Writes an entry; one that is there is replaced. @throws IoError when it cannot be written */
   async write(key: string, arrays: StoredArrays): Promise<void> {
     const path = this.pathOf(key)
-    const folder = dirname(path)
-    await mkdir(folder, { recursive: true }).catch((error: unknown) => {
-      throw toIoError(folder, 'create the folder', error)
-    })
+    await makeFolder(dirname(path))
     const marks = [
       [KEY, mark(Buffer.from(key, 'hex'))],
       [DIGEST, mark(digestOf(arrays))],

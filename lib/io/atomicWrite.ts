@@ -22,7 +22,7 @@ export interface WritableFileSystem {
   open(path: string, flags: string): Promise<WritableFile>
   rename(from: string, to: string): Promise<void>
   rm(path: string, options: { readonly force: boolean; readonly recursive?: boolean }): Promise<void>
-  stat(path: string): Promise<{ isDirectory(): boolean; readonly mtimeMs: number }>
+  stat(path: string): Promise<{ isDirectory(): boolean; isFile(): boolean; readonly mtimeMs: number }>
   statfs(path: string): Promise<{ readonly blocks: number; readonly bavail: number; readonly bsize: number }>
   readdir(path: string): Promise<readonly string[]>
   realpath(path: string): Promise<string>
@@ -69,7 +69,7 @@ const SAMPLE_STRIDE = 16 * PIECE_BYTES
  * the disk does to the bytes afterwards is the disk's own checksum's business.
  *
  * @returns the number of bytes written
- * @throws IoError when the operating system refuses (disk full, no permission, no such folder, a folder of that name), when
+ * @throws IoError when the operating system refuses (disk full, no permission, no such folder, a folder or device of that name), when
  *   the free space is known to be too small (its `space` says by how much; nothing is written), when the content has not the
  *   size that `expectedBytes` promised, or when it does not read back. What the content's producer throws passes through.
  */
@@ -112,14 +112,16 @@ export async function atomicWrite(
   return progress.bytes
 }
 
-/** Follows a symbolic link and refuses a folder before any byte is written. */
+/** Follows a symbolic link and refuses a folder or a device before any byte is written. */
 async function resolveTarget(path: string, fileSystem: WritableFileSystem): Promise<string> {
   try {
-    const target = await fileSystem.realpath(path)
-    if ((await fileSystem.stat(target)).isDirectory()) {
+    const status = await fileSystem.stat(path)
+    if (status.isDirectory())
       throw new IoError(path, 'cannot write a file: there is a folder of that name; choose another name (EISDIR)')
-    }
-    return target
+    // To rename a file over /dev/null takes it from the whole machine.
+    if (!status.isFile())
+      throw new IoError(path, 'cannot write a file: this is a device or a pipe, which is not replaced; name a file')
+    return await fileSystem.realpath(path)
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return path
     throw toIoError(path, 'write a file', error)

@@ -1,4 +1,4 @@
-/** Metadata files of fine-tuning: one JSON object whose members are pictures. */
+/** Metadata files of fine-tuning: one JSON object whose members are pictures, or lines that are one each. */
 import { type ByteSource, openByteSource } from '../io/byteSource.ts'
 import { JsonCutShort, JsonFault, JsonReader } from '../io/jsonReader.ts'
 import { DataError } from '../util/errors.ts'
@@ -22,11 +22,12 @@ const [COMMA, OPEN, CLOSE, BYTE_ORDER_MARK] = [0x2c, 0x7b, 0x7d, 0xef]
 const NEWLINE = 0x0a
 
 /**
- * Reads a metadata file piece by piece. Fields that are not known are kept, and numbers stay the ints and floats that they
+ * Reads a metadata file piece by piece. One that is named `.jsonl` has an object for each picture, of which `image_path` is the key, as later
+ * versions of sd-scripts write it. Fields that are not known are kept, and numbers stay the ints and floats that they
  * are to Python. Keys such as `__proto__` are keys like any other. Of a key that occurs twice the last value counts, with a
  * warning.
  *
- * @throws IoError when the file cannot be read; DataError when it is not a JSON object of objects (with line and column) or a
+ * @throws IoError when the file cannot be read; DataError when it is not a JSON object of objects, or of objects (with line and column), or a
  *   `caption`, `tags`, `train_resolution` or `image_size` is not what it should be (with the key and the value)
  */
 export async function readMetadata(path: string): Promise<Metadata> {
@@ -45,13 +46,15 @@ class MetadataReader {
   #repeatedCount = 0
   readonly #problems: string[] = []
   #problemCount = 0
-  /** What comes next: the opening brace, an entry or the closing brace, a comma or the closing brace, nothing. */
-  #next: 'start' | 'first' | 'more' | 'nothing' = 'start'
+  /** What comes next: the opening brace, an entry or the closing brace, a comma or the closing brace, nothing; or an object if any. */
+  #next: 'start' | 'first' | 'more' | 'nothing' | 'line' = 'start'
 
   constructor(
     readonly path: string,
     readonly source: ByteSource,
-  ) {}
+  ) {
+    if (path.toLowerCase().endsWith('.jsonl')) this.#next = 'line'
+  }
 
   async read(): Promise<Metadata> {
     const { source } = this
@@ -83,10 +86,14 @@ class MetadataReader {
     const reader = new JsonReader(window, { isLast, onRepeatedKey }, this.#names)
     let used = 0
     try {
+      if (start === 0 && reader.peek() === BYTE_ORDER_MARK)
+        throw new JsonFault(0, 'a JSON object', 'a byte order mark; save the file as UTF-8 without one')
       for (; this.#next !== 'nothing'; used = reader.position) {
-        if (this.#next === 'start') {
-          if (start === 0 && reader.peek() === BYTE_ORDER_MARK)
-            throw new JsonFault(0, 'a JSON object', 'a byte order mark; save the file as UTF-8 without one')
+        if (this.#next === 'line') {
+          repeatedFields = []
+          if (reader.peek() === undefined) this.#next = 'nothing'
+          else this.#readLine(reader, repeatedFields)
+        } else if (this.#next === 'start') {
           reader.expect('a JSON object of pictures', OPEN)
           this.#next = 'first'
         } else if (this.#isClosed(reader)) {
@@ -94,8 +101,7 @@ class MetadataReader {
         } else {
           repeatedFields = []
           const key = reader.readKey()
-          this.#readEntry(key, reader)
-          for (const name of repeatedFields) this.#noteRepeated(`${JSON.stringify(name)} of ${JSON.stringify(key)}`)
+          this.#readEntry(key, reader, repeatedFields)
           this.#next = 'more'
         }
       }
@@ -116,18 +122,35 @@ class MetadataReader {
     return isClosed
   }
 
-  #readEntry(key: string, reader: JsonReader): void {
-    const { size } = this.#entries
+  /** @param repeated filled while it is read */
+  #readLine(reader: JsonReader, repeated: readonly string[]): void {
+    reader.peek()
+    const at = reader.position
+    const entry = reader.readObject(new MetadataEntry())
+    const key = entry.get('image_path')
+    if (typeof key !== 'string')
+      throw new JsonFault(at, 'an object whose "image_path" is a text', describeValue(key ?? entry))
+    entry.delete('image_path')
+    this.#keep(key, entry, reader, repeated)
+  }
+
+  /** @param repeated filled while it is read */
+  #readEntry(key: string, reader: JsonReader, repeated: readonly string[]): void {
     if (reader.peek() !== OPEN) {
       const value = reader.readValue()
       this.#noteProblem(`${JSON.stringify(key)}: expected an object of fields, found ${describeValue(value)}`)
       return
     }
-    const entry = reader.readObject(new MetadataEntry())
+    this.#keep(key, reader.readObject(new MetadataEntry()), reader, repeated)
+  }
+
+  #keep(key: string, entry: MetadataEntry, reader: JsonReader, repeated: readonly string[]): void {
+    const { size } = this.#entries
     if (size >= MOST_ENTRIES)
       throw new JsonFault(reader.position, `at most ${MOST_ENTRIES} entries`, 'more; split the file')
     this.#entries.set(key, entry)
     if (this.#entries.size === size) this.#noteRepeated(JSON.stringify(key))
+    for (const name of repeated) this.#noteRepeated(`${JSON.stringify(name)} of ${JSON.stringify(key)}`)
     for (const problem of problemsOf(key, entry)) this.#noteProblem(problem)
   }
 

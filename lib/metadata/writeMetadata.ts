@@ -7,7 +7,7 @@ const PIECE_CHARACTERS = 1 << 18
 /**
  * Writes a metadata file as Python's `json.dump(metadata, file, indent=2)` does: entries and fields in the order of the maps,
  * other than printable ASCII as `\uXXXX`, no newline at the end. The name holds the previous file or the whole new one, so a
- * file can be read, changed and written in place.
+ * file can be read, changed and written in place. What is named `.jsonl` has a line for each entry, with the key as its `image_path`.
  *
  * @returns the number of bytes written
  * @throws IoError when the operating system refuses
@@ -16,7 +16,7 @@ export async function writeMetadata(
   path: string,
   entries: ReadonlyMap<string, ReadonlyMap<string, JsonValue>>,
 ): Promise<number> {
-  return atomicWrite(path, piecesOf(entries))
+  return atomicWrite(path, path.toLowerCase().endsWith('.jsonl') ? linesOf(entries) : piecesOf(entries))
 }
 
 function* piecesOf(entries: ReadonlyMap<string, ReadonlyMap<string, JsonValue>>): Generator<Uint8Array> {
@@ -30,4 +30,15 @@ function* piecesOf(entries: ReadonlyMap<string, ReadonlyMap<string, JsonValue>>)
     text = ''
   }
   yield Buffer.from(`${text}${entries.size > 0 ? '\n' : ''}}`, 'latin1')
+}
+
+function* linesOf(entries: ReadonlyMap<string, ReadonlyMap<string, JsonValue>>): Generator<Uint8Array> {
+  let text = ''
+  for (const [key, entry] of entries) {
+    text += `${pythonJson(new Map<string, JsonValue>([['image_path', key], ...entry]))}\n`
+    if (text.length < PIECE_CHARACTERS) continue
+    yield Buffer.from(text, 'latin1')
+    text = ''
+  }
+  yield Buffer.from(text, 'latin1')
 }

@@ -1,6 +1,8 @@
 /** Latents beside pictures and training sizes in the metadata, as fine-tuning data sets of sd-scripts have them. */
-import { rm, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, rm, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
+import { dirname } from 'node:path'
 import { loadVae } from '../checkpoints/loadVae.ts'
 import { withShippedModel } from '../checkpoints/shippedModel.ts'
 import { compareSizes, type Size } from '../data/buckets.ts'
@@ -89,6 +91,7 @@ export async function* prepareBucketsLatents(
   const { inJson, outJson, signal, shard, workers = Math.min(8, availableParallelism()) } = options
   await expectDevice(options.device ?? 'cpu')
   const metadata = await openMetadata(inJson)
+  await expectFolderOf(outJson)
   const plan = await planPictures({ ...options, workers })
   for (const message of [...metadata.warnings, ...plan.warnings]) yield { type: 'warning', message }
   const preparation = new Preparation(plan, { ...options, workers })
@@ -209,6 +212,13 @@ async function openMetadata(path: string): Promise<Metadata> {
     throw new DataError(path, `there is no metadata file of that name: ${advice}`, { cause: error })
   })
   return readMetadata(path)
+}
+
+/** What is written last must not fail for a reason that is known before the work. */
+async function expectFolderOf(path: string): Promise<void> {
+  await access(dirname(path), constants.W_OK).catch((error: unknown) => {
+    throw toIoError(path, 'write the metadata', error)
+  })
 }
 
 async function openVae(options: PrepareLatentsOptions): Promise<Vae> {

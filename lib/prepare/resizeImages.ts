@@ -1,11 +1,11 @@
 /** Copies of the pictures of a folder that are no larger than given areas. */
 import { createReadStream } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { extname, join, resolve } from 'node:path'
 import { throwCollected } from '../data/dataErrors.ts'
 import { type DecodedImage, decodeImage } from '../data/image.ts'
 import { isFile, readFolder } from '../data/imageFolder.ts'
 import { atomicWrite } from '../io/atomicWrite.ts'
+import { makeFolder } from '../io/makeFolder.ts'
 import { toIoError } from '../io/systemError.ts'
 import { type ResizeMethod, resizeImage } from '../ops/resizeImage.ts'
 import { tensor } from '../tensor/create.ts'
@@ -71,9 +71,7 @@ export async function resizeImages(
   const nameOf = (image: string, limit: AreaLimit): string => `${baseOf(image)}+${limit.text}.${encoding}`
   checkNames([...images.flatMap((name) => limits.map((limit) => ({ name, copy: nameOf(name, limit) }))), ...copies])
 
-  await mkdir(target, { recursive: true }).catch((error: unknown) => {
-    throw toIoError(target, 'make a folder', error)
-  })
+  await makeFolder(target)
   const errors: DataError[] = []
   await mapLimited(images, atOnce, async (name) => {
     try {

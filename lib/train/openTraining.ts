@@ -1,11 +1,10 @@
 /** From a configuration to everything a training works with: data looked at, model loaded, prompts read. */
-import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { deferStableDiffusion } from '../checkpoints/loadStableDiffusion.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
 import type { HubProgress } from '../hub/hubSnapshot.ts'
 import type { WritableFileSystem } from '../io/atomicWrite.ts'
-import { toIoError } from '../io/systemError.ts'
+import { makeFolder } from '../io/makeFolder.ts'
 import { type ClipTokenizer, loadClipTokenizer } from '../models/clip/tokenizer.ts'
 import type { ModelPart, StableDiffusion } from '../models/stableDiffusion/stableDiffusion.ts'
 import { type PromptSpec, readPromptFile } from '../preview/promptFile.ts'
@@ -16,6 +15,7 @@ import { BadPictures } from './badPictures.ts'
 import { conditioningWarnings } from './conditioning.ts'
 import type { TrainingControls } from './controls.ts'
 import { eightBitParts } from './eightBitParts.ts'
+import { checkGivenLatents } from './givenLatents.ts'
 import { LatentCache } from './latentCache.ts'
 import { cachesFolder, LatentStore } from './latentStore.ts'
 import type { RunIdentity, TrainingKind } from './method.ts'
@@ -103,9 +103,7 @@ export async function openTraining<Config extends TrainConfig>(
             ...(preview.sampler && { sampler: preview.sampler }),
             onWarning: (message) => promptWarnings.push(message),
           })
-    await mkdir(output.folder, { recursive: true }).catch((error: unknown) => {
-      throw toIoError(output.folder, 'create the output folder', error)
-    })
+    await makeFolder(output.folder)
     const { models, notes, finish, close } = await deferStableDiffusion(model.path, {
       v2: model.v2 || undefined,
       vParameterization: model.vParameterization || undefined,
@@ -117,6 +115,7 @@ export async function openTraining<Config extends TrainConfig>(
       hub: { signal: options.signal, onProgress: options.onDownload },
     })
     try {
+      await checkGivenLatents(group, models.vae)
       const badPictures = new BadPictures(config.data.onBadImage)
       return {
         seed,

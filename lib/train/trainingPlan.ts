@@ -6,14 +6,13 @@ import type { Dataset } from '../data/dataset.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
 import { type BucketDescription, describeBuckets } from '../data/describeBuckets.ts'
 import { distinctCaptions } from '../data/distinctCaptions.ts'
-import { tokenCounter } from '../models/clip/tokenCounter.ts'
-import type { ClipTokenizer } from '../models/clip/tokenizer.ts'
 import type { ModelPart } from '../models/stableDiffusion/stableDiffusion.ts'
 import { IoError } from '../util/errors.ts'
 import { keptWeightsBudget } from './keptWeights.ts'
 import { estimateMemory, type MemoryShare } from './memoryEstimate.ts'
 import { planStart } from './runStart.ts'
 import { planSteps } from './schedule.ts'
+import { type CaptionedConfig, type ShownCaptions, showCaptions } from './shownCaptions.ts'
 import type { TrainConfig, TrainNetworkConfig } from './trainConfig.ts'
 
 export interface PlannedSubset {
@@ -24,6 +23,8 @@ export interface PlannedSubset {
   readonly images: number
   /** Measured instead (`validation_split`). */
   readonly heldOut: number
+  /** Of those trained on, pictures that are turned upright as their EXIF data say. */
+  readonly turned: number
   readonly repeats: number
   readonly isReg: boolean
 }
@@ -56,7 +57,7 @@ export interface TrainingPlan {
     /** Tokens that are used of a caption. */
     readonly limit: number
     readonly total: number
-    /** Captions with more tokens than that, the longest first. */
+    /** Captions that can have more tokens than that in a use of their pictures, the longest first. */
     readonly overLimit: readonly LongCaption[]
   }
   /** Bytes written into caches, of which those that are there already are not written again. */
@@ -70,7 +71,8 @@ export interface TrainingPlan {
 
 /** What of a configuration a plan depends on. */
 export type PlannedConfig = Pick<TrainConfig, 'model' | 'data' | 'training'> &
-  Partial<Pick<TrainConfig, 'optimizer' | 'preview'>> & {
+  Partial<Pick<TrainConfig, 'optimizer' | 'preview'>> &
+  Pick<CaptionedConfig, 'inversion'> & {
     readonly network?: Pick<TrainNetworkConfig['network'], 'dim'>
   }
 
@@ -82,10 +84,10 @@ export type PlannedConfig = Pick<TrainConfig, 'model' | 'data' | 'training'> &
 export async function planTraining(
   group: DatasetGroup,
   config: PlannedConfig,
-  tokenizer: ClipTokenizer,
   trainedParts: readonly ModelPart[] = [],
 ): Promise<TrainingPlan> {
   const { model, data, training, network } = config
+  const captions = await showCaptions(config, group.seed)
   const { datasets, batchesPerEpoch } = group
   const { gradientAccumulationSteps } = training
   const steps = planSteps(batchesPerEpoch, training)
@@ -97,7 +99,7 @@ export async function planTraining(
   const report = await reportOf(model.path)
   const textToDisk = data.cacheTextEncoderOutputsToDisk === true
   const textBytes =
-    data.cacheTextEncoderOutputs || textToDisk ? captionBytesOf(group, { model, training }, tokenizer) : 0
+    data.cacheTextEncoderOutputs || textToDisk ? captionBytesOf(group, { model, training }, captions) : 0
   const disk = [
     { what: 'cached latents', bytes: toDisk ? latentBytes : 0 },
     { what: 'encoded captions', bytes: textToDisk ? textBytes : 0 },
@@ -110,6 +112,7 @@ export async function planTraining(
         place: subsetPlace(config),
         images: images.length,
         heldOut: heldOutOf(heldOut[index], config),
+        turned: images.filter(({ orientation }) => orientation !== 1).length,
         repeats: config.numRepeats,
         isReg: config.isReg,
       })),
@@ -122,7 +125,7 @@ export async function planTraining(
     stepsPerEpoch: Math.ceil(batchesPerEpoch / gradientAccumulationSteps),
     ...steps,
     skippedSteps: steps.totalSteps - (lastStep - position.step),
-    captions: countCaptions(group, tokenizer, model.maxTokenLength ?? 75),
+    captions: countCaptions(group, captions),
     diskBytes: disk.reduce((sum, { bytes }) => sum + bytes, 0),
     disk,
     memory: estimateMemory({
@@ -170,7 +173,7 @@ function latentBytesOf({ images }: Dataset): number {
 function captionBytesOf(
   group: DatasetGroup,
   { model: { maxTokenLength }, training: { mixedPrecision } }: Pick<TrainConfig, 'model' | 'training'>,
-  { variant }: ClipTokenizer,
+  { variant }: ShownCaptions,
 ): number {
   const count = new Set([group, group.heldOut ?? group].flatMap(distinctCaptions)).size
   return count * ((maxTokenLength ?? 75) + 2) * (variant === 'sd2' ? 1024 : 768) * (mixedPrecision === 'no' ? 4 : 2)
@@ -184,17 +187,12 @@ function largestOf(sizes: readonly { readonly width: number; readonly height: nu
   return sizes.reduce((largest, { width, height }) => Math.max(largest, width * height), 0)
 }
 
-function countCaptions(
-  { datasets }: DatasetGroup,
-  tokenizer: ClipTokenizer,
-  tokenLimit: number,
-): TrainingPlan['captions'] {
-  const count = tokenCounter(tokenizer)
+function countCaptions({ datasets }: DatasetGroup, { limit, count }: ShownCaptions): TrainingPlan['captions'] {
   const captions = datasets.flatMap(({ images }) =>
-    images.map(({ path, caption }) => ({ path, tokens: count(caption) })),
+    images.map(({ path, caption, subset }) => ({ path, tokens: count(caption, subset) })),
   )
-  const overLimit = captions.filter(({ tokens }) => tokens > tokenLimit).sort((a, b) => b.tokens - a.tokens)
-  return { limit: tokenLimit, total: captions.length, overLimit }
+  const overLimit = captions.filter(({ tokens }) => tokens > limit).sort((a, b) => b.tokens - a.tokens)
+  return { limit, total: captions.length, overLimit }
 }
 
 /** Null for what is not on this disk, such as a hub id. */

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import sharp from 'sharp'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { run } from '../../lib/cli/run.ts'
 import type { TrainingPlan } from '../../lib/train/trainingPlan.ts'
@@ -10,6 +11,7 @@ import { makeTestHost } from './testHost.ts'
 
 let folder: string
 let args: readonly string[]
+let buckets: readonly string[]
 
 beforeAll(async () => {
   folder = await makeFolder({
@@ -20,15 +22,7 @@ beforeAll(async () => {
     'reg/1_thing/a.png': [64, 64],
   })
   const data = ['--train_data_dir', join(folder, 'data'), '--reg_data_dir', join(folder, 'reg')]
-  const buckets = [
-    '--enable_bucket',
-    '--min_bucket_reso',
-    '32',
-    '--max_bucket_reso',
-    '128',
-    '--bucket_reso_steps',
-    '16',
-  ]
+  buckets = ['--enable_bucket', '--min_bucket_reso', '32', '--max_bucket_reso', '128', '--bucket_reso_steps', '16']
   args = [
     ...data,
     ...buckets,
@@ -98,6 +92,18 @@ describe('noisewright plan', () => {
     const { out } = await runWith('plan', ...held)
     expect(out).toContain('10_frog: 1 picture, repeats 10, 1 more held out')
     expect(out).toContain('1 picture held out, to be measured')
+  })
+
+  it('tells how many pictures are turned upright', async () => {
+    const upright = { create: { width: 64, height: 96, channels: 3, background: 'red' } } as const
+    const turned = await sharp(upright).withMetadata({ orientation: 6 }).jpeg().toBuffer()
+    const own = await makeFolder({ '1_x/a.png': [64, 64], '1_x/b.jpg': turned, '1_x/c.jpg': [64, 64] })
+    const more = ['--train_data_dir', own, '--resolution', '64', ...buckets]
+    const plan = JSON.parse((await runWith('plan', '--json', ...more)).out) as TrainingPlan
+    expect(plan.subsets).toMatchObject([{ images: 3, turned: 1 }])
+    expect((await runWith('plan', ...more)).out).toContain('3 pictures, repeats 1, 1 turned upright as EXIF says')
+    const stored = await runWith('plan', ...more, '--ignore_exif')
+    expect(stored.out).toContain('3 pictures, repeats 1\n')
   })
 
   it('takes off what a later beginning leaves out', async () => {

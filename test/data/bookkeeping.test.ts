@@ -5,6 +5,27 @@ import { loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
 import { addFiles, makeFolder } from '../support/pictures.ts'
 
 describe('datasetMetadata', () => {
+  it('keeps folders and tags apart from what every object has', async () => {
+    const names = ['constructor', '__proto__', 'toString']
+    const root = await makeFolder(
+      Object.fromEntries(
+        names.flatMap((name) => [
+          [`${name}/1.png`, [64, 64] as const],
+          [`${name}/1.caption`, `${name}, a`],
+        ]),
+      ),
+    )
+    const subsets = names.map((name) => ({ image_dir: join(root, name) }))
+    await addFiles(root, { 'data.json': JSON.stringify({ datasets: [{ resolution: 64, subsets }] }) })
+    const group = await loadDatasetGroup({ configFile: join(root, 'data.json') }, { seed: 1 })
+    const metadata = datasetMetadata(group)
+    for (const key of ['ss_tag_frequency', 'ss_dataset_dirs'])
+      expect(new Map(Object.entries(JSON.parse(metadata[key]!))).size, key).toBe(3)
+    expect(metadata.ss_tag_frequency).toContain('"__proto__": {"__proto__": 1, "a": 1}')
+    expect(metadata.ss_tag_frequency).toContain('"constructor": {"constructor": 1, "a": 1}')
+    expect(metadata.ss_dataset_dirs).toContain('"toString": {')
+  })
+
   it('describes several datasets of a configuration file as JSON', async () => {
     const root = await makeFolder({
       'a/frogs/1.png': [64, 64],

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type CaptionOptions, captionVaries, processCaption } from '../../lib/data/captions.ts'
+import { type CaptionOptions, captionVaries, longestCaptions, processCaption } from '../../lib/data/captions.ts'
 import { PhiloxStream } from '../../lib/util/philox.ts'
 import { loadOracle } from '../support/dataOracle.ts'
 import { type Draw, ScriptedDraws } from '../support/scriptedDraws.ts'
@@ -154,4 +154,44 @@ it.each([
   [{ tokenWarmupStep: 5 }, true],
 ])('knows whether captions vary: %j', (options, expected) => {
   expect(captionVaries({ ...plain, ...options })).toBe(expected)
+})
+
+describe('longestCaptions', () => {
+  const letters = (text: string): number => text.replace(/[^a-z]/g, '').length
+
+  it('are as long as any use of the caption, and one of them is that long', () => {
+    const pieces = fc.constantFrom('a', 'bb', ' ', ', ', '|||', ';;;', '{a|bb|}', '{{x}}', '\n')
+    const options = fc.record({
+      shuffleCaption: fc.boolean(),
+      enableWildcard: fc.boolean(),
+      keepTokensSeparator: fc.constantFrom('|||', undefined),
+      secondarySeparator: fc.constantFrom(';;;', undefined),
+      captionPrefix: fc.constantFrom('start', undefined),
+      captionSuffix: fc.constantFrom('end', undefined),
+      tokenWarmupStep: fc.constantFrom(0, 3),
+    })
+    fc.assert(
+      fc.property(fc.array(pieces, { maxLength: 12 }), options, (caption, some) => {
+        const all = { ...plain, ...some }
+        const longest = Math.max(...longestCaptions(caption.join(''), all).map(letters))
+        const late = { ...use, step: 3 }
+        const found = Array.from({ length: 40 }, (_, i) =>
+          letters(processCaption(caption.join(''), all, late, stream(i))),
+        )
+        expect(Math.max(...found)).toBeLessThanOrEqual(longest)
+        const choices = caption.filter((piece) => piece === '{a|bb|}' || piece === '\n').length
+        if (!some.enableWildcard || choices < 2) expect(Math.max(...found)).toBe(longest)
+      }),
+    )
+  })
+
+  it('hold no separators but those that are encoded', () => {
+    const options = { ...plain, keepTokensSeparator: '|||', secondarySeparator: ';;;' }
+    expect(longestCaptions('a ||| b;;;c', options)).toEqual(['a ||| b,c'])
+    expect(longestCaptions('a ||| b;;;c', { ...options, shuffleCaption: true })).toEqual(['a ,  b,c'])
+    expect(longestCaptions('{a|bbb}\n{{c}}', { ...plain, enableWildcard: true, captionPrefix: 'p' })).toEqual([
+      'p bbb',
+      '{c}',
+    ])
+  })
 })

@@ -11,7 +11,8 @@ import {
   readLatentFile,
   writeLatentFile,
 } from '../../lib/data/latentFiles.ts'
-import { readNpz } from '../../lib/io/npz.ts'
+import { readNpz, writeNpz } from '../../lib/io/npz.ts'
+import { fileDTypeBytes } from '../../lib/io/tensorBytes.ts'
 import { DataError } from '../../lib/util/errors.ts'
 import { makeFolder } from '../support/pictures.ts'
 
@@ -53,10 +54,21 @@ describe('latents beside pictures', () => {
     await expect(read('plain.npz', { ...size, width: 3, height: 5 })).rejects.toThrow(
       /plain\.npz: "arr_0" has the shape \[4, 3, 5\], expected \[4, 5, 3\]/,
     )
-    await expect(read('infinite.npz')).rejects.toThrow(/"arr_0" holds values that are not finite/)
+    await expect(read('infinite.npz')).rejects.toThrow(/"arr_0" holds values that are not finite: make it again/)
     await expect(read('none.npz')).rejects.toThrow(DataError)
     const folder = await makeFolder({ 'text.npz': 'text' })
     await writeFile(join(folder, 'short.npz'), (await readFile(fixture('plain.npz'))).subarray(0, 300))
+    const whole = new Map([
+      ['I32', 'whole.npz'],
+      ['BOOL', 'truth.npz'],
+    ] as const)
+    for (const [dtype, name] of whole) {
+      const data = new Uint8Array(60 * fileDTypeBytes[dtype])
+      await writeNpz(join(folder, name), [{ name: 'arr_0', dtype, shape: [4, 3, 5], data }])
+      await expect(readLatentFile({ file: join(folder, name) }, false, size)).rejects.toThrow(
+        `"arr_0" holds ${dtype} values, expected floating-point ones`,
+      )
+    }
     for (const name of ['text.npz', 'short.npz'])
       await expect(readLatentFile({ file: join(folder, name) }, false, size)).rejects.toThrow(
         /these latents cannot be used/,

@@ -10,8 +10,8 @@ import { findAlike } from '../../lib/debugDataset/lookSearch.ts'
 import type { PageData } from '../../lib/debugDataset/page.ts'
 import { findRemarks } from '../../lib/debugDataset/remarks.ts'
 import { hashOf, type Look, readLook } from '../../lib/debugDataset/similarPictures.ts'
-import { loadClipTokenizer } from '../../lib/models/clip/tokenizer.ts'
 import { PhiloxStream } from '../../lib/util/philox.ts'
+import { plainCaptions } from '../support/debugView.ts'
 import { encodeBmp, encodePicture, makeFolder, noisePixels } from '../support/pictures.ts'
 
 /** Large soft shapes; other ones for another seed. */
@@ -159,7 +159,7 @@ it('a damaged picture is crossed out and pointed out, and look-alikes are named'
   const folder = await makeFolder({ 'a.png': one, 'b.jpg': copy, 'c.png': damaged })
   const config = await resolveDatasetConfig({ datasets: [{ resolution: 64, subsets: [{ image_dir: folder }] }] })
   const group = await loadDatasetGroup({ config }, { seed: 1, cacheLatents: true })
-  const view = await DatasetView.open(group, { tokenizer: await loadClipTokenizer({ variant: 'sd1' }) })
+  const view = await DatasetView.open(group, { captions: await plainCaptions() })
   const items = [0, 1, 2].map((index) => view.batch(1, index).items[0]!)
   const remarks = (name: string): string => items.find(({ path }) => path.endsWith(name))!.remarks.join()
   expect(remarks('a.png')).toBe(`looks like ${folder}/b.jpg`)

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import * as fs from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -40,6 +42,17 @@ describe('atomicWrite', () => {
     }))
     await atomicWrite(path, 'ten bytes!', { fileSystem: short })
     expect(await fs.readFile(path, 'utf8')).toBe('ten bytes!')
+  })
+
+  it.skipIf(process.platform === 'win32')('replaces no device, pipe or socket, through a link neither', async () => {
+    const [path, link] = [join(folder, 'socket'), join(folder, 'link')]
+    const server = createServer().listen(path)
+    await once(server, 'listening')
+    await fs.symlink('socket', link)
+    for (const name of [path, link])
+      await expect(atomicWrite(name, 'x')).rejects.toThrow(`${name}: cannot write a file: this is a device or a pipe`)
+    expect((await fs.stat(path)).isSocket()).toBe(true)
+    server.close()
   })
 
   it('leaves the last good file and no temporary file when the disk is full', async () => {

@@ -187,6 +187,56 @@ describe('writeMetadata', () => {
   })
 })
 
+describe('a file of lines', () => {
+  const linesPath = join(folder, 'meta.JSONL')
+  const readLines = async (text: string): Promise<Metadata> => {
+    await writeFile(linesPath, text)
+    return readMetadata(linesPath)
+  }
+
+  it('has an object for each picture, with its key', async () => {
+    const { entries, warnings } = await readLines(
+      '{"image_path": "b.png", "tags": "1", "tags": "a, b", "image_size": [64, 32]}\r\n\n{"caption": "x", "image_path": "a/é.png"} {"image_path": "b.png"}',
+    )
+    expect(Array.from(entries, ([key, entry]) => [key, [...entry]])).toEqual([
+      ['b.png', []],
+      ['a/é.png', [['caption', 'x']]],
+    ])
+    expect(warnings).toEqual([
+      `${linesPath}: keys that occur twice, of which the last counts: "tags" of "b.png", "b.png"`,
+    ])
+    expect((await readLines('')).entries.size).toBe(0)
+  })
+
+  it('is read in pieces and written as it was read', async () => {
+    const lines = Array.from(
+      { length: 9000 },
+      (_, i) => `{"image_path": "${i}", "caption": "${'c'.repeat(60)} ${i}", "x": 1.0}\n`,
+    )
+    const { entries } = await readLines(lines.join(''))
+    expect(entries.size).toBe(9000)
+    expect(entries.get('8999')!.caption).toMatch(/c 8999$/)
+    await writeMetadata(linesPath, entries)
+    expect(await readFile(linesPath, 'utf8')).toBe(lines.join(''))
+    await writeMetadata(path, entries)
+    expect((await readMetadata(path)).entries).toEqual(entries)
+  })
+
+  it.each([
+    [
+      '{"image_path": "a"}\n{"caption": "x"}',
+      'line 2, column 1: expected an object whose "image_path" is a text, found {"caption": "x"}',
+    ],
+    ['{"image_path": 5}', 'line 1, column 1: expected an object whose "image_path" is a text, found 5'],
+    ['{"image_path": "a"},', 'line 1, column 20: expected "{", found ","'],
+    ['\ufeff{"image_path": "a"}', 'line 1, column 1: expected a JSON object, found a byte order mark'],
+    ['{"image_path": "a"}\n{"image_path"', 'line 2, column 14: expected ":" after a key, found the end of the file'],
+    ['{"image_path": "a", "tags": 5}', '"a": tags must be a text of tags separated by commas, found 5'],
+  ])('is refused with the place: %s', async (text, message) => {
+    await expect(readLines(text)).rejects.toThrow(message)
+  })
+})
+
 describe('any metadata', () => {
   const names = fc.oneof(
     fc.constantFrom('__proto__', 'constructor', 'prototype', 'toString', 'caption', 'tags', '7'),

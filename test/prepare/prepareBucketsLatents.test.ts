@@ -21,8 +21,17 @@ interface Result {
 }
 
 async function prepare(folder: string, inJson: string, ...options: readonly string[]): Promise<Result> {
+  return prepareInto('out.json', folder, inJson, ...options)
+}
+
+async function prepareInto(
+  outJson: string,
+  folder: string,
+  inJson: string,
+  ...options: readonly string[]
+): Promise<Result> {
   const host = makeTestHost()
-  const paths = [folder, join(folder, inJson), join(folder, 'out.json'), model]
+  const paths = [folder, join(folder, inJson), join(folder, outJson), model]
   const code = await run(['prepare_buckets_latents', ...paths, ...options], host)
   return { code, out: host.stdout.text, err: host.stderr.text }
 }
@@ -161,6 +170,14 @@ describe('prepare_buckets_latents', () => {
     expect(skipping.out).toContain(`left out: ${folder}/bad.png`)
     expect(await npzOf(folder)).toEqual(['a.npz', 'b.npz', 'c.npz'])
     expect(await readFile(join(folder, 'out.json'), 'utf8')).not.toContain('bad')
+  })
+
+  it('notices before the work that the metadata cannot be written', async () => {
+    const folder = await makePictures()
+    const { code, err } = await prepareInto('none/out.json', folder, 'in.json', ...small)
+    expect(code).toBe(exitCodes.io)
+    expect(err).toContain('none/out.json: cannot write the metadata: no such file or folder; check the path')
+    expect(await npzOf(folder)).toEqual([])
   })
 
   it('never enlarges with --bucket_no_upscale, and refuses pictures narrower than a step', async () => {

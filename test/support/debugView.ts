@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { resolveDatasetConfig } from '../../lib/config/datasetConfig.ts'
 import { loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
 import { DatasetView } from '../../lib/debugDataset/datasetView.ts'
-import { loadClipTokenizer } from '../../lib/models/clip/tokenizer.ts'
+import { type ShownCaptions, showCaptions } from '../../lib/train/shownCaptions.ts'
 import { makeFolder } from './pictures.ts'
 
 export const hostileCaption = '</script><script>document.title = "taken"</script> a frog, on a log'
@@ -33,6 +33,11 @@ export async function makeDebugView(): Promise<{ readonly view: DatasetView; rea
     ],
   })
   const group = await loadDatasetGroup({ config }, { seed: 7 })
-  const tokenizer = await loadClipTokenizer({ variant: 'sd1' })
-  return { view: await DatasetView.open(group, { tokenizer }), folder }
+  return { view: await DatasetView.open(group, { captions: await plainCaptions() }), folder }
+}
+
+/** Captions of at most 75 tokens for a model of 1.x. */
+export function plainCaptions(): Promise<ShownCaptions> {
+  const model = { path: '', v2: false, vParameterization: false, vae: null, clipSkip: null, maxTokenLength: null }
+  return showCaptions({ model, data: {} }, 0)
 }

@@ -93,6 +93,11 @@ export function tokenizeWeighted(
   return { ids, weights, chunks, cut }
 }
 
+/** The ids of a caption whose brackets weigh words: of its pieces, one after the other, without start and end and of any length. */
+export function encodeWeighted(tokenizer: Pick<ClipTokenizer, 'encode'>, caption: string): readonly number[] {
+  return parseCaptionWeights(caption).flatMap(({ text }) => tokenizer.encode(text))
+}
+
 function encodePieces(
   tokenizer: ClipTokenizer,
   caption: string,
