@@ -13,6 +13,7 @@ import type { FloatDType } from '../tensor/dtype.ts'
 import { ConfigError, DataError } from '../util/errors.ts'
 import { isFileName } from '../util/fileName.ts'
 import { BadPictures } from './badPictures.ts'
+import { checkNoise } from './checkNoise.ts'
 import { conditioningWarnings } from './conditioning.ts'
 import type { TrainingControls } from './controls.ts'
 import { eightBitParts } from './eightBitParts.ts'
@@ -136,6 +137,7 @@ export async function openTraining<Config extends TrainConfig>(
           ...group.warnings,
           ...promptWarnings,
           ...conditioningWarnings(models.config, model.clipSkip),
+          ...checkNoise(config.noise ?? {}, models.config.predictionType),
           ...optimizerPlan.messages,
           ...(resumed?.notes ?? []),
         ],
