@@ -176,6 +176,8 @@ describe('rules between options', () => {
 
   it.each([
     [['--adaptive_noise_scale', '0.1'], '--adaptive_noise_scale needs --noise_offset'],
+    [['--min_timestep', '501', '--max_timestep', '500'], '--min_timestep must not be more than --max_timestep'],
+    [['--multires_noise_iterations', '-1'], 'must be a whole number of at least 0, found "-1"'],
     [['--full_fp16'], '--full_fp16 needs --mixed_precision fp16'],
     [['--full_fp16', '--mixed_precision', 'bf16'], '--full_fp16 needs --mixed_precision fp16'],
     [['--full_bf16', '--mixed_precision', 'fp16'], '--full_bf16 needs --mixed_precision bf16'],
