@@ -76,8 +76,12 @@ describe('the configuration file', () => {
       xformers = false
       v_parameterization = false
       wandb_api_key = ""
+      log_prefix = ""
     `)
     expect((await parseTraining('train-network', [...needed, '--config_file', file])).notes).toEqual([])
+    const other = await fileWith('vae = "v.pt"')
+    const { config } = await parseTraining('train-network', [...needed, '--config_file', other, '--vae', ''])
+    expect(config.model.vae).toBeNull()
     expect(await problemsOf(...needed, '--config_file', file, '--scale_v_pred_loss_like_noise_pred')).toEqual([
       '--scale_v_pred_loss_like_noise_pred needs --v_parameterization',
     ])

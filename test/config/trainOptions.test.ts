@@ -90,6 +90,15 @@ describe('arguments', () => {
     })
   })
 
+  it('take an empty text for nothing', async () => {
+    const empty = ['--vae', '', '--resume=', '--output_name', '', '--lr_scheduler_type', '', '--dataset_class', '']
+    const { config, notes } = await parseTraining('train-network', [...needed, ...empty])
+    expect(config).toEqual((await parseTraining('train-network', needed)).config)
+    expect(notes).toEqual([])
+    expect(await problemsOf(...needed, '--output_dir', '')).toEqual([expect.stringMatching(/^--output_dir is missing/)])
+    expect(readTrainArguments(['--caption_extension', ''], 'train-network').given).toEqual({ caption_extension: '' })
+  })
+
   it('count the last of an option given twice', () => {
     expect(readTrainArguments(['--seed', '1', '--seed', '2'], 'train-network').given).toEqual({ seed: 2 })
   })
