@@ -137,7 +137,7 @@ export async function openTraining<Config extends TrainConfig>(
           ...group.warnings,
           ...promptWarnings,
           ...conditioningWarnings(models.config, model.clipSkip),
-          ...checkNoise(config.noise ?? {}, models.config.predictionType),
+          ...checkNoise(config.noise ?? {}, models.config),
           ...optimizerPlan.messages,
           ...(resumed?.notes ?? []),
         ],
