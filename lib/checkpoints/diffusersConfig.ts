@@ -205,7 +205,6 @@ const trainedSchedule: Readonly<Record<string, unknown>> = {
   beta_end: 0.012,
   beta_schedule: 'scaled_linear',
   num_train_timesteps: 1000,
-  rescale_betas_zero_snr: false,
   trained_betas: null,
 }
 

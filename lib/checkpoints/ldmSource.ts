@@ -151,12 +151,18 @@ function resolvePrediction(
     )
   }
   const value = stated?.value ?? asked ?? 'epsilon'
-  const guessed = stated === null && asked === undefined && version === 2
-  const notes = guessed
-    ? [
-        `${report.path}: what this 2.x model predicts is not stored in the file; assumed noise (epsilon), as the 512-pixel base ` +
-          'models do. Give --v_parameterization for a 768-pixel v-prediction model',
-      ]
-    : []
-  return { value, notes }
+  if (stated !== null) return { value, notes: [] }
+  if (version === 2 && asked === undefined) {
+    const note =
+      `${report.path}: what this 2.x model predicts is not stored in the file; assumed noise (epsilon), as the 512-pixel base ` +
+      'models do. Give --v_parameterization for a 768-pixel v-prediction model'
+    return { value, notes: [note] }
+  }
+  if (version === 1 && asked === 'v_prediction') {
+    const note =
+      `${report.path}: what this 1.x model predicts is not stored in the file; taken to be velocity, as --v_parameterization says, ` +
+      'though 1.x models predict noise unless they were trained to do otherwise'
+    return { value, notes: [note] }
+  }
+  return { value, notes: [] }
 }

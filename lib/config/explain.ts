@@ -11,6 +11,7 @@ import {
 } from './datasetOptions.ts'
 import { datasetRulesInWords } from './datasetRules.ts'
 import { groupTitles, valueName, wrap } from './describeTrainOptions.ts'
+import { trainNotes } from './trainNotes.ts'
 import {
   expectedTrainValue,
   needlessTrainOptions,
@@ -19,7 +20,7 @@ import {
   trainerNames,
   trainOptions,
 } from './trainOptions.ts'
-import { trainErrors, trainNotes } from './trainRules.ts'
+import { trainErrors } from './trainRules.ts'
 
 const rows = datasetOptions as readonly DatasetOption[]
 const flags = trainOptions as readonly TrainOption[]

@@ -101,8 +101,8 @@ function readKey(key: string, value: unknown, trainer: TrainerName): ValueReadin
   if (key === 'config_file' || key === 'output_config') return { problem: `"${key}" belongs on the command line` }
   const option = trainOptionsOf(trainer).get(key)
   if (option !== undefined) return readTomlValue(option, value)
-  // A switch that is off asks for what is done anyway.
-  if (Object.hasOwn(needlessTrainOptions, key) && value === false) return 'nothing asked'
+  // A switch that is off asks for what is done anyway, and an empty text for nothing.
+  if (Object.hasOwn(needlessTrainOptions, key) && (value === false || value === '')) return 'nothing asked'
   return { problem: refusalOf(key, key, trainer) }
 }
 

@@ -147,9 +147,10 @@ export const trainLossOptions = [
   },
   {
     ...noise,
-    ...count,
+    ...integer,
     name: 'multires_noise_iterations',
-    help: 'Levels of noise at lower and lower resolutions that are added; 6 to 10 are usual.',
+    minimum: 0,
+    help: 'Levels of noise at lower and lower resolutions that are added; 6 to 10 are usual, 0: none.',
   },
   {
     ...noise,
@@ -183,7 +184,7 @@ export const trainLossOptions = [
     name: 'max_timestep',
     minimum: 1,
     maximum: 1000,
-    help: 'Timesteps are less than this; 1000 when not given.',
+    help: 'Timesteps are less than this, or always min_timestep where both are the same; 1000 when not given.',
   },
   {
     ...noise,

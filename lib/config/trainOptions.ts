@@ -125,7 +125,10 @@ function readTexts(option: TrainOption, texts: readonly string[]): ValueReading 
   return option.type === 'list' ? { value: texts } : readTrainValue(option, texts[0]!)
 }
 
-/** Reads one value, of any type but flag and list, from its text. The problem continues a sentence that begins with the name. */
+/**
+ * Reads one value, of any type but flag and list, from its text. The problem continues a sentence that begins with the name. An empty
+ * text is no value: of an option without a default, undefined.
+ */
 export function readTrainValue(option: TrainOption, text: string): ValueReading {
   const wrong = { problem: `must be ${expectedTrainValue(option)}, found ${JSON.stringify(text)}` }
   const { type, minimum = Number.NEGATIVE_INFINITY, maximum = Number.POSITIVE_INFINITY } = option
@@ -148,7 +151,8 @@ export function readTrainValue(option: TrainOption, text: string): ValueReading 
     return value === undefined ? wrong : { value }
   }
   const { choices } = option
-  if (choices === undefined) return { value: text }
+  // As sd-scripts has it, so that scripts may pass `--vae "$VAE"` on; it also takes back what a configuration file gives.
+  if (choices === undefined) return { value: text === '' && option.default === undefined ? undefined : text }
   const same = (choice: string): boolean => choice.toLowerCase() === text.trim().toLowerCase()
   const found = choices.find(same)
   if (found !== undefined) return { value: found }

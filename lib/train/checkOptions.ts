@@ -1,12 +1,13 @@
 /** Rules between the options of a training, applied. */
 
+import { trainNotes } from '../config/trainNotes.ts'
 import {
   type GivenTrainOptions,
   type TrainerName,
   type TrainOptionName,
   trainOptionsOf,
 } from '../config/trainOptions.ts'
-import { type TrainRule, trainErrors, trainNotes } from '../config/trainRules.ts'
+import { type TrainRule, trainErrors } from '../config/trainRules.ts'
 
 export interface CheckTrainOptions {
   /** Options that were given with a wrong value; they are not reported as missing. Default none. */
@@ -23,7 +24,7 @@ export function checkTrainOptions(
   given: GivenTrainOptions,
   { unreadable = new Set(), dataOnly = false }: CheckTrainOptions = {},
 ): string[] {
-  const has = (name: TrainOptionName): boolean => given[name] !== undefined || unreadable.has(name)
+  const has = (name: TrainOptionName): boolean => isGiven(given, name) || unreadable.has(name)
   const missing = [...trainOptionsOf(trainer).values()]
     .filter(({ name, required }) => required && !dataOnly && !has(name as TrainOptionName))
     .map(({ name, help }) => `--${name} is missing. ${help}`)
@@ -37,9 +38,9 @@ export function checkTrainOptions(
 
 /** Options that were given and have no effect, or another one than it seems, and why. */
 export function notesOnTrainOptions(trainer: TrainerName, given: GivenTrainOptions): string[] {
-  const has = (name: TrainOptionName): boolean => given[name] !== undefined
+  const has = (name: TrainOptionName): boolean => isGiven(given, name)
   const hints = [...trainOptionsOf(trainer).values()]
-    .filter(({ name, hint }) => hint && has(name as TrainOptionName) && given[name as TrainOptionName] !== false)
+    .filter(({ name, hint }) => hint && has(name as TrainOptionName))
     .map(({ name, help }) => `--${name} changes nothing. ${help}`)
   return [
     ...hints,
@@ -47,6 +48,11 @@ export function notesOnTrainOptions(trainer: TrainerName, given: GivenTrainOptio
       .filter(({ breaks }) => breaks(given, has))
       .map(({ text }) => text),
   ]
+}
+
+/** A switch that a configuration file turns off was not given. */
+function isGiven(given: GivenTrainOptions, name: TrainOptionName): boolean {
+  return given[name] !== undefined && given[name] !== false
 }
 
 /** The rules of a training: those of certain trainings, and those whose first option it has. */

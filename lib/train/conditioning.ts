@@ -9,6 +9,7 @@ import { tensor } from '../tensor/create.ts'
 import type { FloatDType } from '../tensor/dtype.ts'
 import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
+import { ConfigError } from '../util/errors.ts'
 import type { TrainConfig } from './trainConfig.ts'
 
 export interface CaptionEncoderOptions {
@@ -46,8 +47,18 @@ export function longCaptionRows(count: number, rows: number): Int32Array {
   return indices
 }
 
-/** What to tell a user about a clip skip (null: none asked for) before training with it. */
+/**
+ * What to tell a user about a clip skip (null: none asked for) before training with it.
+ * @throws ConfigError when the text encoder has no such hidden state
+ */
 export function conditioningWarnings(config: StableDiffusionConfig, clipSkip: number | null): readonly string[] {
+  // Those of the layers, and that of the embeddings.
+  const states = config.textEncoder.layers + 1
+  if (clipSkip !== null && !(Number.isInteger(clipSkip) && clipSkip >= 1 && clipSkip <= states))
+    throw new ConfigError(
+      `clip_skip must be a whole number from 1 to ${states}, as many hidden states as the text encoder of ${config.name} has, found ${clipSkip}`,
+      { option: 'clip_skip' },
+    )
   if (config.version !== 2 || clipSkip === null || clipSkip === 1) return []
   return [
     `clip_skip ${clipSkip} counts from the last layer that ${config.name} has: its text encoder was published without the layer that ` +

@@ -61,17 +61,28 @@ export interface NoisyBatch {
 }
 
 /**
- * Times uniform in [minTimestep, maxTimestep), one for each sample, a function of the key.
+ * The timesteps that are drawn: the first, and the one after the last; the same twice for always one.
  * @throws ArgumentError for limits outside of the schedule or in the wrong order
  */
-export function drawTimesteps(count: number, options: NoiseOptions, { epoch, batch }: BatchKey): number[] {
-  const { seed, schedule } = options
-  const steps = schedule.alphasCumprod.length
-  const [first, end] = [options.minTimestep ?? 0, options.maxTimestep ?? steps]
+export function timestepRange(
+  { minTimestep, maxTimestep }: Pick<NoiseOptions, 'minTimestep' | 'maxTimestep'>,
+  steps: number,
+): readonly [first: number, end: number] {
+  const [first, end] = [minTimestep ?? 0, maxTimestep ?? steps]
   if (!Number.isInteger(first) || first < 0 || first >= steps)
     throw new ArgumentError('drawTimesteps', 'minTimestep', `a whole number from 0 to ${steps - 1}`, String(first))
   if (!Number.isInteger(end) || end < first || end > steps)
     throw new ArgumentError('drawTimesteps', 'maxTimestep', `a whole number from ${first} to ${steps}`, String(end))
+  return [first, end]
+}
+
+/**
+ * Times uniform in [minTimestep, maxTimestep), one for each sample, a function of the key.
+ * @throws ArgumentError as `timestepRange`
+ */
+export function drawTimesteps(count: number, options: NoiseOptions, { epoch, batch }: BatchKey): number[] {
+  const { seed, schedule } = options
+  const [first, end] = timestepRange(options, schedule.alphasCumprod.length)
   if (first === end) return new Array<number>(count).fill(first)
   return Array.from(
     { length: count },

@@ -12,6 +12,7 @@ import type { FloatDType } from '../tensor/dtype.ts'
 import { ConfigError, DataError } from '../util/errors.ts'
 import { isFileName } from '../util/fileName.ts'
 import { BadPictures } from './badPictures.ts'
+import { checkNoise } from './checkNoise.ts'
 import { conditioningWarnings } from './conditioning.ts'
 import type { TrainingControls } from './controls.ts'
 import { eightBitParts } from './eightBitParts.ts'
@@ -135,6 +136,7 @@ export async function openTraining<Config extends TrainConfig>(
           ...group.warnings,
           ...promptWarnings,
           ...conditioningWarnings(models.config, model.clipSkip),
+          ...checkNoise(config.noise ?? {}, models.config),
           ...optimizerPlan.messages,
           ...(resumed?.notes ?? []),
         ],

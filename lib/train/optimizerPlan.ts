@@ -65,7 +65,6 @@ export function planOptimizer(
 ): OptimizerPlan {
   const { type, arguments: values = {}, scheduler, warmupSteps } = config
   const warmup = typeof warmupSteps === 'number' ? warmupSteps > 0 : warmupSteps.share > 0
-  const problems = scheduleProblems(config, warmup)
   const plan = {
     learningRate: config.learningRate,
     unetLearningRate: config.unetLearningRate,
@@ -77,21 +76,30 @@ export function planOptimizer(
     trained,
   }
   const messages = typeof scheduler === 'string' ? (scheduleNote(scheduler) ?? []) : []
-  if (typeof type !== 'string') return { config, row: null, plan, messages: [messages].flat(), problems }
+  if (typeof type !== 'string')
+    return { config, row: null, plan, messages: [messages].flat(), problems: scheduleProblems(config, warmup) }
   try {
     const row = findOptimizer(type)
-    problems.push(...checkOptimizerArguments('--optimizer_args', row, values))
     const adjusted = adjustOptimizer(row, plan)
+    // A schedule that the optimizer replaces has no problem with warm-up.
+    const isKept = adjusted.plan.scheduler === plan.scheduler && adjusted.plan.warmup
+    const problems = scheduleProblems(config, isKept)
     return {
       config,
       row,
       plan: adjusted.plan,
       messages: [...[messages].flat(), ...adjusted.messages],
-      problems: [...problems, ...adjusted.problems],
+      problems: [...problems, ...checkOptimizerArguments('--optimizer_args', row, values), ...adjusted.problems],
     }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    return { config, row: null, plan, messages: [messages].flat(), problems: [error.message, ...problems] }
+    return {
+      config,
+      row: null,
+      plan,
+      messages: [messages].flat(),
+      problems: [error.message, ...scheduleProblems(config, warmup)],
+    }
   }
 }
 
@@ -131,6 +139,22 @@ export function groupRateAdvice({ row }: OptimizerPlan, groups: readonly Optimiz
   if (row?.rates !== 'estimated') return []
   const [rates, names] = [groups.map(({ learningRate }) => learningRate), groups.map(({ name }) => name)]
   return [describeUnequalRates(row.name, rates, names) ?? []].flat()
+}
+
+/**
+ * What to know where no group ever has a rate: the run would learn nothing. An optimizer that finds its own rate needs none, and a
+ * schedule of the user is not asked before its time.
+ */
+export function zeroRateAdvice(
+  { config, row, plan }: OptimizerPlan,
+  groups: readonly OptimizerGroup[],
+  rate: RateFunction,
+  totalSteps: number,
+): string[] {
+  if (plan.learningRate === null || row === null || typeof config.scheduler === 'function') return []
+  for (let step = 0; step < totalSteps; step++)
+    if (groups.some(({ learningRate }, group) => rate(step, learningRate, group) > 0)) return []
+  return ['nothing will be learned: the learning rate of every group is 0 in every step']
 }
 
 /** @throws ConfigError that names every problem of a plan, one on a line */

@@ -42,7 +42,7 @@ def loss_of(prediction, target, mask, o, prediction_type, zero_terminal_snr, tim
     velocity = prediction_type == "v_prediction"
     loss = element_loss(o, prediction - target, threshold(o, t, alphas_cumprod(zero_terminal_snr).double()))
     if mask is not None:
-        loss = loss * mask.unsqueeze(-1)
+        loss = loss * mask
     loss = loss.mean(dim=(1, 2, 3)) * torch.tensor(weights)
     original = alphas_cumprod(False).double()
     snr = (original / (1 - original))[t]
@@ -61,7 +61,7 @@ def loss_of(prediction, target, mask, o, prediction_type, zero_terminal_snr, tim
 def make(name, options, prediction_type="epsilon", masked=False, zero_terminal_snr=False):
     tensors = {key: torch.from_numpy(formula(f"losses/{key}", SHAPE, **spec)).double() for key, spec in INPUTS.items()}
     tensors["prediction"].requires_grad_(True)
-    mask = torch.from_numpy(formula("losses/mask", SHAPE[:-1], **MASK)).double() if masked else None
+    mask = torch.from_numpy(formula("losses/mask", SHAPE[:-1], **MASK)).double().unsqueeze(-1) if masked else None
     loss = loss_of(*tensors.values(), mask, options, prediction_type, zero_terminal_snr)
     (gradient,) = torch.autograd.grad(loss, [tensors["prediction"]])
     return {

@@ -78,6 +78,23 @@ CASES = {
         [{"pictures": SUBJECTS, "repeats": 1}, {"pictures": CLASS, "repeats": 1, "isReg": True}],
         latents="encoded",
     ),
+    "dreamBoothOfVelocity": case(
+        "train-db",
+        {
+            "data": {"priorLossWeight": 0.5, "cacheLatents": False, "maskedLoss": True},
+            "dreamBooth": {"textEncoderLearningRate": 5e-5},
+            "optimizer": {"learningRate": 1e-4, "scheduler": "cosine"},
+            "noise": {
+                "noiseOffset": 0.05, "adaptiveNoiseScale": 0.3, "noiseOffsetRandomStrength": True,
+                "minTimestep": 100, "maxTimestep": 900,
+            },
+            "loss": {"type": "huber", "huberC": 0.2, "minSnrGamma": 5, "debiasedEstimation": True},
+        },
+        [{"pictures": SUBJECTS, "repeats": 1, "masked": True}, {"pictures": CLASS, "repeats": 1, "isReg": True}],
+        model="tinySd2",
+        predictionType="v_prediction",
+        latents="encoded",
+    ),
     "network": case(
         "train-network",
         {

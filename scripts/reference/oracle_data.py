@@ -29,6 +29,7 @@ class Data:
                 "reg": subset.get("isReg", False),
                 "weight": prior if subset.get("isReg", False) else 1.0,
                 "flips": subset.get("flip", False),
+                "masked": subset.get("masked", False),
             }
             for subset in subsets
             for picture in subset["pictures"]
@@ -83,6 +84,16 @@ def encoded_latents(model, batch, seed, key):
     shape = (height // REDUCTION, width // REDUCTION, 4)
     noise = torch.stack([torch.from_numpy(draws.normals("posterior", slot, shape)) for slot in range(len(batch))])
     return mean + (log_variance.clamp(-30, 20) / 2).exp() * noise.double().permute(0, 3, 1, 2)
+
+
+def masks_of(batch):
+    """[n, 1, h, w] of the loss: means of the red of formula pictures; None where no picture of the batch has one."""
+    if not any(image["masked"] for image, _ in batch):
+        return None
+    width, height = batch[0][0]["size"]
+    reds = [formula(f"oracle/{image['name']}/mask", [height, width, 3], "integer", 256)[:, :, :1] / 255 for image, _ in batch]
+    pixels = [torch.from_numpy(red) if image["masked"] else torch.ones(height, width, 1) for red, (image, _) in zip(reds, batch)]
+    return torch.nn.functional.avg_pool2d(torch.stack(pixels).permute(0, 3, 1, 2).double(), REDUCTION)
 
 
 class Captions:

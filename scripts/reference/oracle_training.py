@@ -12,7 +12,7 @@ from diffusers.optimization import get_scheduler
 from losses import loss_of
 from models import attach_lora
 from noise import Draws, make_noisy
-from oracle_data import SCALING_FACTOR, Captions, Data, encoded_latents, given_latents
+from oracle_data import SCALING_FACTOR, Captions, Data, encoded_latents, given_latents, masks_of
 from philox import stream_of, uniforms, words
 from tiny_models import CONFIGS, TinyModel
 
@@ -245,4 +245,4 @@ class Training:
         context = self.kind.condition([image["caption"] for image, _ in batch])
         output = self.model.unet(noisy.to(self.dtype), torch.tensor(timesteps), context).sample
         weights = [1.0 if self.case["kind"] == "fine-tune" else image["weight"] for image, _ in batch]
-        return loss_of(output, target.to(self.dtype), None, config.get("loss", {}), prediction, zero, timesteps, weights)
+        return loss_of(output, target.to(self.dtype), masks_of(batch), config.get("loss", {}), prediction, zero, timesteps, weights)

@@ -239,10 +239,10 @@ describe('what a model predicts', () => {
     expect(await prediction(await changedCopy(two, { metadata: { ...sizes2, ...metadata } }))).toEqual([expected, 0])
   })
 
-  it('is noise for 1.x, or what the option says, or what a tensor marks', async () => {
+  it('is noise for 1.x, or with a note what the option says, or what a tensor marks', async () => {
     const path = await changedCopy(one, { metadata: sizes })
     expect(await prediction(path)).toEqual(['epsilon', 0])
-    expect(await prediction(path, { vParameterization: true })).toEqual(['v_prediction', 0])
+    expect(await prediction(path, { vParameterization: true })).toEqual(['v_prediction', 1])
     expect(await prediction(await changedCopy(one, { more: [zerosOf('v_pred', [])] }))).toEqual(['v_prediction', 0])
   })
 

@@ -64,6 +64,29 @@ describe('the configuration file', () => {
     ])
   })
 
+  it('may turn switches off whatever else it says, and leave texts empty that ask for nothing', async () => {
+    const file = await fileWith(`
+      scale_v_pred_loss_like_noise_pred = false
+      noise_offset_random_strength = false
+      ip_noise_gamma_random_strength = false
+      dim_from_weights = false
+      resume_restart = false
+      sample_at_first = false
+      async_upload = false
+      xformers = false
+      v_parameterization = false
+      wandb_api_key = ""
+      log_prefix = ""
+    `)
+    expect((await parseTraining('train-network', [...needed, '--config_file', file])).notes).toEqual([])
+    const other = await fileWith('vae = "v.pt"')
+    const { config } = await parseTraining('train-network', [...needed, '--config_file', other, '--vae', ''])
+    expect(config.model.vae).toBeNull()
+    expect(await problemsOf(...needed, '--config_file', file, '--scale_v_pred_loss_like_noise_pred')).toEqual([
+      '--scale_v_pred_loss_like_noise_pred needs --v_parameterization',
+    ])
+  })
+
   it('takes names of the language itself for unknown options', async () => {
     const file = await fileWith('"__proto__" = { seed = 1 }\n[constructor]\ntoString = 1\n')
     const problems = await problemsOf(...needed, '--config_file', file)

@@ -90,6 +90,15 @@ describe('arguments', () => {
     })
   })
 
+  it('take an empty text for nothing', async () => {
+    const empty = ['--vae', '', '--resume=', '--output_name', '', '--lr_scheduler_type', '', '--dataset_class', '']
+    const { config, notes } = await parseTraining('train-network', [...needed, ...empty])
+    expect(config).toEqual((await parseTraining('train-network', needed)).config)
+    expect(notes).toEqual([])
+    expect(await problemsOf(...needed, '--output_dir', '')).toEqual([expect.stringMatching(/^--output_dir is missing/)])
+    expect(readTrainArguments(['--caption_extension', ''], 'train-network').given).toEqual({ caption_extension: '' })
+  })
+
   it('count the last of an option given twice', () => {
     expect(readTrainArguments(['--seed', '1', '--seed', '2'], 'train-network').given).toEqual({ seed: 2 })
   })
@@ -176,6 +185,8 @@ describe('rules between options', () => {
 
   it.each([
     [['--adaptive_noise_scale', '0.1'], '--adaptive_noise_scale needs --noise_offset'],
+    [['--min_timestep', '501', '--max_timestep', '500'], '--min_timestep must not be more than --max_timestep'],
+    [['--multires_noise_iterations', '-1'], 'must be a whole number of at least 0, found "-1"'],
     [['--full_fp16'], '--full_fp16 needs --mixed_precision fp16'],
     [['--full_fp16', '--mixed_precision', 'bf16'], '--full_fp16 needs --mixed_precision fp16'],
     [['--full_bf16', '--mixed_precision', 'fp16'], '--full_bf16 needs --mixed_precision bf16'],

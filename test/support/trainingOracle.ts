@@ -35,6 +35,8 @@ interface Subset {
   readonly repeats: number
   readonly isReg?: boolean
   readonly flip?: boolean
+  /** Pictures have masks of the loss. */
+  readonly masked?: boolean
 }
 
 /** One batch: pictures, with '~' where mirrored, and what is drawn for them. */
@@ -177,27 +179,37 @@ async function writeLatents(subset: Subset): Promise<string> {
 /** Pictures by the formula, with captions beside them. @returns the subset's lines */
 async function writePictures(subset: Subset): Promise<string> {
   const files: Record<string, FileContent> = {}
+  const masks: Record<string, FileContent> = {}
   for (const { name, size, caption } of subset.pictures) {
-    const [width, height] = size
-    const shape = [height, width, 3]
-    const pixels = Uint8Array.from(formulaIntegers(`oracle/${name}/pixels`, { shape, kind: 'integer', scale: 256 }))
-    files[`${name}.png`] = await sharp(pixels, { raw: { width, height, channels: 3 } })
-      .png()
-      .toBuffer()
+    files[`${name}.png`] = await formulaPicture(`oracle/${name}/pixels`, size)
     files[`${name}.txt`] = caption
+    masks[`${name}.png`] = await formulaPicture(`oracle/${name}/mask`, size)
   }
-  return subsetText(subset, { image_dir: await makeFolder(files), caption_extension: '.txt' })
+  return subsetText(subset, {
+    image_dir: await makeFolder(files),
+    caption_extension: '.txt',
+    ...(subset.masked && { conditioning_data_dir: await makeFolder(masks) }),
+  })
+}
+
+/** A PNG file. */
+function formulaPicture(name: string, [width, height]: readonly [width: number, height: number]): Promise<Buffer> {
+  const shape = [height, width, 3]
+  const pixels = Uint8Array.from(formulaIntegers(name, { shape, kind: 'integer', scale: 256 }))
+  return sharp(pixels, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer()
 }
 
 /** The first batches that a training of this configuration takes. */
-async function plannedPasses({ data, training }: TrainConfig, count: number): Promise<Pass[]> {
+async function plannedPasses({ data, training, noise: given }: TrainConfig, count: number): Promise<Pass[]> {
   const group = await loadTrainingData({ data }, { seed: training.seed! })
   const noise = { noiseOffset: null, adaptiveNoiseScale: null, predictionType: 'epsilon' } as const
   const passes: Pass[] = []
   for (let epoch = 1; passes.length < count; epoch++) {
     for (const [batch, { items }] of [...epochBatches(group, epoch)].entries()) {
       const pictures = items.map(({ image: { key }, flip }) => `${basename(key, extname(key))}${flip ? '~' : ''}`)
-      const options = { ...noise, seed: group.seed, schedule: noiseSchedule() }
+      const options = { ...noise, ...given, seed: group.seed, schedule: noiseSchedule() }
       passes.push({ epoch, pictures, timesteps: drawTimesteps(items.length, options, { epoch, batch }) })
     }
   }

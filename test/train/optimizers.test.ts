@@ -70,6 +70,24 @@ describe('a training with another optimizer or schedule', () => {
       expect(weights['lora_up.weight']!.values.every(Number.isFinite)).toBe(true)
   })
 
+  it.each<[string, TinyOverrides]>([
+    ['the rate is 0', { optimizer: { learningRate: 0 } }],
+    ['the rates of both groups are', { optimizer: { unetLearningRate: 0, textEncoderLearningRate: 0 } }],
+    [
+      'the run is over when the warm-up begins',
+      { optimizer: { scheduler: 'linear', warmupSteps: 5 }, training: { maxSteps: 1 } },
+    ],
+  ])('says that nothing is learned where %s', async (_when, { optimizer = {}, training = {} }) => {
+    const { warnings } = await train({ optimizer, training: { maxSteps: 1, ...training } })
+    expect(warnings).toEqual(['nothing will be learned: the learning rate of every group is 0 in every step'])
+  })
+
+  it('says of unequal rates once what they do', async () => {
+    const optimizer = { type: 'Prodigy', learningRate: 1, unetLearningRate: 0.5 }
+    const { warnings } = await train({ optimizer, training: { maxSteps: 1 } })
+    expect(warnings).toEqual([expect.stringContaining('Here: textencoder (1) 100 %, unet (0.5) 50 %')])
+  })
+
   it('leaves the rate to AdaFactor, and reports what it chose', async () => {
     const { metadata, warnings, effective, modules } = await train({
       training: { maxSteps: 3 },

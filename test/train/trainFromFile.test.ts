@@ -79,6 +79,8 @@ describe('a training from a checkpoint file', () => {
     const noise = await train(one)
     const velocity = await train(one, { model: { vParameterization: true } })
     expect(velocity.tensors.equals(noise.tensors)).toBe(false)
+    const warnings = [noise, velocity].map(({ events }) => only(events, 'warning').map(({ message }) => message))
+    expect(warnings).toEqual([[], [expect.stringContaining('taken to be velocity, as --v_parameterization says')]])
   })
 
   it('stops before the first step when an option contradicts the file', async () => {
