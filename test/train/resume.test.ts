@@ -1,5 +1,5 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { TrainEvent } from '../../lib/train/events.ts'
 import { networkTraining } from '../../lib/train/methods/trainNetwork.ts'
@@ -115,6 +115,22 @@ describe('a training that goes on from a state', () => {
       if (event.type === 'step' && event.step === 2) controller.abort()
     const { tensors } = await goOn(network, join(config.output.folder, 'frog-state'))
     expect(tensors.equals(whole.tensors)).toBe(true)
+  })
+
+  it('makes up for what was due after an epoch, where its last step was the last before the stop', async () => {
+    const config = await tinyTraining(model, data, { ...once, output: { saveEveryEpochs: 1 } })
+    const controller = new AbortController()
+    const { signal } = controller
+    for await (const { type } of trainNetwork(config, { signal })) if (type === 'epochEnd') controller.abort()
+    const { folder } = config.output
+    expect((await readdir(folder)).toSorted()).toEqual(['frog-state', 'frog.safetensors'])
+    const resumed = { ...config, state: { resume: join(folder, 'frog-state') } }
+    const saves = only(await eventsOf(trainNetwork(resumed)), 'save')
+    expect(saves.map(({ path, step }) => [basename(path), step])).toEqual([
+      ['frog-000001.safetensors', 2],
+      ['frog-000002.safetensors', 4],
+      ['frog.safetensors', 5],
+    ])
   })
 
   it('counts from the start again where that is asked for, with other noise', async () => {

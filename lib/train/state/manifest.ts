@@ -19,6 +19,8 @@ export interface RunPosition {
   batch: number
   /** Optimizer steps of this epoch done. */
   position: number
+  /** Whether what is due after the epoch has been done since its last step. Default: it has. */
+  epochEnded?: boolean
   /** Batches of the whole run done. */
   passes: number
   /**
