@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { deferStableDiffusion } from '../checkpoints/loadStableDiffusion.ts'
+import type { ModelFingerprints } from '../checkpoints/modelFingerprints.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
 import type { HubProgress } from '../hub/hubSnapshot.ts'
 import type { WritableFileSystem } from '../io/atomicWrite.ts'
@@ -47,6 +48,8 @@ export interface OpenedTraining {
   readonly group: DatasetGroup
   /** Read when it is used: parts that are needed for caches alone are gone before the others are read. */
   readonly models: StableDiffusion
+  /** Of its files. */
+  readonly fingerprints: ModelFingerprints
   /** Reads the rest of the models, and closes their files. */
   readonly finishModels: () => Promise<void>
   /** Closes them without. */
@@ -106,7 +109,7 @@ export async function openTraining<Config extends TrainConfig>(
     await mkdir(output.folder, { recursive: true }).catch((error: unknown) => {
       throw toIoError(output.folder, 'create the output folder', error)
     })
-    const { models, notes, finish, close } = await deferStableDiffusion(model.path, {
+    const { models, notes, finish, close, ...deferred } = await deferStableDiffusion(model.path, {
       v2: model.v2 || undefined,
       vParameterization: model.vParameterization || undefined,
       vae: model.vae ?? undefined,
@@ -117,12 +120,15 @@ export async function openTraining<Config extends TrainConfig>(
       hub: { signal: options.signal, onProgress: options.onDownload },
     })
     try {
+      const fingerprints = await deferred.fingerprints()
+      resumed?.expectSameModel(fingerprints, kind.trainedParts(config))
       const badPictures = new BadPictures(config.data.onBadImage)
       return {
         seed,
         run: resumed?.manifest.run ?? { sessionId: drawUint32(), startedAt: Date.now() / 1000 },
         group,
         models,
+        fingerprints,
         finishModels: finish,
         closeModels: close,
         tokenizer: await loadClipTokenizer({ variant: models.config.version === 2 ? 'sd2' : 'sd1' }),

@@ -172,13 +172,14 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
             new TrainBatches(heldOut, { ...batchOptions, measuredSeeds: heldOut.seeds }),
             config,
           )
-    const { seed, run } = opened
+    const { seed, run, fingerprints } = opened
     const { fileSystem } = options
     this.#state = new StateKeeper({
       kind: kind.name,
       config,
       seed,
       run,
+      model: fingerprints,
       data: dataFacts(group),
       method,
       optimizer,

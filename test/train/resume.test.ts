@@ -1,6 +1,10 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { saveDiffusersFolder } from '../../lib/checkpoints/diffusersFolder.ts'
+import { tinySd1 } from '../../lib/models/stableDiffusion/config.ts'
+import { StableDiffusion } from '../../lib/models/stableDiffusion/stableDiffusion.ts'
+import { randomWeights } from '../../lib/nn/init.ts'
 import type { TrainEvent } from '../../lib/train/events.ts'
 import { networkTraining } from '../../lib/train/methods/trainNetwork.ts'
 import { fineTune, trainDreamBooth, trainNetwork } from '../../lib/train/trainings.ts'
@@ -166,6 +170,17 @@ describe('a state', () => {
     const otherData = await makeTinyData({ subset: 'shuffle_caption = true' })
     const run = eventsOf(trainNetwork(await tinyTraining(model, otherData, { ...once, state: { resume: state } })))
     await expect(run).rejects.toThrow(DataError)
+  })
+
+  it('is refused beside another model, whose parts are named; parts that are trained may be any', async () => {
+    const [{ state }, { state: tuned }] = [await runOnce(network), await runOnce(kinds['fine-tuning']!)]
+    const other = join(await makeFolder(), 'other')
+    const models = new StableDiffusion(tinySd1, (part) => randomWeights(part === 'unet' ? 2 : 1))
+    await saveDiffusersFolder(other, models).finally(() => models.dispose())
+    const run = goOn(network, state, { model: { path: other } })
+    await expect(run).rejects.toThrow('of another model, with other weights in the U-Net. Go on')
+    const { events } = await goOn(kinds['fine-tuning']!, tuned, { model: { path: other } })
+    expect(only(events, 'step')).toHaveLength(2)
   })
 
   it('that is damaged is refused, whatever is damaged about it', async () => {
