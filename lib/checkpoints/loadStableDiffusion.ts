@@ -4,6 +4,7 @@ import type { FloatDType } from '../tensor/dtype.ts'
 import type { DeviceName } from '../tensor/tensor.ts'
 import { DisposedError } from '../util/errors.ts'
 import type { LoadReport } from './ldmSource.ts'
+import { type ModelFingerprints, modelFingerprints } from './modelFingerprints.ts'
 import { type OpenModelOptions, openModel } from './modelSource.ts'
 import { deferModel, readModel, readRest } from './readPlan.ts'
 
@@ -45,6 +46,8 @@ export async function loadStableDiffusion(
 
 /** A model whose parameters are read when they are first used. */
 export interface DeferredModel extends LoadedModel {
+  /** What its parts are told apart by, whatever is done with the models. Only while the files are open. */
+  fingerprints(): Promise<ModelFingerprints>
   /**
    * Reads what has not been used by then of the parts that have not been disposed, waits for it and closes the files.
    * @throws NativeError when something cannot be read
@@ -81,7 +84,7 @@ export async function deferStableDiffusion(
       await readRest(models, options.device)
       await close()
     }
-    return { models, report, notes, finish, close }
+    return { models, report, notes, fingerprints: () => modelFingerprints(source), finish, close }
   } catch (error) {
     await close()
     throw error

@@ -1,16 +1,14 @@
 import { createHash } from 'node:crypto'
 import type { WritableFileSystem } from '../io/atomicWrite.ts'
 import { LEGACY_HASH_BYTES, LEGACY_HASH_START } from '../io/fileHash.ts'
-import {
-  openSafetensors,
-  type SafetensorsFile,
-  type SafetensorsTensor,
-  safetensorsData,
-  writeSafetensors,
-} from '../io/safetensors.ts'
+import { openTensorFile } from '../io/openTensorFile.ts'
+import { type SafetensorsTensor, safetensorsData, writeSafetensors } from '../io/safetensors.ts'
 import { buildSafetensorsHeader, canonicalOrder } from '../io/safetensorsHeader.ts'
 import { bytesOf, float32ToBytes } from '../io/tensorBytes.ts'
+import type { TensorFile } from '../io/tensorFile.ts'
+import { writeTorchFile } from '../io/torchFileWriter.ts'
 import { ArgumentError, CheckpointError } from '../util/errors.ts'
+import { formatOf } from './format.ts'
 import { kindOf, missingSuffixes, rankOf, sizesIn } from './moduleShapes.ts'
 
 /** A matrix or convolution weight in the file's layout: `[out, in]` or `[out, in, height, width]`, row-major. */
@@ -44,7 +42,7 @@ export interface WriteKohyaLoraOptions {
   readonly precision?: SavePrecision | undefined
   /** `integerAlpha` of modules that do not say: what other tools do when the option was not given. Default: false. */
   readonly integerAlpha?: boolean
-  /** The `ss_*` texts, from `loraMetadata` or `minimalLoraMetadata`. */
+  /** The `ss_*` texts, from `loraMetadata` or `minimalLoraMetadata`. PyTorch's container has no place for them. */
   readonly metadata: Readonly<Record<string, string>>
   /** See `atomicWrite`. */
   readonly fileSystem?: WritableFileSystem
@@ -52,10 +50,12 @@ export interface WriteKohyaLoraOptions {
 
 /**
  * Writes modules as kohya's tools do: for each `<name>.lora_down.weight`, `<name>.lora_up.weight` and `<name>.alpha`, or the tensors of
- * its kind, the metadata given, and the two `sshs_*` hashes of the bytes. The write is atomic.
+ * its kind, the metadata given, and the two `sshs_*` hashes of the bytes; in PyTorch's container where the extension asks for it, as a
+ * plain dictionary of the tensors. The write is atomic.
  *
+ * @param path `.safetensors`, or `.ckpt`, `.pt`, `.pth`, `.bin`
  * @returns the size of the file in bytes
- * @throws ArgumentError when shapes do not fit together
+ * @throws ArgumentError when shapes do not fit together, or the extension tells no format
  * @throws IoError when the file cannot be written; a previous file of that name stays
  */
 export async function writeKohyaLora(
@@ -64,12 +64,12 @@ export async function writeKohyaLora(
   options: WriteKohyaLoraOptions,
 ): Promise<number> {
   const { metadata, fileSystem } = options
+  const format = formatOf('writeKohyaLora', path)
   const tensors = kohyaTensors(modules, options)
+  const disk = fileSystem === undefined ? {} : { fileSystem }
+  if (format === 'pt') return writeTorchFile(path, tensors, disk)
   const hashes = await kohyaHashes(tensors, metadata)
-  return writeSafetensors(path, tensors, {
-    metadata: { ...metadata, ...hashes },
-    ...(fileSystem === undefined ? {} : { fileSystem }),
-  })
+  return writeSafetensors(path, tensors, { metadata: { ...metadata, ...hashes }, ...disk })
 }
 
 const fileDTypes = { float: 'F32', fp16: 'F16', bf16: 'BF16' } as const satisfies Record<SavePrecision, string>
@@ -151,14 +151,14 @@ export interface KohyaLora {
 }
 
 /**
- * Reads a file of a network with keys as kohya's tools write them: what stands before the first dot names the module. A LoRA, LoHa or
- * LoKr module without alpha gets its rank as alpha.
+ * Reads a file of a network, safetensors or PyTorch, with keys as kohya's tools write them: what stands before the first dot names the
+ * module. A LoRA, LoHa or LoKr module without alpha gets its rank as alpha.
  *
  * @throws IoError when the file cannot be opened
  * @throws CheckpointError when it is damaged, or a module lacks a tensor of its kind
  */
 export async function readKohyaLora(path: string): Promise<KohyaLora> {
-  const file = await openSafetensors(path)
+  const file = await openTensorFile(path)
   try {
     const names = new Map<string, string[]>()
     for (const key of file.names) {
@@ -173,7 +173,7 @@ export async function readKohyaLora(path: string): Promise<KohyaLora> {
   }
 }
 
-async function readModule(file: SafetensorsFile, name: string, suffixes: readonly string[]): Promise<KohyaLoraModule> {
+async function readModule(file: TensorFile, name: string, suffixes: readonly string[]): Promise<KohyaLoraModule> {
   const weights: Record<string, KohyaWeight> = {}
   for (const suffix of suffixes) {
     const key = `${name}.${suffix}`

@@ -1,6 +1,7 @@
 /** From a configuration to everything a training works with: data looked at, model loaded, prompts read. */
 import { availableParallelism } from 'node:os'
 import { deferStableDiffusion } from '../checkpoints/loadStableDiffusion.ts'
+import type { ModelFingerprints } from '../checkpoints/modelFingerprints.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
 import type { HubProgress } from '../hub/hubSnapshot.ts'
 import type { WritableFileSystem } from '../io/atomicWrite.ts'
@@ -48,6 +49,8 @@ export interface OpenedTraining {
   readonly group: DatasetGroup
   /** Read when it is used: parts that are needed for caches alone are gone before the others are read. */
   readonly models: StableDiffusion
+  /** Of its files. */
+  readonly fingerprints: ModelFingerprints
   /** Reads the rest of the models, and closes their files. */
   readonly finishModels: () => Promise<void>
   /** Closes them without. */
@@ -105,7 +108,7 @@ export async function openTraining<Config extends TrainConfig>(
             onWarning: (message) => promptWarnings.push(message),
           })
     await makeFolder(output.folder)
-    const { models, notes, finish, close } = await deferStableDiffusion(model.path, {
+    const { models, notes, finish, close, ...deferred } = await deferStableDiffusion(model.path, {
       v2: model.v2 || undefined,
       vParameterization: model.vParameterization || undefined,
       vae: model.vae ?? undefined,
@@ -116,6 +119,8 @@ export async function openTraining<Config extends TrainConfig>(
       hub: { signal: options.signal, onProgress: options.onDownload },
     })
     try {
+      const fingerprints = await deferred.fingerprints()
+      resumed?.expectSameModel(fingerprints, kind.trainedParts(config))
       await checkGivenLatents(group, models.vae)
       const badPictures = new BadPictures(config.data.onBadImage)
       return {
@@ -123,6 +128,7 @@ export async function openTraining<Config extends TrainConfig>(
         run: resumed?.manifest.run ?? { sessionId: drawUint32(), startedAt: Date.now() / 1000 },
         group,
         models,
+        fingerprints,
         finishModels: finish,
         closeModels: close,
         tokenizer: await loadClipTokenizer({ variant: models.config.version === 2 ? 'sd2' : 'sd1' }),

@@ -177,13 +177,14 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
             new TrainBatches(heldOut, { ...batchOptions, measuredSeeds: heldOut.seeds }),
             config,
           )
-    const { seed, run } = opened
+    const { seed, run, fingerprints } = opened
     const { fileSystem } = options
     this.#state = new StateKeeper({
       kind: kind.name,
       config,
       seed,
       run,
+      model: fingerprints,
       data: dataFacts(group),
       method,
       optimizer,
@@ -216,6 +217,8 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     const pace = { started: performance.now(), from: at.step }
     this.#step.passes = at.passes
     yield* output.atFirst(at)
+    // The state is of the last step of an epoch, and what was due after it was never done.
+    if (at.batch >= batchesPerEpoch && at.epochEnded === false && !signal?.aborted) yield* this.#endEpoch(output, at)
     while (at.step < lastStep && !signal?.aborted) {
       if (at.batch >= batchesPerEpoch || at.epoch === 0)
         Object.assign(at, { epoch: at.epoch + 1, batch: 0, position: 0 })
@@ -240,12 +243,16 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
         if (at.step >= lastStep || signal?.aborted) break
       }
       yield { type: 'epochEnd', epoch: at.epoch, averageLoss: this.#average.value }
-      if (!signal?.aborted) {
-        yield* output.afterEpoch(at)
-        yield* this.#validate('epoch', at)
-      }
+      if (!signal?.aborted) yield* this.#endEpoch(output, at)
     }
     yield* output.atEnd(at, signal?.aborted === true)
+  }
+
+  /** What is due after an epoch. */
+  async *#endEpoch(output: TrainingOutput, at: RunPosition): AsyncGenerator<TrainEvent> {
+    at.epochEnded = true
+    yield* output.afterEpoch(at)
+    yield* this.#validate('epoch', at)
   }
 
   /** One optimizer step and what there is to say of it. */
@@ -261,6 +268,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     const lossScaler = this.#lossScaler?.state()
     const measures = await this.method.afterPass?.()
     at.step++
+    at.epochEnded = false
     this.#average.add(at.position++, loss)
     const skipped =
       lossScaler && overflow ? describeOverflow(at.step, lossScaler, fault) : this.#skipped.add(at.step, fault)

@@ -48,10 +48,12 @@ export async function verifyResume<Config extends TrainConfig>(
     let { seed } = config.training
     const run = async (name: string, resume: string | null): Promise<string> => {
       const into = join(folder, name)
+      // The state half-way stays, however few are to be kept.
+      const kept = { saveEveryEpochs: null, saveRatio: null, saveEverySteps: from, keepLastSteps: null }
       const short: Config = {
         ...config,
         training: { ...config.training, maxSteps: steps, maxEpochs: null, start: null, seed },
-        output: { ...config.output, folder: into, name, saveEveryEpochs: null, saveRatio: null, saveEverySteps: from },
+        output: { ...config.output, ...kept, folder: into, name },
         state: { save: true, resume },
         hub: { repository: null },
         preview: { promptFile: null, everyEpochs: null, everySteps: null },

@@ -1,10 +1,13 @@
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { copyInto } from '../../lib/ops/accumulate.ts'
 import { add } from '../../lib/ops/add.ts'
 import { mseLoss } from '../../lib/ops/mseLoss.ts'
 import { scale } from '../../lib/ops/scale.ts'
+import { AdamW } from '../../lib/optim/adamW.ts'
+import type { OptimizerGroup } from '../../lib/optim/customOptimizer.ts'
+import type { StepOptions } from '../../lib/optim/optimizer.ts'
 import { full, tensor } from '../../lib/tensor/create.ts'
 import { scope } from '../../lib/tensor/scope.ts'
 import type { Tensor } from '../../lib/tensor/tensor.ts'
@@ -163,6 +166,27 @@ describe('a NaN', () => {
     expect((error as DivergenceError).pictures).toHaveLength(1)
     expect(only(events, 'step')).toEqual([])
     await expect(readFile(join(config.output.folder, 'frog.safetensors'))).rejects.toThrow('ENOENT')
+  })
+
+  it('in the state of the optimizer is found in the next step, names the parameter, and reaches no file', async () => {
+    let steps = 0
+    class Poisoned extends AdamW {
+      constructor(groups: readonly OptimizerGroup[]) {
+        super(groups, { learningRate: 1e-3 })
+      }
+
+      override step(options?: StepOptions): void {
+        if (++steps === 2) fill([...this.state().tensors.values()][0]!, nan)
+        super.step(options)
+      }
+    }
+    const { error, warnings, config } = await run(plain, { optimizer: { type: Poisoned }, training: { maxSteps: 3 } })
+    expect(warnings).toHaveLength(1)
+    expect(warnings[0]).toMatch(/^step 3: the loss is NaN/)
+    expect(warnings[0]).toContain('The first value that is not finite is in the parameter lora_te_')
+    expect(error).toBeInstanceOf(DivergenceError)
+    expect((error as DivergenceError).parameters).toHaveLength(1)
+    expect(await readdir(config.output.folder)).toEqual([])
   })
 
   it('in one step leaves no trace in the weights, and names the op after the last layer before it', async () => {

@@ -1,6 +1,10 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { saveDiffusersFolder } from '../../lib/checkpoints/diffusersFolder.ts'
+import { tinySd1 } from '../../lib/models/stableDiffusion/config.ts'
+import { StableDiffusion } from '../../lib/models/stableDiffusion/stableDiffusion.ts'
+import { randomWeights } from '../../lib/nn/init.ts'
 import type { TrainEvent } from '../../lib/train/events.ts'
 import { networkTraining } from '../../lib/train/methods/trainNetwork.ts'
 import { fineTune, trainDreamBooth, trainNetwork } from '../../lib/train/trainings.ts'
@@ -117,6 +121,22 @@ describe('a training that goes on from a state', () => {
     expect(tensors.equals(whole.tensors)).toBe(true)
   })
 
+  it('makes up for what was due after an epoch, where its last step was the last before the stop', async () => {
+    const config = await tinyTraining(model, data, { ...once, output: { saveEveryEpochs: 1 } })
+    const controller = new AbortController()
+    const { signal } = controller
+    for await (const { type } of trainNetwork(config, { signal })) if (type === 'epochEnd') controller.abort()
+    const { folder } = config.output
+    expect((await readdir(folder)).toSorted()).toEqual(['frog-state', 'frog.safetensors'])
+    const resumed = { ...config, state: { resume: join(folder, 'frog-state') } }
+    const saves = only(await eventsOf(trainNetwork(resumed)), 'save')
+    expect(saves.map(({ path, step }) => [basename(path), step])).toEqual([
+      ['frog-000001.safetensors', 2],
+      ['frog-000002.safetensors', 4],
+      ['frog.safetensors', 5],
+    ])
+  })
+
   it('counts from the start again where that is asked for, with other noise', async () => {
     const { state, tensors } = await runOnce(network)
     const options = { training: { maxSteps: 2 }, state: { resume: state, restart: true } }
@@ -152,6 +172,17 @@ describe('a state', () => {
     await expect(run).rejects.toThrow(DataError)
   })
 
+  it('is refused beside another model, whose parts are named; parts that are trained may be any', async () => {
+    const [{ state }, { state: tuned }] = [await runOnce(network), await runOnce(kinds['fine-tuning']!)]
+    const other = join(await makeFolder(), 'other')
+    const models = new StableDiffusion(tinySd1, (part) => randomWeights(part === 'unet' ? 2 : 1))
+    await saveDiffusersFolder(other, models).finally(() => models.dispose())
+    const run = goOn(network, state, { model: { path: other } })
+    await expect(run).rejects.toThrow('of another model, with other weights in the U-Net. Go on')
+    const { events } = await goOn(kinds['fine-tuning']!, tuned, { model: { path: other } })
+    expect(only(events, 'step')).toHaveLength(2)
+  })
+
   it('that is damaged is refused, whatever is damaged about it', async () => {
     const { state } = await runOnce(network)
     const parameters = join(state, 'parameters.safetensors')
@@ -177,8 +208,9 @@ describe('a state', () => {
 
 describe('verifyResume', () => {
   it('finds the same bits in weights and moments, and leaves nothing behind', async () => {
-    const tiny = await tinyTraining(model, data, { network: { dropout: 0.1 }, training: { seed: null } })
-    // Its states are here, whatever the training goes on from.
+    const [network, training, output] = [{ dropout: 0.1 }, { seed: null }, { keepLastSteps: 1 }]
+    const tiny = await tinyTraining(model, data, { network, training, output })
+    // Its states are here, whatever the training goes on from and however few it keeps.
     const config = { ...tiny, hub: { repository: 'org/name', resume: true } }
     const steps: number[] = []
     const report = await verifyResume(networkTraining, config, {

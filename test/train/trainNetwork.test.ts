@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openSafetensors } from '../../lib/io/safetensors.ts'
+import { openTorchFile } from '../../lib/io/torchFile.ts'
 import { tinySd1 } from '../../lib/models/stableDiffusion/config.ts'
 import { readKohyaLora, type SavePrecision } from '../../lib/networks/kohyaLora.ts'
 import { setThreadCount, threadCount } from '../../lib/tensor/runtime.ts'
@@ -41,10 +42,15 @@ afterEach(async () => {
 const unetModules = 192
 const textModules = 6 * tinySd1.textEncoder.layers
 
-/** Trains with parts of the configuration replaced. @returns the bytes of the last file's tensors, and the events */
-async function train(overrides: TinyOverrides = {}, dataFile = data) {
+/** Trains with parts of the configuration replaced. */
+async function run(overrides: TinyOverrides = {}, dataFile = data) {
   const config = await tinyTraining(model, dataFile, overrides)
-  const events = await eventsOf(trainNetwork(config))
+  return { config, events: await eventsOf(trainNetwork(config)) }
+}
+
+/** The same. @returns the bytes of the last file's tensors too */
+async function train(overrides: TinyOverrides = {}, dataFile = data) {
+  const { config, events } = await run(overrides, dataFile)
   const path = only(events, 'end')[0]!.path!
   return { config, events, path, tensors: await tensorBytes(path) }
 }
@@ -123,6 +129,25 @@ describe('trainNetwork', () => {
     const { modules } = await readKohyaLora(path)
     expect(modules.size).toBe(unetModules + textModules)
     for (const { alpha: found } of modules.values()) expect(found).toBe(alpha ?? 1)
+  })
+
+  it('writes the same tensors in PyTorch’s container, and draws from it', async () => {
+    const prompts = await makeFolder({ 'prompts.txt': 'sks frog --w 64 --h 64 --s 2 --d 1\n' })
+    const steps = { training: { maxSteps: 1 }, network: { alpha: null } }
+    const preview = { promptFile: join(prompts, 'prompts.txt'), everySteps: 1 }
+    const { events } = await run({ ...steps, output: { saveAs: 'ckpt' }, preview })
+    const path = only(events, 'end')[0]!.path!
+    expect(path).toMatch(/frog\.ckpt$/)
+    expect(only(events, 'preview')).toHaveLength(1)
+    const file = await openTorchFile(path)
+    const other = await openSafetensors((await train(steps)).path)
+    expect(file.names.toSorted()).toEqual(other.names.toSorted())
+    for (const name of file.names) {
+      expect(file.info(name)).toMatchObject({ dtype: other.info(name).dtype, shape: other.info(name).shape })
+      expect(Buffer.compare(await file.read(name), await other.read(name)), name).toBe(0)
+    }
+    await file.close()
+    await other.close()
   })
 
   it("writes kohya's names, shapes and metadata", async () => {

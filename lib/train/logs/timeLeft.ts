@@ -56,6 +56,8 @@ export class TimeLeft {
         return
       case 'epoch':
         this.#epoch = event.epoch
+        // Those before the first of a run that goes on were done by another.
+        this.#epochsDone = event.epoch - 1
         this.#startsEpoch = true
         this.#mark ??= this.#now()
         return

@@ -1,6 +1,7 @@
 /** What a state folder holds: weights, moments, and in `manifest.json` everything that is not a tensor. */
 import { createHash } from 'node:crypto'
 import { basename, join } from 'node:path'
+import type { ModelFingerprints } from '../../checkpoints/modelFingerprints.ts'
 import type { DatasetGroup } from '../../data/datasetGroup.ts'
 import { readSmallFile } from '../../io/jsonFile.ts'
 import { CheckpointError } from '../../util/errors.ts'
@@ -19,6 +20,8 @@ export interface RunPosition {
   batch: number
   /** Optimizer steps of this epoch done. */
   position: number
+  /** Whether what is due after the epoch has been done since its last step. Default: it has. */
+  epochEnded?: boolean
   /** Batches of the whole run done. */
   passes: number
   /**
@@ -48,6 +51,8 @@ export interface StateManifest {
   }
   /** Options that decide the result, by their paths in the configuration. */
   readonly options: Readonly<Record<string, unknown>>
+  /** Of the model that the training began from. Default: not known. */
+  readonly model?: ModelFingerprints | undefined
   readonly data: DataFacts
 }
 

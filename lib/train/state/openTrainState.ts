@@ -1,7 +1,10 @@
 /** Reads what `StateKeeper` wrote, and refuses to go on with another configuration or other data. */
+import type { ModelFingerprints } from '../../checkpoints/modelFingerprints.ts'
+import { modelParts } from '../../checkpoints/modelSource.ts'
 import type { DatasetGroup } from '../../data/datasetGroup.ts'
 import { recoverFolder } from '../../io/replacedFolders.ts'
 import { openSafetensors, type SafetensorsFile } from '../../io/safetensors.ts'
+import type { ModelPart } from '../../models/stableDiffusion/stableDiffusion.ts'
 import { copyInto } from '../../ops/accumulate.ts'
 import type { OptimizerGroup } from '../../optim/customOptimizer.ts'
 import type { Optimizer } from '../../optim/optimizer.ts'
@@ -16,6 +19,8 @@ import { deviceOf } from '../trainingDevice.ts'
 import { comparedOptions, differingOptions } from './comparedOptions.ts'
 import { dataFacts, type RunPosition, readManifest, type StateManifest, stateFiles } from './manifest.ts'
 import { type RunCounters, stateTypes } from './stateKeeper.ts'
+
+const partNames = { unet: 'the U-Net', textEncoder: 'the text encoder', vae: 'the VAE' } as const
 
 export interface OpenStateOptions {
   /** The kind of training that goes on. */
@@ -90,6 +95,19 @@ export class SavedTraining {
             `it was computed on ${before} so far and goes on on ${this.#device}: results differ by rounding from here on`,
           ]),
     ]
+  }
+
+  /**
+   * Parts that are trained come from the state, whatever the model holds.
+   * @throws ConfigError when another part is not that of the training that was saved
+   */
+  expectSameModel(now: ModelFingerprints, trained: readonly ModelPart[]): void {
+    const { model: before } = this.manifest
+    const others = before && modelParts.filter((part) => !trained.includes(part) && before[part] !== now[part])
+    if (!others || others.length === 0) return
+    const names = others.map((part) => partNames[part]).join(' and ')
+    const message = `the state is of a training of another model, with other weights in ${names}. Go on with the model and the VAE that it began with, or start a new run`
+    throw new ConfigError(`--resume ${this.#folder}: ${message}`, { option: 'resume' })
   }
 
   /** @throws DataError when the data set is another one */

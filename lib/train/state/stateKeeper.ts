@@ -1,4 +1,5 @@
 /** Writes all that a run needs to go on from where it stands, with the same results as if it had not stopped. */
+import type { ModelFingerprints } from '../../checkpoints/modelFingerprints.ts'
 import { atomicFolder } from '../../io/atomicFolder.ts'
 import { atomicWrite, type WritableFileSystem } from '../../io/atomicWrite.ts'
 import { type SafetensorsTensor, writeSafetensors } from '../../io/safetensors.ts'
@@ -21,6 +22,7 @@ export interface StateKeeperParts {
   readonly config: TrainConfig
   readonly seed: number
   readonly run: RunIdentity
+  readonly model: ModelFingerprints
   readonly data: DataFacts
   readonly method: Pick<TrainingMethod, 'groups'>
   readonly optimizer: Optimizer
@@ -48,7 +50,7 @@ export class StateKeeper {
    * @throws IoError when it cannot be written
    */
   async save(folder: string, position: RunPosition, { average, skipped, lossScaler }: RunCounters): Promise<number> {
-    const { kind, config, seed, run, data, method, optimizer, fileSystem } = this.#parts
+    const { kind, config, seed, run, model, data, method, optimizer, fileSystem } = this.#parts
     const { optimizer: name, steps, tensors, scalars = {} } = optimizer.state()
     const manifest: StateManifest = {
       format: 1,
@@ -62,6 +64,7 @@ export class StateKeeper {
       ...(lossScaler && { lossScaler: lossScaler.state() }),
       optimizer: { name, steps, scalars },
       options: comparedOptions(config),
+      model,
       data,
     }
     const parameters = method.groups.flatMap(({ params }) => params)

@@ -6,11 +6,16 @@ import { TimeLeft } from '../../../lib/train/logs/timeLeft.ts'
 class Script {
   #now = 1e6
   readonly time = new TimeLeft({ now: () => this.#now })
-  #step = 0
+  #step: number
   readonly #total: number
   readonly #epochs: number
 
-  constructor(totalSteps: number, { epochs = 1, planned }: { epochs?: number; planned?: PlannedWork } = {}) {
+  /** @param done steps of a run before */
+  constructor(
+    totalSteps: number,
+    { epochs = 1, planned, done = 0 }: { epochs?: number; planned?: PlannedWork; done?: number } = {},
+  ) {
+    this.#step = done
     this.#total = totalSteps
     this.#epochs = epochs
     const start: Omit<StartEvent, 'planned'> = {
@@ -155,6 +160,16 @@ describe('TimeLeft', () => {
       .after(0, { type: 'epochEnd', epoch: 2, averageLoss: 1 })
       .save(5)
     expect(script.time.seconds).toBe(40 + 2 * 5) // after epoch 4, and at the end
+  })
+
+  it('adds nothing for epochs before a state that a run goes on from', () => {
+    const planned = { save: { everySteps: null, everyEpochs: 2, atEnd: true } }
+    const script = new Script(60, { epochs: 6, planned, done: 40 })
+      .epoch(5)
+      .steps(...times(2, 1))
+      .save(5)
+      .steps(1)
+    expect(script.time.seconds).toBe(17 + 5) // at the end; those after epochs 2 and 4 are made
   })
 
   it('does not count warnings as work', () => {
