@@ -15,6 +15,7 @@ import { dreamBooth } from '../../lib/train/methods/dreamBooth.ts'
 import { fineTuning } from '../../lib/train/methods/fineTune.ts'
 import { textualInversion, xti } from '../../lib/train/methods/trainInversion.ts'
 import { networkTraining } from '../../lib/train/methods/trainNetwork.ts'
+import { readNetworkArguments } from '../../lib/train/networkArguments.ts'
 import { drawTimesteps } from '../../lib/train/noise.ts'
 import type { TrainConfig } from '../../lib/train/trainConfig.ts'
 import { Trainer } from '../../lib/train/trainer.ts'
@@ -61,6 +62,9 @@ export interface TrainingFixture {
     readonly config: Parameters<typeof tinyFineTune>[2] &
       Parameters<typeof tinyDreamBooth>[2] &
       Parameters<typeof tinyInversion>[2]
+    /** `--network_module` and `--network_args`. Default: LoRA without any. */
+    readonly networkModule?: string
+    readonly networkArguments?: readonly string[]
   }
   readonly passes: readonly Pass[]
   readonly steps: readonly { readonly loss: number; readonly gradientNorm: number; readonly rates: readonly number[] }[]
@@ -103,7 +107,7 @@ export async function runCase({ case: given, passes }: TrainingFixture): Promise
   const { kind, subsets, batchSize, latents } = given
   const places = await Promise.all(subsets.map(latents === 'given' ? writeLatents : writePictures))
   const data = await makeFolder({ 'data.toml': [header(latents, batchSize), ...places].join('\n') })
-  const { config, trainer } = await openers[kind](await saveModel(given), join(data, 'data.toml'), given.config)
+  const { config, trainer } = await openers[kind](await saveModel(given), join(data, 'data.toml'), configOf(given))
   try {
     const parameters = trainer.method.groups.flatMap(({ params }) => params)
     const before = await valuesOf(parameters)
@@ -112,6 +116,16 @@ export async function runCase({ case: given, passes }: TrainingFixture): Promise
   } finally {
     trainer.dispose()
   }
+}
+
+/** With what the arguments of the network say. */
+function configOf({ config, networkModule, networkArguments }: TrainingFixture['case']) {
+  if (networkArguments === undefined) return config
+  const { dim = null, dropout = null } = config?.network ?? {}
+  const context = { dim, dropout, ...(networkModule && { module: networkModule }) }
+  const { facts, problems } = readNetworkArguments(networkArguments, context)
+  if (problems.length > 0) throw new Error(problems.join('\n'))
+  return { ...config, network: { ...config?.network, ...facts } }
 }
 
 async function saveModel({ kind, model, predictionType }: TrainingFixture['case']): Promise<string> {
