@@ -27,7 +27,7 @@ from oracle import change_of  # noqa: E402
 from oracle_training import sizes_of  # noqa: E402
 from sd_scripts import StandInFinder  # noqa: E402
 from sd_scripts_cases import CASES  # noqa: E402
-from sd_scripts_inputs import SCRIPTS, command_line, tokenizer_of, write_data, write_model  # noqa: E402
+from sd_scripts_inputs import SCRIPTS, command_line, tokenizer_of, write_data, write_loras, write_model  # noqa: E402
 from sd_scripts_run import Run, units  # noqa: E402
 from tiny_models import TinyModel  # noqa: E402
 
@@ -92,6 +92,8 @@ def make(checkout, name):
         folder = Path(place)
         output = folder / "output"
         write_model(case, folder / "model")
+        start = write_loras(case, folder, lora).get("start", {})
+        run.before = {key: value.double() for key, value in start.items() if not key.endswith(".alpha")}
         for repository in (train_util.TOKENIZER_PATH, train_util.V2_STABLE_DIFFUSION_PATH):
             tokenizer_of(case).save_pretrained(folder / "cache" / repository.replace("/", "_"))
         arguments = command_line(case, folder / "model", write_data(case, folder), folder / "cache", output)

@@ -2,12 +2,15 @@
 
     networkModule     of train_network.py: default networks.lora
     networkArguments  of the network, as a command line has them
+    loraFiles         to merge into the model before (`base`) and to go on from (`start`)
     referenceOptions  of the reference alone: what it needs to compute what this library does
 """
 
 from oracle import CASES as BY_PYTORCH
-from oracle import FROGS, LONG, SUBJECTS, case
+from oracle import CLASS, FROGS, LONG, SUBJECTS, case
 
+WEIGHTS = ["(sks frog:1.3), green", "[[sks]] frog, (tall), " + ", ".join(["a very (long:0.8) caption"] * 16), "((sks)) frog, wide"]
+WEIGHTED = [{**each, "caption": caption} for each, caption in zip(SUBJECTS, WEIGHTS, strict=True)]
 FLIPPED = [{"pictures": FROGS, "repeats": 1, "flip": True}]
 PLAIN = [{"pictures": FROGS, "repeats": 1}]
 RATES = {"learningRate": 1e-3, "textEncoderLearningRate": 5e-4}
@@ -73,6 +76,27 @@ CASES = {
                 "block_alphas=" + ",".join(str(1 + i % 2) for i in range(25)),
                 "down_lr_weight=1,0.5,1,0.25,0,1,1,1,1,1,1,1", "mid_lr_weight=0.5", "up_lr_weight=sine+.25",
             ]
+        },
+    ),
+    "weighted": network(
+        6,
+        {
+            "model": {"clipSkip": 2, "maxTokenLength": 225},
+            "data": {"cacheLatents": False, "priorLossWeight": 0.5, "weightedCaptions": True},
+            "training": {"gradientCheckpointing": True},
+        },
+        [{"pictures": WEIGHTED, "repeats": 1}, {"pictures": CLASS, "repeats": 1, "isReg": True}],
+        latents="encoded",
+    ),
+    "merged": network(
+        5,
+        {"network": {"dimFromWeights": True, "baseWeightsMultiplier": [0.7]}, "optimizer": {"learningRate": 5e-4, "unetLearningRate": 1e-3}},
+        PLAIN,
+        {
+            "loraFiles": {
+                "base": {"rank": 3, "alpha": 1.5, "convRank": 2, "convAlpha": 1, "without": "_attn1_"},
+                "start": {"rank": 2, "alpha": 3, "convRank": 3, "convAlpha": 2, "without": "_mlp_"},
+            }
         },
     ),
     # Without it, elements whose gradient is almost 0 move by what rounding makes of it.

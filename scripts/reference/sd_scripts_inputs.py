@@ -4,7 +4,9 @@ import json
 
 import diffusers
 import numpy as np
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from data_tokens import tokenizers
 from formula import formula
@@ -21,8 +23,11 @@ SAVED_AS = {"train-network": "safetensors", "fine-tune": "diffusers_safetensors"
 # Options by their place in a configuration of the library.
 OPTIONS = {
     "model": {"clipSkip": "clip_skip", "maxTokenLength": "max_token_length"},
-    "data": {"priorLossWeight": "prior_loss_weight"},
-    "network": {"dim": "network_dim", "alpha": "network_alpha", "dropout": "network_dropout", "scaleWeightNorms": "scale_weight_norms"},
+    "data": {"priorLossWeight": "prior_loss_weight", "weightedCaptions": "weighted_captions"},
+    "network": {
+        "dim": "network_dim", "alpha": "network_alpha", "dropout": "network_dropout", "scaleWeightNorms": "scale_weight_norms",
+        "dimFromWeights": "dim_from_weights", "baseWeightsMultiplier": "base_weights_multiplier",
+    },
     "fineTune": {"trainTextEncoder": "train_text_encoder"},
     "dreamBooth": {"stopTextEncoderTraining": "stop_text_encoder_training"},
     "inversion": {"tokenString": "token_string", "vectorCount": "num_vectors_per_token", "initWord": "init_word"},
@@ -35,7 +40,10 @@ OPTIONS = {
         "multiresNoiseIterations": "multires_noise_iterations", "multiresNoiseDiscount": "multires_noise_discount",
     },
     "loss": {"minSnrGamma": "min_snr_gamma", "scaleVPredLossLikeNoisePred": "scale_v_pred_loss_like_noise_pred"},
-    "training": {"maxSteps": "max_train_steps", "seed": "seed", "gradientAccumulationSteps": "gradient_accumulation_steps"},
+    "training": {
+        "maxSteps": "max_train_steps", "seed": "seed", "gradientAccumulationSteps": "gradient_accumulation_steps",
+        "gradientCheckpointing": "gradient_checkpointing",
+    },
 }  # fmt: skip
 
 
@@ -94,6 +102,28 @@ def write_pictures(subset, place):
         (place / f"{picture['name']}.txt").write_text(picture["caption"])
 
 
+def write_loras(case, folder, lora):
+    """Files to begin with, by name: of every module of a LoRA of that rank but those whose name holds `without`. Gives their tensors."""
+    model, written = TinyModel(case["model"], sizes_of(case)), {}
+    for name, options in case.get("loraFiles", {}).items():
+        rank, alpha, conv = options["rank"], options["alpha"], {"conv_dim": options["convRank"], "conv_alpha": options["convAlpha"]}
+        lora.LoRANetwork.UNET_TARGET_REPLACE_MODULE = ["Transformer2DModel"]
+        network = lora.create_network(1.0, rank, alpha, None, model.text.float(), model.unet.float(), **conv)
+        tensors = {}
+        for module in [*network.text_encoder_loras, *network.unet_loras]:
+            if options["without"] in module.lora_name:
+                continue
+            for part in ("lora_down", "lora_up"):
+                key = f"{module.lora_name}.{part}.weight"
+                shape = list(getattr(module, part).weight.shape)
+                tensors[key] = torch.from_numpy(formula(f"oracle/{name}/{key}", shape, "uniform", 0.1))
+            tensors[f"{module.lora_name}.alpha"] = module.alpha.float()
+        lora.LoRANetwork.UNET_TARGET_REPLACE_MODULE = ["Transformer2DModel"]
+        save_file(tensors, folder / f"{name}.safetensors")
+        written[name] = tensors
+    return written
+
+
 def command_line(case, model, data, cache, output):
     config = case["config"]
     options = {
@@ -105,6 +135,8 @@ def command_line(case, model, data, cache, output):
     }  # fmt: skip
     if case["kind"] == "train-network":
         options |= {"network_module": case.get("networkModule", "networks.lora"), "network_args": case.get("networkArguments")}
+    for name, option in (("base", "base_weights"), ("start", "network_weights")):
+        options |= {option: data.parent / f"{name}.safetensors"} if name in case.get("loraFiles", {}) else {}
     for block, names in OPTIONS.items():
         known = {*names, "arguments"} if block == "optimizer" else set(names)
         assert set(config.get(block, {})) <= known | {"cacheLatents"}, (block, config[block])

@@ -21,6 +21,7 @@ import type { TrainConfig } from '../../lib/train/trainConfig.ts'
 import { Trainer } from '../../lib/train/trainer.ts'
 import { loadTrainingData } from '../../lib/train/trainingData.ts'
 import { formulaIntegers, formulaKey, formulaValues, hash24 } from './formula.ts'
+import { type FormulaLora, writeFormulaLora } from './formulaLora.ts'
 import type { TinyModelName } from './modelFixture.ts'
 import { addFiles, type FileContent, makeFolder } from './pictures.ts'
 import { formulaWeights, tinyConfigs } from './tinyModels.ts'
@@ -65,6 +66,8 @@ export interface TrainingFixture {
     /** `--network_module` and `--network_args`. Default: LoRA without any. */
     readonly networkModule?: string
     readonly networkArguments?: readonly string[]
+    /** Merged into the model before, and gone on from. Default: none. */
+    readonly loraFiles?: Readonly<Record<'base' | 'start', FormulaLora>>
   }
   readonly passes: readonly Pass[]
   readonly steps: readonly { readonly loss: number; readonly gradientNorm: number; readonly rates: readonly number[] }[]
@@ -107,7 +110,8 @@ export async function runCase({ case: given, passes }: TrainingFixture): Promise
   const { kind, subsets, batchSize, latents } = given
   const places = await Promise.all(subsets.map(latents === 'given' ? writeLatents : writePictures))
   const data = await makeFolder({ 'data.toml': [header(latents, batchSize), ...places].join('\n') })
-  const { config, trainer } = await openers[kind](await saveModel(given), join(data, 'data.toml'), configOf(given))
+  const model = await saveModel(given)
+  const { config, trainer } = await openers[kind](model, join(data, 'data.toml'), configOf(given, model))
   try {
     const parameters = trainer.method.groups.flatMap(({ params }) => params)
     const before = await valuesOf(parameters)
@@ -118,8 +122,12 @@ export async function runCase({ case: given, passes }: TrainingFixture): Promise
   }
 }
 
-/** With what the arguments of the network say. */
-function configOf({ config, networkModule, networkArguments }: TrainingFixture['case']) {
+/** With what the arguments of the network say, and files beside the model. */
+function configOf({ config, networkModule, networkArguments, loraFiles }: TrainingFixture['case'], model: string) {
+  if (loraFiles !== undefined) {
+    const files = { baseWeights: [loraFile(model, 'base')], weights: loraFile(model, 'start') }
+    return { ...config, network: { ...config?.network, ...files } }
+  }
   if (networkArguments === undefined) return config
   const { dim = null, dropout = null } = config?.network ?? {}
   const context = { dim, dropout, ...(networkModule && { module: networkModule }) }
@@ -128,13 +136,19 @@ function configOf({ config, networkModule, networkArguments }: TrainingFixture['
   return { ...config, network: { ...config?.network, ...facts } }
 }
 
-async function saveModel({ kind, model, predictionType }: TrainingFixture['case']): Promise<string> {
+function loraFile(model: string, name: string): string {
+  return `${model}-${name}.safetensors`
+}
+
+async function saveModel({ kind, model, predictionType, loraFiles }: TrainingFixture['case']): Promise<string> {
   const folder = join(await makeFolder(), 'model')
   const prefixes = { unet: 'unet', textEncoder: 'text_encoder', vae: 'vae' } as const
   const config = { ...sizesOf(kind, tinyConfigs[model]), predictionType }
   const models = new StableDiffusion(config, (part) => formulaWeights(prefixes[part]))
   try {
     await saveDiffusersFolder(folder, models)
+    for (const [name, options] of Object.entries(loraFiles ?? {}))
+      await writeFormulaLora(loraFile(folder, name), name, models, options)
   } finally {
     models.dispose()
   }
