@@ -61,11 +61,13 @@ class WholeModel:
 
 
 def first_value(seed, name, shape):
-    """Of a tensor of a LoRA, float32."""
+    """Of a tensor of a LoRA, float32. The library draws a kernel as [rank, height, width, in]."""
     if name.endswith("lora_up.weight"):
         return torch.zeros(shape)
-    bound = 1 / math.sqrt(shape[1])
-    return torch.from_numpy(uniforms(seed, stream_of(name), shape)) * (2 * bound) - bound
+    bound = 1 / math.sqrt(math.prod(shape[1:]))
+    drawn = shape if len(shape) == 2 else [shape[0], *shape[2:], shape[1]]
+    values = torch.from_numpy(uniforms(seed, stream_of(name), drawn)) * (2 * bound) - bound
+    return values if len(shape) == 2 else values.permute(0, 3, 1, 2)
 
 
 def dropout_mask(seed, name, number, dropout, h):

@@ -15,11 +15,13 @@ import { dreamBooth } from '../../lib/train/methods/dreamBooth.ts'
 import { fineTuning } from '../../lib/train/methods/fineTune.ts'
 import { textualInversion, xti } from '../../lib/train/methods/trainInversion.ts'
 import { networkTraining } from '../../lib/train/methods/trainNetwork.ts'
+import { readNetworkArguments } from '../../lib/train/networkArguments.ts'
 import { drawTimesteps } from '../../lib/train/noise.ts'
 import type { TrainConfig } from '../../lib/train/trainConfig.ts'
 import { Trainer } from '../../lib/train/trainer.ts'
 import { loadTrainingData } from '../../lib/train/trainingData.ts'
 import { formulaIntegers, formulaKey, formulaValues, hash24 } from './formula.ts'
+import { type FormulaLora, writeFormulaLora } from './formulaLora.ts'
 import type { TinyModelName } from './modelFixture.ts'
 import { addFiles, type FileContent, makeFolder } from './pictures.ts'
 import { formulaWeights, tinyConfigs } from './tinyModels.ts'
@@ -63,6 +65,11 @@ export interface TrainingFixture {
     readonly config: Parameters<typeof tinyFineTune>[2] &
       Parameters<typeof tinyDreamBooth>[2] &
       Parameters<typeof tinyInversion>[2]
+    /** `--network_module` and `--network_args`. Default: LoRA without any. */
+    readonly networkModule?: string
+    readonly networkArguments?: readonly string[]
+    /** Merged into the model before, and gone on from. Default: none. */
+    readonly loraFiles?: Readonly<Record<'base' | 'start', FormulaLora>>
   }
   readonly passes: readonly Pass[]
   readonly steps: readonly { readonly loss: number; readonly gradientNorm: number; readonly rates: readonly number[] }[]
@@ -105,7 +112,8 @@ export async function runCase({ case: given, passes }: TrainingFixture): Promise
   const { kind, subsets, batchSize, latents } = given
   const places = await Promise.all(subsets.map(latents === 'given' ? writeLatents : writePictures))
   const data = await makeFolder({ 'data.toml': [header(latents, batchSize), ...places].join('\n') })
-  const { config, trainer } = await openers[kind](await saveModel(given), join(data, 'data.toml'), given.config)
+  const model = await saveModel(given)
+  const { config, trainer } = await openers[kind](model, join(data, 'data.toml'), configOf(given, model))
   try {
     const parameters = trainer.method.groups.flatMap(({ params }) => params)
     const before = await valuesOf(parameters)
@@ -116,13 +124,33 @@ export async function runCase({ case: given, passes }: TrainingFixture): Promise
   }
 }
 
-async function saveModel({ kind, model, predictionType }: TrainingFixture['case']): Promise<string> {
+/** With what the arguments of the network say, and files beside the model. */
+function configOf({ config, networkModule, networkArguments, loraFiles }: TrainingFixture['case'], model: string) {
+  if (loraFiles !== undefined) {
+    const files = { baseWeights: [loraFile(model, 'base')], weights: loraFile(model, 'start') }
+    return { ...config, network: { ...config?.network, ...files } }
+  }
+  if (networkArguments === undefined) return config
+  const { dim = null, dropout = null } = config?.network ?? {}
+  const context = { dim, dropout, ...(networkModule && { module: networkModule }) }
+  const { facts, problems } = readNetworkArguments(networkArguments, context)
+  if (problems.length > 0) throw new Error(problems.join('\n'))
+  return { ...config, network: { ...config?.network, ...facts } }
+}
+
+function loraFile(model: string, name: string): string {
+  return `${model}-${name}.safetensors`
+}
+
+async function saveModel({ kind, model, predictionType, loraFiles }: TrainingFixture['case']): Promise<string> {
   const folder = join(await makeFolder(), 'model')
   const prefixes = { unet: 'unet', textEncoder: 'text_encoder', vae: 'vae' } as const
   const config = { ...sizesOf(kind, tinyConfigs[model]), predictionType }
   const models = new StableDiffusion(config, (part) => formulaWeights(prefixes[part]))
   try {
     await saveDiffusersFolder(folder, models)
+    for (const [name, options] of Object.entries(loraFiles ?? {}))
+      await writeFormulaLora(loraFile(folder, name), name, models, options)
   } finally {
     models.dispose()
   }
