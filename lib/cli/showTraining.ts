@@ -47,7 +47,7 @@ export async function showTraining(
   { train, onEvent = () => {}, dashboardPort, messages: given }: ShowTrainingOptions = {},
 ): Promise<number> {
   const messages = given ?? (await Messages.open(host))
-  const start: Train = train ?? (await import('../train/trainer.ts')).train
+  const start: Train = train ?? (await import('../train/train.ts')).train
   const controls = new TrainingControls()
   const stop = new AbortController()
   const dashboard =

@@ -53,6 +53,7 @@ export { type NetworkStart, type StartedNetwork, startNetwork } from './startNet
 export type { StepFault } from './stepFault.ts'
 export { type EncodesCaptions, TextCache, type TextCacheOptions, type TextFillOptions } from './textCache.ts'
 export { type StatesLookup, TextStore } from './textStore.ts'
+export { train } from './train.ts'
 export type {
   DreamBoothConfig,
   FineTuneConfig,
@@ -60,7 +61,7 @@ export type {
   TrainConfig,
   TrainNetworkConfig,
 } from './trainConfig.ts'
-export { type RunOptions, Trainer, train } from './trainer.ts'
+export { type RunOptions, Trainer } from './trainer.ts'
 export { planTraining, type TrainingPlan } from './trainingPlan.ts'
 export {
   type StepMethod,

@@ -2,13 +2,16 @@
 import type { EpochProgress } from '../data/batches.ts'
 import { describeDatasetGroup } from '../data/report.ts'
 import { noiseSchedule } from '../diffusion/noiseSchedule.ts'
+import type { ModelPart } from '../models/stableDiffusion/stableDiffusion.ts'
 import { inEvaluation, type Optimizer } from '../optim/optimizer.ts'
 import type { RateFunction } from '../optim/schedules/schedule.ts'
 import { memory } from '../tensor/runtime.ts'
 import { releaseUnused } from '../tensor/settle.ts'
 import type { DeviceName } from '../tensor/tensor.ts'
+import { OutOfMemoryError } from '../util/errors.ts'
 import { narrowParts } from './eightBitParts.ts'
 import type { MemoryUse, TrainEvent } from './events.ts'
+import { explainOutOfMemory } from './explainMemory.ts'
 import { TrainingGraphs } from './graphs.ts'
 import { limitKeptWeights } from './keptWeights.ts'
 import { checkLossOptions } from './loss.ts'
@@ -61,6 +64,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
   readonly #lossScaler: LossScaler | null
   readonly #graphs: TrainingGraphs
   readonly #warnings: string[]
+  readonly #trainedParts: readonly ModelPart[]
   readonly #disposers: (() => void)[] = []
 
   /**
@@ -126,6 +130,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     this.#opened = opened
     this.#options = options
     this.#optimizer = optimizer
+    this.#trainedParts = kind.trainedParts(config)
     this.#learningRate = makeSchedule(optimizerPlan, plan.totalSteps)
     const advice = [
       ...groupRateAdvice(optimizerPlan, method.groups),
@@ -208,6 +213,15 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
 
   /** Trains to the end, or until the signal. It can be asked for once. */
   async *run({ signal = this.#options.signal }: RunOptions = {}): AsyncGenerator<TrainEvent> {
+    try {
+      yield* this.#run(signal)
+    } catch (error) {
+      if (!(error instanceof OutOfMemoryError)) throw error
+      throw await explainOutOfMemory(error, this.#opened.group, this.#config, this.#trainedParts)
+    }
+  }
+
+  async *#run(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
     const { epochCount } = this.plan
     const { position, lastStep } = this.#beginning
     const { batchesPerEpoch } = this.#opened.group
@@ -375,21 +389,4 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
 function memoryUse(device: DeviceName): MemoryUse {
   const { liveBytes, peakBytes } = memory(device)
   return { processBytes: process.memoryUsage.rss(), liveBytes, peakBytes }
-}
-
-/**
- * Trains from a configuration to files. Nothing happens until the first event is asked for; leaving the loop early frees everything.
- * @throws ConfigError, DataError, CheckpointError, IoError or NativeError; what had been written stays
- */
-export async function* train<Config extends TrainConfig>(
-  kind: TrainingKind<Config>,
-  config: Config,
-  options: TrainingOptions = {},
-): AsyncGenerator<TrainEvent> {
-  const trainer = await Trainer.open(kind, config, options)
-  try {
-    yield* trainer.run()
-  } finally {
-    trainer.dispose()
-  }
 }

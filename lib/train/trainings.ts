@@ -8,8 +8,8 @@ import { fineTuning } from './methods/fineTune.ts'
 import { textualInversion, xti } from './methods/trainInversion.ts'
 import { networkTraining } from './methods/trainNetwork.ts'
 import type { TrainingOptions } from './openTraining.ts'
+import { train } from './train.ts'
 import type { DreamBoothConfig, FineTuneConfig, TextualInversionConfig, TrainNetworkConfig } from './trainConfig.ts'
-import { train } from './trainer.ts'
 
 export interface TrainingConfigs {
   'fine-tune': FineTuneConfig

@@ -8,8 +8,8 @@ import type { TrainEvent } from './events.ts'
 import type { TrainingKind } from './method.ts'
 import { outputName } from './schedule.ts'
 import { stateFiles } from './state/manifest.ts'
+import { train } from './train.ts'
 import type { TrainConfig } from './trainConfig.ts'
-import { train } from './trainer.ts'
 
 export interface VerifyResumeOptions {
   /** Optimizer steps of each run; the state is saved after half of them. At least 2. Default 4. */

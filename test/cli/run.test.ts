@@ -6,7 +6,7 @@ import { DataError, exitCodes } from '../../lib/util/errors.ts'
 import { makeTestHost } from './testHost.ts'
 
 const behaviour = vi.hoisted(() => ({ error: undefined as unknown }))
-vi.mock('../../lib/train/trainer.ts', () => ({
+vi.mock('../../lib/train/train.ts', () => ({
   train: (): never => {
     throw behaviour.error
   },

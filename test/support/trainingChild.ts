@@ -5,7 +5,7 @@
 import { writeSync } from 'node:fs'
 import { setThreadCount } from '../../lib/tensor/runtime.ts'
 import { parseTraining } from '../../lib/train/parseTraining.ts'
-import { train } from '../../lib/train/trainer.ts'
+import { train } from '../../lib/train/train.ts'
 import { trainings } from '../../lib/train/trainings.ts'
 
 const [name, threads, ...args] = process.argv.slice(2) as [keyof typeof trainings, string, ...string[]]

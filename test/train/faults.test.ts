@@ -118,7 +118,14 @@ describe('memory that runs out', () => {
       setMemoryLimit(memory().liveBytes + 2 ** 20)
     })
     expect(error).toBeInstanceOf(OutOfMemoryError)
-    expect((error as Error).message).toMatch(/^\w+: out of memory: needed \d+ bytes/)
+    const { message } = error as Error
+    expect(message).toMatch(/^\w+: out of memory: needed \d+ bytes/)
+    expect(message).toMatch(
+      /expected to take about 0\.\d\d GiB \((.+ 0\.\d\d GiB){3}\); its tensors had taken 0\.\d\d GiB at most/,
+    )
+    expect(message).toContain(
+      'Less is taken with --gradient_checkpointing, --mixed_precision bf16, a batch_size below 2,',
+    )
     expect(only(events, 'step')).toHaveLength(1)
     expect(await liveBuffers()).toBe(baseline)
     expect(await readdir(config.output.folder)).toEqual([])
