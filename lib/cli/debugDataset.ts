@@ -7,7 +7,7 @@ import { serveDataset } from '../debugDataset/server.ts'
 import { loadClipTokenizer } from '../models/clip/tokenizer.ts'
 import { type DebugDatasetOptions, parseTraining } from '../train/parseTraining.ts'
 import { planSteps } from '../train/schedule.ts'
-import type { TrainConfig } from '../train/trainConfig.ts'
+import type { TextualInversionConfig, TrainConfig } from '../train/trainConfig.ts'
 import { loadTrainingData, tokenizerVariant } from '../train/trainingData.ts'
 import { trainings } from '../train/trainings.ts'
 import { exitCodes } from '../util/errors.ts'
@@ -56,6 +56,8 @@ export async function showDataset(
     onLook: reportLooks(host),
     signal: ended.signal,
   })
+  if (writesCaptions(config))
+    host.stderr.write('note: these are the captions of the pictures; templates take their place in the training\n')
   for (const warning of view.summary.warnings) host.stderr.write(`note: ${printable(warning)}\n`)
   if (html !== null) {
     await writeDatasetHtml(html, view, maxBatches === null ? {} : { maxBatches })
@@ -65,6 +67,10 @@ export async function showDataset(
   ended.abort()
   if (html === null && port === null) await listBatches(view, maxBatches, host)
   return exitCodes.ok
+}
+
+function writesCaptions({ inversion }: TrainConfig & Partial<Pick<TextualInversionConfig, 'inversion'>>): boolean {
+  return inversion !== undefined && inversion.template !== null
 }
 
 /** Pictures whose look-alikes are searched before a page is shown. */

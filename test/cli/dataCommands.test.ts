@@ -177,6 +177,13 @@ describe('noisewright debug-dataset', () => {
     })
   })
 
+  it('says where the training writes its own captions', async () => {
+    const note = 'templates take their place in the training'
+    const inversion = ['debug-dataset', 'train-textual-inversion', ...args, '--max_batches', '1']
+    expect((await runWith(...inversion)).err).not.toContain(note)
+    expect((await runWith(...inversion, '--use_style_template')).err).toContain(note)
+  })
+
   it('does the same for train-network --debug_dataset, and trains nothing', async () => {
     const model = ['--pretrained_model_name_or_path', join(folder, 'no-model'), '--output_dir', join(folder, 'out')]
     const network = ['--network_module', 'networks.lora', '--debug_dataset', '--debug_dataset_max_batches', '2']
