@@ -1,7 +1,7 @@
 /** Which files of a folder are pictures. */
 import type { Dirent } from 'node:fs'
 import { opendir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import { DataError } from '../util/errors.ts'
 
 export const imageExtensions = ['.png', '.jpg', '.jpeg', '.webp', '.bmp', '.avif']
@@ -40,8 +40,9 @@ async function readEntries(folder: string): Promise<Dirent[]> {
     return entries
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
+    const from = isAbsolute(folder) ? '' : ` (looked for from ${process.cwd()})`
     const reasons: Record<string, string> = {
-      ENOENT: 'the folder does not exist: check the path',
+      ENOENT: `the folder does not exist${from}: check the path`,
       ENOTDIR: 'this is a file, a folder was expected',
     }
     throw new DataError(folder, reasons[code ?? ''] ?? `the folder cannot be read: ${message}`, { cause: error })

@@ -37,6 +37,20 @@ export function inversionCaptionWarnings(group: Pick<DatasetGroup, 'datasets'>, 
   return warnings
 }
 
+/** What to tell where templates take the place of captions: which options of the data do nothing then. */
+export function templateWarnings(group: Pick<DatasetGroup, 'datasets'>): readonly string[] {
+  const subsets = group.datasets.flatMap((dataset) => dataset.subsets.map(({ config }) => config))
+  const changes = {
+    shuffle_caption: subsets.some(({ shuffleCaption }) => shuffleCaption),
+    token_warmup_step: subsets.some(({ tokenWarmupStep }) => tokenWarmupStep > 0),
+    enable_wildcard: subsets.some(({ enableWildcard }) => enableWildcard),
+    caption_prefix: subsets.some(({ captionPrefix }) => captionPrefix !== undefined),
+    caption_suffix: subsets.some(({ captionSuffix }) => captionSuffix !== undefined),
+  }
+  const idle = Object.entries(changes).flatMap(([name, isAsked]) => (isAsked ? [name] : []))
+  return idle.length === 0 ? [] : [`templates take the place of captions, so these have no effect: ${idle.join(', ')}`]
+}
+
 function captionOf({ caption, subset: { captionPrefix, captionSuffix } }: DatasetImage): string {
   return [captionPrefix, caption, captionSuffix].filter(Boolean).join(' ')
 }

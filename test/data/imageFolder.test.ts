@@ -36,6 +36,9 @@ it('orders by code point, not by UTF-16 unit', () => {
 it('rejects a missing folder and a file in its place', async () => {
   const folder = await makeFolder({ 'a.png': '' })
   await expect(listImages(join(folder, 'none'))).rejects.toThrow(/none: the folder does not exist: check the path/)
+  await expect(listImages('none')).rejects.toThrow(
+    `none: the folder does not exist (looked for from ${process.cwd()}): check the path`,
+  )
   await expect(listImages(join(folder, 'a.png'))).rejects.toThrow('this is a file, a folder was expected')
   await expect(listImages(join(folder, 'none'))).rejects.toBeInstanceOf(DataError)
 })

@@ -1,8 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { resolveDatasetConfig } from '../../lib/config/datasetConfig.ts'
+import { loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
 import { tinySd1 } from '../../lib/models/stableDiffusion/config.ts'
 import { readTextualInversion, xtiLayers } from '../../lib/networks/textualInversion.ts'
+import { templateWarnings } from '../../lib/train/inversionCaptions.ts'
 import type { TextualInversionConfig } from '../../lib/train/trainConfig.ts'
 import { trainTextualInversion, trainXti } from '../../lib/train/trainings.ts'
 import { ConfigError, DataError } from '../../lib/util/errors.ts'
@@ -83,6 +86,28 @@ describe('textual inversion', () => {
     const templates = { inversion: { tokenString: 'zwxq', template: 'object' as const, initWord: 'frog' } }
     const [one, other] = [await learn(templates), await learn(templates)]
     expect((await readFile(one.path)).equals(await readFile(other.path))).toBe(true)
+  })
+
+  it('tells which options change captions that sentences take the place of', async () => {
+    const source = {
+      config: await resolveDatasetConfig({
+        datasets: [
+          {
+            resolution: 64,
+            subsets: [
+              { image_dir: await makeFolder({ 'a.png': [64, 64] }), shuffle_caption: true, caption_suffix: 'x' },
+              { image_dir: await makeFolder({ 'a.png': [64, 64] }), keep_tokens: 1 },
+            ],
+          },
+        ],
+      }),
+    }
+    const { datasets } = await loadDatasetGroup(source, { seed: 1 })
+    expect(templateWarnings({ datasets })).toEqual([
+      'templates take the place of captions, so these have no effect: shuffle_caption, caption_suffix',
+    ])
+    const [dataset] = datasets
+    expect(templateWarnings({ datasets: [{ ...dataset!, subsets: dataset!.subsets.slice(1) }] })).toEqual([])
   })
 
   it('draws the word from the written file', async () => {

@@ -6,7 +6,7 @@ import type { SaveFacts } from '../../networks/metadata.ts'
 import { readTextualInversion, type TextualInversion, writeTextualInversion } from '../../networks/textualInversion.ts'
 import type { OptimizerGroup } from '../../optim/customOptimizer.ts'
 import { captionOptions } from '../conditioning.ts'
-import { inversionCaptionWarnings } from '../inversionCaptions.ts'
+import { inversionCaptionWarnings, templateWarnings } from '../inversionCaptions.ts'
 import type { PreviewSource, TrainingContext, TrainingKind, TrainingMethod } from '../method.ts'
 import { modelSpec } from '../modelSpec.ts'
 import type { BatchKey } from '../noise.ts'
@@ -45,7 +45,7 @@ function inversionKind(name: string, Method: MakeMethod): TrainingKind<TextualIn
         captions: captionOptions(config, models.unet.registry.dtype),
       })
       try {
-        const captions = template === null ? inversionCaptionWarnings(group, tokenString) : []
+        const captions = template === null ? inversionCaptionWarnings(group, tokenString) : templateWarnings(group)
         return new InversionTraining(context, method, captions)
       } catch (error) {
         method.dispose()
