@@ -65,7 +65,7 @@ export async function decodeEncoded(
     if (header.format === 'bmp') image = await decodeBmp(bytes)
     else {
       const turn: Orientation = stored.turnedByDecoder === true ? 1 : header.orientation
-      image = await decodeWithSharp(bytes, turn, stored.cmyk === true, options)
+      image = await decodeWithSharp(bytes, turn, stored.cmyk === true, header, options)
     }
   } catch (error) {
     throw damaged(path, header, error as Error)
@@ -84,14 +84,35 @@ function damaged(path: string, { format }: ImageHeader, error: Error): DataError
   return new DataError(path, message, { cause: error })
 }
 
+/** What libjpeg warns of when data are lost: the rest of the picture, or of a row of blocks, is not what it was. */
+const lostData = /premature end of data segment|bad (Huffman|arithmetic) code|instead of RST/i
+
+/** A JPEG of which data are lost is decoded to something else than the picture: that is damage. Other oddities are passed over. */
 async function decodeWithSharp(
+  bytes: Buffer,
+  orientation: Orientation,
+  cmyk: boolean,
+  { format }: Pick<ImageHeader, 'format'>,
+  options: DecodeOptions,
+): Promise<DecodedImage> {
+  if (format !== 'jpeg') return decodeUpTo('error', bytes, orientation, cmyk, options)
+  try {
+    return await decodeUpTo('warning', bytes, orientation, cmyk, options)
+  } catch (error) {
+    if (lostData.test((error as Error).message)) throw error
+    return decodeUpTo('error', bytes, orientation, cmyk, options)
+  }
+}
+
+async function decodeUpTo(
+  failOn: 'error' | 'warning',
   bytes: Buffer,
   orientation: Orientation,
   cmyk: boolean,
   { alpha = false, maxPixels = defaultMaxPixels }: DecodeOptions,
 ): Promise<DecodedImage> {
   const { default: sharp } = await import('sharp')
-  const settings: SharpOptions = { ignoreIcc: true, failOn: 'error', limitInputPixels: maxPixels }
+  const settings: SharpOptions = { ignoreIcc: true, failOn, limitInputPixels: maxPixels }
   const open = (): Sharp => turns[orientation](sharp(bytes, settings))
   const raw = { depth: 'uchar' } as const
   const colours = cmyk

@@ -77,7 +77,7 @@ const Libvips* libvips() {
 std::unique_ptr<EncodedPicture> EncodedPicture::open(const uint8_t* bytes, size_t length) {
   const Libvips* vips = libvips();
   if (!vips) return nullptr;
-  void* image = vips->image_new_from_buffer(bytes, length, "access=sequential,fail_on=error", nullptr);
+  void* image = vips->image_new_from_buffer(bytes, length, "access=sequential,fail_on=warning", nullptr);
   void* region = nullptr;
   if (image && vips->image_get_bands(image) == 3 && vips->image_get_format(image) == kUchar &&
       vips->image_get_interpretation(image) == kSrgb)

@@ -160,6 +160,32 @@ describe.runIf(process.platform === 'linux')('a JPEG, a few rows at a time', () 
     expect(() => addon.resizeEncoded(bytes, [...numbers.slice(0, 9), 9], 'area')).toThrow('an orientation of 1 to 8')
   })
 
+  it('refuses data that decode to another picture, and takes oddities that change none', async () => {
+    const bytes = await noise(150, 101).jpeg().toBuffer()
+    const middle = bytes.length >> 1
+    const several = await noise(150, 101).jpeg({ progressive: true }).toBuffer()
+    const scan = several.indexOf(Buffer.from([0xff, 0xda]))
+    const next = several.indexOf(Buffer.from([0xff, 0xda]), scan + 2)
+    const tables = several.indexOf(Buffer.from([0xff, 0xc4]), scan + 2)
+    const end = tables < 0 ? next : Math.min(tables, next)
+    const folder = await makeFolder({
+      // An end in the middle, and markers where there are none.
+      'ended.jpg': Buffer.concat([bytes.subarray(0, middle), Buffer.from([0xff, 0xd9])]),
+      'changed.jpg': bytes.map((byte, at) => (at > middle && at < middle + 60 && at % 2 ? 0xff : byte)),
+      'several.jpg': several,
+      // Bytes between two scans, which belong to none.
+      'odd.jpg': Buffer.concat([several.subarray(0, end), Buffer.from([0, 1, 2, 3]), several.subarray(end)]),
+    })
+    for (const name of ['ended.jpg', 'changed.jpg']) {
+      const path = join(folder, name)
+      await expect(decodeImage(path), name).rejects.toThrow('the JPEG image is damaged or cut short (VipsJpeg: Corrupt')
+      await expect(loadPicture(path, plan), name).rejects.toThrow('the JPEG image is damaged or cut short')
+    }
+    const whole = await loadPicture(join(folder, 'several.jpg'), plan)
+    expect(await loadPicture(join(folder, 'odd.jpg'), plan)).toEqual(whole)
+    await expect(sharp(join(folder, 'odd.jpg'), { failOn: 'warning' }).raw().toBuffer()).rejects.toThrow('extraneous')
+  })
+
   it('names the damage', async () => {
     const bytes = await noise(150, 101).jpeg().toBuffer()
     const path = join(await makeFolder({ 'a.jpg': bytes.subarray(0, bytes.length - 900) }), 'a.jpg')
