@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { run } from '../../lib/cli/run.ts'
 import { exitCodes } from '../../lib/util/errors.ts'
 import { baselineBuffers, liveBuffers } from '../support/device.ts'
@@ -39,6 +39,34 @@ it.each([
     expect(await liveBuffers()).toBe(baseline)
   },
 )
+
+it('verify-resume ends after the step under way when it is interrupted, and leaves nothing behind', async () => {
+  const host = makeTestHost()
+  const [model, data, temporary] = [await saveTinyModel(), await makeTinyData(), await makeFolder()]
+  const args = [
+    '--pretrained_model_name_or_path',
+    model,
+    '--dataset_config',
+    data,
+    '--output_dir',
+    'none',
+    '--cache_latents',
+  ]
+  vi.stubEnv('TMPDIR', temporary)
+  const write = host.stderr.write.bind(host.stderr)
+  host.stderr.write = (text: string) => {
+    if (text.startsWith('step 1 ')) host.signals.emit('SIGINT')
+    return write(text)
+  }
+  const baseline = await baselineBuffers()
+  expect(await run(['verify-resume', ...args], host)).toBe(exitCodes.interrupted)
+  vi.unstubAllEnvs()
+  expect(host.stderr.lines.filter((line) => line.startsWith('step '))).toHaveLength(1)
+  expect(host.stdout.text).toBe('')
+  expect(host.signals.listenerCount('SIGINT')).toBe(0)
+  expect(await readdir(temporary)).toEqual([])
+  expect(await liveBuffers()).toBe(baseline)
+})
 
 it('verify-resume refuses fewer than two steps, and options that a training refuses', async () => {
   const host = makeTestHost()

@@ -1,6 +1,8 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { samplerNames } from '../../lib/config/samplerNames.ts'
-import { parsePromptLine } from '../../lib/preview/promptSpec.ts'
+import { type PromptSpec, parsePromptLine } from '../../lib/preview/promptSpec.ts'
+import { ConfigError } from '../../lib/util/errors.ts'
 
 const defaults = { negativePrompt: '', width: 512, height: 512, steps: 30, scale: 7.5 }
 
@@ -91,5 +93,40 @@ describe('parsePromptLine', () => {
     expect(parsePromptLine('x'.repeat(10_000)).prompt).toHaveLength(10_000)
     expect(() => parsePromptLine('x'.repeat(10_001))).toThrow(/at most 10000 characters, found 10001/)
     expect(() => parsePromptLine(`x --n ${'x'.repeat(10_001)}`)).toThrow(/at most 10000 characters/)
+  })
+
+  it('takes any line within its bounds, or refuses it with a ConfigError', () => {
+    const letters = fc.constantFrom('w', 'h', 'd', 's', 'l', 'n', 'ss', 'cn', 'g', 'W', 'zz')
+    const value = fc.oneof(
+      fc.nat(5000).map(String),
+      fc.double().map(String),
+      fc.string(),
+      fc.constantFrom(...samplerNames),
+    )
+    const piece = fc.oneof(
+      fc.string(),
+      fc.tuple(letters, value).map((parts) => parts.join(' ')),
+    )
+    const outcomes = { taken: 0, refused: 0 }
+    const parse = (line: string): PromptSpec | null => {
+      try {
+        return parsePromptLine(line)
+      } catch (error) {
+        if (!(error instanceof ConfigError)) throw error
+        return null
+      }
+    }
+    const property = fc.property(fc.array(piece, { maxLength: 5 }), (pieces) => {
+      const spec = parse(pieces.join(' --'))
+      outcomes[spec === null ? 'refused' : 'taken']++
+      if (spec === null) return
+      for (const side of [spec.width, spec.height]) expect(side >= 64 && side <= 4096 && side % 8 === 0).toBe(true)
+      expect(Number.isInteger(spec.steps) && spec.steps >= 1 && spec.steps <= 1000).toBe(true)
+      expect(Number.isFinite(spec.scale)).toBe(true)
+      expect(spec.seed === undefined || (Number.isSafeInteger(spec.seed) && spec.seed >= 0)).toBe(true)
+    })
+    fc.assert(property, { numRuns: 1000 })
+    expect(outcomes.taken).toBeGreaterThan(100)
+    expect(outcomes.refused).toBeGreaterThan(100)
   })
 })

@@ -7,6 +7,7 @@ import { StableDiffusion } from '../../lib/models/stableDiffusion/stableDiffusio
 import { randomWeights } from '../../lib/nn/init.ts'
 import type { TrainEvent } from '../../lib/train/events.ts'
 import { networkTraining } from '../../lib/train/methods/trainNetwork.ts'
+import { comparedOptions } from '../../lib/train/state/comparedOptions.ts'
 import { fineTune, trainDreamBooth, trainNetwork } from '../../lib/train/trainings.ts'
 import { verifyResume } from '../../lib/train/verifyResume.ts'
 import { CheckpointError, ConfigError, DataError, IoError } from '../../lib/util/errors.ts'
@@ -162,6 +163,15 @@ describe('a state', () => {
     await expect(goOn(network, state, other)).rejects.toThrow(
       /noise\.noiseOffset: not set in the state, 0\.1 now\n {2}optimizer\.learningRate: 0\.001 in the state, 0\.002 now\n {2}training\.seed: 7 in the state, 8 now$/,
     )
+  })
+
+  it('may go on with options that change none of its bits', async () => {
+    const options = {
+      training: { gradientCheckpointing: true },
+      validation: { everySteps: 1, everyEpochs: 2, maxBatches: 3 },
+    }
+    const [before, now] = [await tinyTraining(model, data), await tinyTraining(model, data, options)]
+    expect(comparedOptions(now)).toEqual(comparedOptions(before))
   })
 
   it('is refused by another kind of training, and with other data', async () => {

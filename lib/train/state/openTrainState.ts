@@ -105,7 +105,7 @@ export class SavedTraining {
     const { model: before } = this.manifest
     const others = before && modelParts.filter((part) => !trained.includes(part) && before[part] !== now[part])
     if (!others || others.length === 0) return
-    const names = others.map((part) => partNames[part]).join(' and ')
+    const names = others.map((part) => partNames[part]).join(', ')
     const message = `the state is of a training of another model, with other weights in ${names}. Go on with the model and the VAE that it began with, or start a new run`
     throw new ConfigError(`--resume ${this.#folder}: ${message}`, { option: 'resume' })
   }
