@@ -62,15 +62,10 @@ export function describePlan(plan: TrainingPlan): string[] {
   if (hidden > 0) lines.push(`  and ${hidden} more`)
   const written = disk.map(({ what, bytes }) => `${formatBytes(bytes)} of ${what}`)
   lines.push(`disk: ${written.length === 0 ? 'nothing but what is saved' : written.join(', ')}`)
-  lines.push(...describeMemory(memory))
-  return lines.map(printable)
-}
-
-/** What a training is expected to take. */
-export function describeMemory(memory: TrainingPlan['memory']): string[] {
   const total = memory.reduce((sum, { bytes }) => sum + bytes, 0)
-  const shares = memory.map(({ what, bytes }) => `  ${what}: ${formatBytes(bytes)}`)
-  return [`memory: about ${formatBytes(total)}`, ...shares]
+  lines.push(`memory: about ${formatBytes(total)}`)
+  for (const { what, bytes } of memory) lines.push(`  ${what}: ${formatBytes(bytes)}`)
+  return lines.map(printable)
 }
 
 function leftOut({ totalSteps, skippedSteps }: TrainingPlan): string {

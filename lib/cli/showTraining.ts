@@ -8,7 +8,7 @@ import type { LogSink } from '../train/logs/logSink.ts'
 import { logSinks } from '../train/logs/logSinks.ts'
 import type { TrainingKind } from '../train/method.ts'
 import type { TrainConfig } from '../train/trainConfig.ts'
-import { exitCodes, OutOfMemoryError } from '../util/errors.ts'
+import { exitCodes } from '../util/errors.ts'
 import { downloadLines } from './fileProgress.ts'
 import type { CliHost } from './host.ts'
 import { listenForInterrupts } from './interrupts.ts'
@@ -83,13 +83,6 @@ export async function showTraining(
       messages.write(kind, lines)
       progress.update(event)
     }
-  } catch (error) {
-    if (error instanceof OutOfMemoryError) {
-      progress.stop()
-      const { memoryAdvice } = await import('./memoryAdvice.ts')
-      messages.write('warning', await memoryAdvice(kind, config))
-    }
-    throw error
   } finally {
     progress.stop()
     interrupts.stop()

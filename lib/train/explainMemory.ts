@@ -44,6 +44,7 @@ function smaller(group: DatasetGroup, config: TrainConfig, trainedParts: readonl
     ...(trainedParts.length === 0 || has8bitStates ? [] : ['--optimizer_type AdamW8bit']),
     ...(training.mixedPrecision === 'no' ? ['--mixed_precision bf16'] : []),
     ...(largestBatch > 1 ? [`a batch_size below ${largestBatch}`] : []),
+    ...(data.cacheLatents || data.cacheLatentsToDisk ? [] : ['--cache_latents']),
     ...(inMemory ? ['--cache_latents_to_disk in place of --cache_latents'] : []),
     'a smaller resolution',
   ]

@@ -3,8 +3,7 @@ import { showTraining, type Train } from '../../lib/cli/showTraining.ts'
 import { networkTraining } from '../../lib/train/methods/trainNetwork.ts'
 import { parseTraining } from '../../lib/train/parseTraining.ts'
 import type { TrainNetworkConfig } from '../../lib/train/trainConfig.ts'
-import { exitCodes, OutOfMemoryError } from '../../lib/util/errors.ts'
-import { makeTinyData } from '../support/tinyTraining.ts'
+import { exitCodes } from '../../lib/util/errors.ts'
 import { fakeEvents } from './fakeTraining.ts'
 import { makeTestHost } from './testHost.ts'
 
@@ -51,20 +50,4 @@ describe('the page of a training that is shown', () => {
     expect(await showTraining(networkTraining, await configOf(), host, { train })).toBe(exitCodes.ok)
     expect(host.stdout.text).not.toContain('http')
   })
-})
-
-it('a training that runs out of memory is told what was expected, and what takes less', async () => {
-  const host = makeTestHost()
-  const config = await configOf('--dataset_config', await makeTinyData(), '--cache_latents')
-  // biome-ignore lint/correctness/useYield: it fails before its first event
-  const train: Train = async function* () {
-    throw new OutOfMemoryError('linear: out of memory: needed 8 bytes with 9 in use')
-  }
-  await expect(showTraining(networkTraining, config, host, { train })).rejects.toThrow(OutOfMemoryError)
-  expect(host.stderr.lines[0]).toBe('the plan of this training:')
-  expect(host.stderr.lines[1]).toMatch(/^memory: about \d+\.\d MiB$/)
-  expect(host.stderr.text).toMatch(/^ {2}activations: \d+\.\d MiB$/m)
-  expect(host.stderr.lines.at(-1)).toBe(
-    'less memory is taken with --gradient_checkpointing, --mixed_precision bf16, a smaller batch_size, a smaller resolution',
-  )
 })
