@@ -218,9 +218,9 @@ async function writePictures(subset: Subset): Promise<string> {
 }
 
 /** The first batches that a training of this configuration takes. */
-async function plannedPasses({ data, training }: TrainConfig, count: number): Promise<Pass[]> {
+async function plannedPasses({ data, training, noise: own }: TrainConfig, count: number): Promise<Pass[]> {
   const group = await loadTrainingData({ data }, { seed: training.seed! })
-  const noise = { noiseOffset: null, adaptiveNoiseScale: null, predictionType: 'epsilon' } as const
+  const noise = { noiseOffset: null, adaptiveNoiseScale: null, predictionType: 'epsilon', ...own } as const
   const passes: Pass[] = []
   for (let epoch = 1; passes.length < count; epoch++) {
     for (const [batch, { items }] of [...epochBatches(group, epoch)].entries()) {
