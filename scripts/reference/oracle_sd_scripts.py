@@ -1,8 +1,8 @@
 """Writes test/fixtures/oracle/*BySdScripts.json: trainings like those of oracle.py, done by kohya-ss/sd-scripts itself.
 
-    PYTHONPATH=slow python oracle_sd_scripts.py CHECKOUT [CASE ...]
+    PYTHONPATH=slow python oracle_sd_scripts.py SD_SCRIPTS_0.6.6 SD_SCRIPTS_0.9.1 [CASE ...]
 
-CHECKOUT is v0.6.6, whose `train_network.py`, `fine_tune.py`, `train_db.py`, `train_textual_inversion.py` and
+The checkouts are of v0.6.6, whose `train_network.py`, `fine_tune.py`, `train_db.py`, `train_textual_inversion.py` and
 `train_textual_inversion_XTI.py` run from a command line to the file that they write, on a CPU, in float32. Nothing of them is changed but
 what they draw: the order of the batches, which pictures are mirrored, timesteps, noise, first weights and dropout are those of the
 library. Losses, norms and rates are noted where they call accelerate and PyTorch; final weights are read from their files.
@@ -82,8 +82,10 @@ def inversion_weights(case, run, output):
 WEIGHTS = {"train-network": network_weights, "fine-tune": model_weights, "train-db": model_weights}
 
 
-def make(checkout, name):
+def make(checkouts, name):
     case = CASES[name]
+    version = case.get("reference", "v0.6.6")
+    checkout = checkouts[["v0.6.6", "v0.9.1"].index(version)]
     script, train_util, custom, lora, dylora = load(checkout, SCRIPTS[case["kind"]])
     run = Run(case)
     if "inversion" in case["config"]:
@@ -101,22 +103,22 @@ def make(checkout, name):
         # Here diffusers computes as it does for everyone.
         embeddings.get_timestep_embedding = usual_embedding
         with run(train_util, custom, [(lora, lora.LoRAModule), (dylora, dylora.DyLoRAModule)]):
-            script.train(script.setup_parser().parse_args(arguments))
+            train = script.NetworkTrainer().train if run.later else script.train
+            train(script.setup_parser().parse_args(arguments))
         before, after = WEIGHTS.get(case["kind"], inversion_weights)(case, run, output)
     # A file has a 1x1 kernel of DyLoRA as one.
     changes = {key: change_of(key, value, after[key].reshape(value.shape)) for key, value in before.items()}
-    out = {"script": "scripts/reference/oracle_sd_scripts.py", "reference": "sd-scripts v0.6.6", "case": case}
+    out = {"script": "scripts/reference/oracle_sd_scripts.py", "reference": f"sd-scripts {version}", "case": case}
     out |= {"passes": run.passes, "steps": run.steps, "changes": changes}
     write_json(FIXTURES / "oracle" / f"{name}BySdScripts.json", out)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    checkout, *names = sys.argv[1:]
-    names = names or list(CASES)
+    checkouts, names = sys.argv[1:3], sys.argv[3:] or list(CASES)
     if len(names) == 1:
-        make(Path(checkout).resolve(), names[0])
+        make([Path(checkout).resolve() for checkout in checkouts], names[0])
     else:
         # Each on its own: networks and the script of XTI change classes for good.
         for name in names:
-            subprocess.run([sys.executable, __file__, checkout, name], check=True)
+            subprocess.run([sys.executable, __file__, *checkouts, name], check=True)

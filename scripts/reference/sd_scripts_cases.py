@@ -1,5 +1,6 @@
 """The trainings that oracle_sd_scripts.py has sd-scripts do: cases as those of oracle.py, of fewer steps, with
 
+    reference         version of sd-scripts: default v0.6.6
     networkModule     of train_network.py: default networks.lora
     networkArguments  of the network, as a command line has them
     loraFiles         to merge into the model before (`base`) and to go on from (`start`)
@@ -31,6 +32,8 @@ def network(steps, config, subsets, more=None, **options):
     return {**case("train-network", config, subsets, **options), **(more or {})}
 
 
+PICTURES = [{"pictures": SUBJECTS, "repeats": 2}, {"pictures": CLASS, "repeats": 1}]
+LATER = {"reference": "v0.9.1"}
 VELOCITY = {"model": "tinySd2", "predictionType": "v_prediction"}
 CASES = {
     "network": BY_PYTORCH["network"],
@@ -90,7 +93,10 @@ CASES = {
     ),
     "merged": network(
         5,
-        {"network": {"dimFromWeights": True, "baseWeightsMultiplier": [0.7]}, "optimizer": {"learningRate": 5e-4, "unetLearningRate": 1e-3}},
+        {
+            "network": {"dimFromWeights": True, "baseWeightsMultiplier": [0.7]},
+            "optimizer": {"learningRate": 5e-4, "unetLearningRate": 1e-3},
+        },
         PLAIN,
         {
             "loraFiles": {
@@ -98,6 +104,34 @@ CASES = {
                 "start": {"rank": 2, "alpha": 3, "convRank": 3, "convAlpha": 2, "without": "_mlp_"},
             }
         },
+    ),
+    "laterVelocity": network(
+        6,
+        {
+            "data": {"cacheLatents": False},
+            "noise": {
+                "zeroTerminalSnr": True, "ipNoiseGamma": 0.1, "ipNoiseGammaRandomStrength": True, "noiseOffset": 0.1,
+                "multiresNoiseIterations": 4, "minTimestep": 100, "maxTimestep": 1000,
+            },
+            "loss": {"minSnrGamma": 5, "debiasedEstimation": True},
+        },
+        PICTURES,
+        {**LATER, "networkArguments": ["loraplus_unet_lr_ratio=4", "loraplus_text_encoder_lr_ratio=2"]},
+        latents="encoded",
+        **VELOCITY,
+    ),
+    "laterNoise": network(
+        4,
+        {
+            "data": {"cacheLatents": False},
+            "training": {"gradientAccumulationSteps": 4},
+            "optimizer": {**RATES, "scheduler": "cosine", "warmupSteps": 1},
+            "noise": {"noiseOffset": 0.2, "noiseOffsetRandomStrength": True, "ipNoiseGamma": 0.05},
+            "loss": {"type": "huber", "huberSchedule": "snr", "huberC": 0.2, "vPredLikeLoss": 0.3},
+        },
+        PICTURES,
+        LATER,
+        latents="encoded",
     ),
     # Without it, elements whose gradient is almost 0 move by what rounding makes of it.
     "dylora": network(

@@ -37,9 +37,16 @@ OPTIONS = {
     },
     "noise": {
         "noiseOffset": "noise_offset", "adaptiveNoiseScale": "adaptive_noise_scale",
+        "noiseOffsetRandomStrength": "noise_offset_random_strength",
+        "ipNoiseGamma": "ip_noise_gamma", "ipNoiseGammaRandomStrength": "ip_noise_gamma_random_strength",
+        "minTimestep": "min_timestep", "maxTimestep": "max_timestep", "zeroTerminalSnr": "zero_terminal_snr",
         "multiresNoiseIterations": "multires_noise_iterations", "multiresNoiseDiscount": "multires_noise_discount",
     },
-    "loss": {"minSnrGamma": "min_snr_gamma", "scaleVPredLossLikeNoisePred": "scale_v_pred_loss_like_noise_pred"},
+    "loss": {
+        "minSnrGamma": "min_snr_gamma", "scaleVPredLossLikeNoisePred": "scale_v_pred_loss_like_noise_pred",
+        "vPredLikeLoss": "v_pred_like_loss", "debiasedEstimation": "debiased_estimation_loss",
+        "type": "loss_type", "huberSchedule": "huber_schedule", "huberC": "huber_c",
+    },
     "training": {
         "maxSteps": "max_train_steps", "seed": "seed", "gradientAccumulationSteps": "gradient_accumulation_steps",
         "gradientCheckpointing": "gradient_checkpointing",

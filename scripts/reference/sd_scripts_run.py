@@ -12,8 +12,9 @@ import torch
 from digest import significant
 from noise import Draws
 from oracle_data import REDUCTION, Data
-from oracle_training import dropout_mask, first_value
+from oracle_training import dropout_mask, first_value, sizes_of
 from philox import Stream, stream_of, words
+from tiny_models import TinyModel
 
 
 class Run:
@@ -21,8 +22,9 @@ class Run:
 
     def __init__(self, case):
         self.case, self.data = case, Data(case)
+        self.later = case.get("reference") == "v0.9.1"
         self.epoch = self.batch = self.number = self.octave = 0
-        self.flips, self.queue, self.losses = [], [], []
+        self.flips, self.queue, self.losses, self.purposes, self.strengths = [], [], [], [], []
         self.before, self.passes, self.steps = {}, [], []
         self.module = self.ratios = None
         # Of the gradient of the whole table of words, where only the last rows of it learn.
@@ -54,7 +56,7 @@ class Run:
         return iter([index[place] for place in order])
 
     def coin(self):
-        return 0.75 if self.flips.pop(0) else 0.25
+        return 0.75 if self.flips.pop(0) != self.later else 0.25
 
     # Latents, noise and timesteps.
 
@@ -63,9 +65,17 @@ class Run:
         return Draws(self.case["seed"], {"epoch": self.epoch, "batch": self.batch})
 
     def noise(self, like, **_):
+        """In place of torch.randn_like: the noise of a batch, then what is added to it for the model alone."""
         n, c, h, w = like.shape
-        self.octave, self.ratios = 0, self.draws.stream("octaves")
-        return self.draws.noise("noise", [n, h, w, c]).float().contiguous()
+        if not self.purposes:
+            self.octave, self.ratios = 0, self.draws.stream("octaves")
+            self.purposes, self.strengths = ["noise", "ip noise"], self.random_strengths()
+        return self.draws.noise(self.purposes.pop(0), [n, h, w, c]).float().contiguous()
+
+    def random_strengths(self):
+        options = self.case["config"].get("noise", {})
+        names = {"noise offset": "noiseOffsetRandomStrength", "ip noise": "ipNoiseGammaRandomStrength"}
+        return [self.draws.share(purpose, True) for purpose, name in names.items() if options.get(name)]
 
     def normals(self, *shape, **options):
         """In place of torch.randn: of the VAE's posterior, of an octave, of an offset for whole channels."""
@@ -81,8 +91,7 @@ class Run:
         return torch.from_numpy(self.draws.normals("offset", "batch", tuple(shape[0])))
 
     def timesteps(self, low, high, shape, **_):
-        assert (low, high) == (0, 1000)
-        drawn = self.draws.timesteps(shape[0], {})
+        drawn = self.draws.timesteps(shape[0], {"minTimestep": low, "maxTimestep": high})
         names = [image["name"] + ("~" if mirrored else "") for image, mirrored in self.queue[self.batch]]
         self.passes.append({"epoch": self.epoch, "pictures": names, "timesteps": drawn})
         return torch.tensor(drawn)
@@ -118,8 +127,10 @@ class Run:
         assert self.module is not None and not inplace
         return h * dropout_mask(self.case["seed"], self.module, self.number, p, h)
 
-    def uniforms(self, *shape, **_):
-        """In place of torch.rand: whether a module is left out, and which of its ranks."""
+    def uniforms(self, *shape, **options):
+        """In place of torch.rand: how strong noise is, whether a module is left out, and which of its ranks."""
+        if shape == (1,) and "device" in options:
+            return torch.tensor([self.strengths.pop(0)])
         if shape == (1,):
             return torch.tensor([Stream(self.case["seed"], f"{self.module}.module_dropout", self.number).uniform()])
         ((n, rank),) = shape
@@ -147,7 +158,7 @@ class Run:
                 self.steps.append({"loss": significant(sum(self.losses) / len(self.losses))})
                 self.losses = []
             usual(accelerator, loss, **options)
-            self.batch, self.number = self.batch + 1, self.number + 1
+            self.batch, self.number, self.purposes = self.batch + 1, self.number + 1, []
 
         return backward
 
@@ -164,6 +175,17 @@ class Run:
 
         return clip
 
+    # What the reference makes for packages of its days.
+
+    def prepare_accelerator(self, args):
+        """As its own, of which accelerate has changed the arguments since."""
+        made = accelerate.Accelerator(gradient_accumulation_steps=args.gradient_accumulation_steps, mixed_precision=args.mixed_precision)
+        return made if self.later else (made, made.unwrap_model)
+
+    def unet(self, *_):
+        """In place of the U-Net of later versions, which has the size of the published models: that of diffusers."""
+        return TinyModel(self.case["model"], sizes_of(self.case)).unet.float()
+
     @contextlib.contextmanager
     def __call__(self, train_util, custom, networks):
         """While the block runs, the reference draws what is scripted, and its steps are noted."""
@@ -171,7 +193,7 @@ class Run:
         accelerator = accelerate.Accelerator
         patches = [
             (train_util, "random", coins),
-            (train_util, "prepare_accelerator", prepare_accelerator),
+            (train_util, "prepare_accelerator", self.prepare_accelerator),
             (train_util, "transforms", types.SimpleNamespace(Compose=lambda _: pixels_of, ToTensor=list, Normalize=lambda *_: None)),
             (custom, "random", types.SimpleNamespace(random=lambda: self.ratios.uniform())),
             (torch.utils.data.RandomSampler, "__iter__", lambda sampler: self.begin_epoch(sampler)),
@@ -183,6 +205,8 @@ class Run:
             (accelerator, "backward", self.backward_of(accelerator.backward)),
             (accelerator, "clip_grad_norm_", self.clip_of(accelerator.clip_grad_norm_)),
         ]
+        if self.later:
+            patches += [(train_util, "IMAGE_TRANSFORMS", pixels_of), (train_util, "UNet2DConditionModel", self.unet)]
         for module, cls in networks:
             patches += [(cls, "forward", self.forward_of(cls.forward)), (module, "create_network", self.create_of(module.create_network))]
             if hasattr(module, "random"):
@@ -211,9 +235,3 @@ def units(values, unit):
 def pixels_of(image):
     """As torchvision's ToTensor and Normalize([0.5], [0.5])."""
     return (torch.from_numpy(image).permute(2, 0, 1).float() / 255 - 0.5) / 0.5
-
-
-def prepare_accelerator(args):
-    """As the reference's own, which accelerate has changed under: it tries an argument that is no longer there."""
-    made = accelerate.Accelerator(gradient_accumulation_steps=args.gradient_accumulation_steps, mixed_precision=args.mixed_precision)
-    return made, made.unwrap_model

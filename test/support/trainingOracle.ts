@@ -230,14 +230,14 @@ function formulaPicture(name: string, [width, height]: readonly [width: number, 
 }
 
 /** The first batches that a training of this configuration takes. */
-async function plannedPasses({ data, training, noise: given }: TrainConfig, count: number): Promise<Pass[]> {
+async function plannedPasses({ data, training, noise: own }: TrainConfig, count: number): Promise<Pass[]> {
   const group = await loadTrainingData({ data }, { seed: training.seed! })
-  const noise = { noiseOffset: null, adaptiveNoiseScale: null, predictionType: 'epsilon' } as const
+  const noise = { noiseOffset: null, adaptiveNoiseScale: null, predictionType: 'epsilon', ...own } as const
   const passes: Pass[] = []
   for (let epoch = 1; passes.length < count; epoch++) {
     for (const [batch, { items }] of [...epochBatches(group, epoch)].entries()) {
       const pictures = items.map(({ image: { key }, flip }) => `${basename(key, extname(key))}${flip ? '~' : ''}`)
-      const options = { ...noise, ...given, seed: group.seed, schedule: noiseSchedule() }
+      const options = { ...noise, seed: group.seed, schedule: noiseSchedule() }
       passes.push({ epoch, pictures, timesteps: drawTimesteps(items.length, options, { epoch, batch }) })
     }
   }
