@@ -14,7 +14,7 @@ import {
 } from '../optim/learningRate.ts'
 import type { Optimizer } from '../optim/optimizer.ts'
 import { checkOptimizerArguments, createOptimizer, findOptimizer, type OptimizerRow } from '../optim/registry.ts'
-import type { RateFunction, StepCount, UserSchedule } from '../optim/schedules/schedule.ts'
+import { type RateFunction, resolveSteps, type StepCount, type UserSchedule } from '../optim/schedules/schedule.ts'
 import { ConfigError } from '../util/errors.ts'
 
 /** The optimizer, its rates and their schedule. */
@@ -142,10 +142,10 @@ export function groupRateAdvice({ row }: OptimizerPlan, groups: readonly Optimiz
 }
 
 /**
- * What to know where no group ever has a rate: the run would learn nothing. An optimizer that finds its own rate needs none, and a
- * schedule of the user is not asked before its time.
+ * What to know where no group ever has a rate, or none its own: the run would learn nothing, or little. An optimizer that finds its
+ * own rate needs none, and a schedule of the user is not asked before its time.
  */
-export function zeroRateAdvice(
+export function lowRateAdvice(
   { config, row, plan }: OptimizerPlan,
   groups: readonly OptimizerGroup[],
   rate: RateFunction,
@@ -153,7 +153,11 @@ export function zeroRateAdvice(
 ): string[] {
   if (plan.learningRate === null || row === null || typeof config.scheduler === 'function') return []
   for (let step = 0; step < totalSteps; step++)
-    if (groups.some(({ learningRate }, group) => rate(step, learningRate, group) > 0)) return []
+    if (groups.some(({ learningRate }, group) => rate(step, learningRate, group) > 0)) {
+      const warmup = plan.warmup ? resolveSteps('warmupSteps', config.warmupSteps, totalSteps) : 0
+      const short = `the warm-up of ${warmup} steps does not end within the ${totalSteps} steps of the run`
+      return warmup < totalSteps ? [] : [`${short}: the learning rate never gets as high as it should`]
+    }
   return ['nothing will be learned: the learning rate of every group is 0 in every step']
 }
 

@@ -18,7 +18,7 @@ import { checkLossOptions } from './loss.ts'
 import { describeOverflow, LossScaler } from './lossScaler.ts'
 import type { TrainingKind, TrainingMethod } from './method.ts'
 import { computeType, type OpenedTraining, openTraining, type TrainingOptions, workersOf } from './openTraining.ts'
-import { groupRateAdvice, makeOptimizer, makeSchedule, zeroRateAdvice } from './optimizerPlan.ts'
+import { groupRateAdvice, lowRateAdvice, makeOptimizer, makeSchedule } from './optimizerPlan.ts'
 import { planStart, type RunBeginning } from './runStart.ts'
 import { LossAverage, planSteps, type StepPlan } from './schedule.ts'
 import { SkippedSteps } from './skippedSteps.ts'
@@ -134,7 +134,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     this.#learningRate = makeSchedule(optimizerPlan, plan.totalSteps)
     const advice = [
       ...groupRateAdvice(optimizerPlan, method.groups),
-      ...zeroRateAdvice(optimizerPlan, method.groups, this.#learningRate, plan.totalSteps),
+      ...lowRateAdvice(optimizerPlan, method.groups, this.#learningRate, plan.totalSteps),
     ]
     // What is said of the options may hold for the groups in the same words.
     this.#warnings = [...new Set([...opened.warnings, ...(method.warnings ?? []), ...advice])]

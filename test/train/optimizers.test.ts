@@ -82,6 +82,13 @@ describe('a training with another optimizer or schedule', () => {
     expect(warnings).toEqual(['nothing will be learned: the learning rate of every group is 0 in every step'])
   })
 
+  it('says that the warm-up is longer than the run', async () => {
+    const { warnings } = await train({ optimizer: { scheduler: 'linear', warmupSteps: 2 }, training: { maxSteps: 2 } })
+    expect(warnings).toEqual([
+      expect.stringContaining('the warm-up of 2 steps does not end within the 2 steps of the run'),
+    ])
+  })
+
   it('says of unequal rates once what they do', async () => {
     const optimizer = { type: 'Prodigy', learningRate: 1, unetLearningRate: 0.5 }
     const { warnings } = await train({ optimizer, training: { maxSteps: 1 } })
