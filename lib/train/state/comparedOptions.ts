@@ -15,7 +15,7 @@ const withoutInfluence: readonly string[] = [
   // What has been computed elsewhere goes on here, with other rounding.
   'training.device',
   // The same bits either way.
-  ...['training.noCudaGraphs', 'training.keptWeightsBytes'],
+  ...['training.noCudaGraphs', 'training.keptWeightsBytes', 'training.fusedBackwardPass'],
   // The length of a run may change, and a state knows where it stands; the seed is compared on its own.
   ...['training.maxSteps', 'training.maxEpochs', 'training.start', 'training.seed'],
   ...['training.onNonFinite', 'training.maxSkippedSteps', 'network.trainingComment', 'network.noMetadata'],
