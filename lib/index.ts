@@ -1,5 +1,6 @@
 /** The public surface: tensors, autograd, ops, models, networks, optimizers, data and files. Training runs are in `noisewright/train`. */
 export { backward, backwardInTurns } from './autograd/backward.ts'
+export type { LeafWatch } from './autograd/leafReads.ts'
 export { recompute } from './autograd/recompute.ts'
 export type { RecorderOptions, RecorderReport, RefusedStep } from './autograd/recorder.ts'
 export { type Repeatable, repeatable } from './autograd/repeatable.ts'

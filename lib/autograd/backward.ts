@@ -5,16 +5,19 @@ import { keep, scope } from '../tensor/scope.ts'
 import { formatShape, sameShape } from '../tensor/shape.ts'
 import { retain, type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
+import type { TurnOptions } from './inTurns.ts'
+import { LeafReads, type LeafWatch } from './leafReads.ts'
 import { noGrad, type TapeNode } from './tape.ts'
 
 /**
  * Computes the gradient of `loss` with respect to every leaf it depends on and adds it to the leaf's `grad`. The graph is consumed:
  * what it saved is freed on the way back.
  * @param gradient dL/dloss for a `loss` that is not a scalar; default 1
+ * @param watch is told of leaves as soon as their gradients are complete. Default: nobody
  * @throws ArgumentError when `loss` depends on no tensor that requires a gradient, or its graph was consumed before
  */
-export function backward(loss: Tensor, gradient?: Tensor): void {
-  const pass = startPass(loss, gradient)
+export function backward(loss: Tensor, gradient?: Tensor, watch?: LeafWatch): void {
+  const pass = startPass(loss, gradient, watch)
   while (!inScope(pass)) {}
 }
 
@@ -22,12 +25,13 @@ export function backward(loss: Tensor, gradient?: Tensor): void {
  * `backward` with pauses: after every `budgetMs` of work it waits for `turn`, so that a long pass does not hold up the event loop.
  * Gradients are the same bits. Run nothing else on the same graph meanwhile.
  * @param options.turn resolves when others have had their turn
+ * @param options.watch as that of {@link backward}
  */
 export async function backwardInTurns(
   loss: Tensor,
-  { turn, budgetMs = 5 }: { readonly turn: () => Promise<void>; readonly budgetMs?: number },
+  { turn, budgetMs = 5, watch }: TurnOptions & { readonly watch?: LeafWatch },
 ): Promise<void> {
-  const pass = startPass(loss)
+  const pass = startPass(loss, undefined, watch)
   for (let started = performance.now(); !inScope(pass); )
     if (performance.now() - started > budgetMs) {
       await turn()
@@ -35,7 +39,13 @@ export async function backwardInTurns(
     }
 }
 
-function startPass(loss: Tensor, gradient?: Tensor): Generator<void> {
+/** A pass under way, and what it tells of leaves. */
+interface Pass {
+  readonly steps: Generator<void>
+  readonly reads: LeafReads | null
+}
+
+function startPass(loss: Tensor, gradient?: Tensor, watch?: LeafWatch): Pass {
   const origin = loss.origin
   if (origin === null)
     throw new ArgumentError('backward', 'loss', 'a result of ops on tensors with requiresGrad', String(loss))
@@ -43,14 +53,34 @@ function startPass(loss: Tensor, gradient?: Tensor): Generator<void> {
     throw new ArgumentError('backward', 'loss', 'a scalar, or a gradient must be given', formatShape(loss.shape))
   if (gradient !== undefined && !sameShape(gradient.shape, loss.shape))
     throw new ArgumentError('backward', 'gradient', `of shape ${formatShape(loss.shape)}`, formatShape(gradient.shape))
-  const seed = (start: Tensor): Seed => ({ node: origin.node as TapeNode, output: origin.output, gradient: start })
-  if (gradient !== undefined) return passFrom([seed(gradient)])
-  return scope(() => passFrom([seed(full(loss.shape, 1, { dtype: loss.dtype, device: loss.device }))]))
+  if (watch !== undefined && collected !== null)
+    throw new ArgumentError('backward', 'watch', 'left out in a step that is repeated', 'one that calls JavaScript')
+  const reads = watch === undefined ? null : new LeafReads(watch)
+  const node = origin.node as TapeNode
+  return withReads(reads, () =>
+    scope(() => {
+      const start = gradient ?? full(loss.shape, 1, { dtype: loss.dtype, device: loss.device })
+      return { steps: passFrom([{ node, output: origin.output, gradient: start }]), reads }
+    }),
+  )
 }
 
 /** One step of a pass, unrecorded, in a scope of its own; true when the pass is over. */
-function inScope(pass: Generator<void>): boolean {
-  return noGrad(() => scope(() => pass.next().done === true))
+function inScope({ steps, reads }: Pass): boolean {
+  return noGrad(() => withReads(reads, () => scope(() => steps.next().done === true)))
+}
+
+let watched: LeafReads | null = null
+
+/** Runs a part of a pass: passes within it are a part of the same. */
+function withReads<T>(reads: LeafReads | null, body: () => T): T {
+  const before = watched
+  watched = reads
+  try {
+    return body()
+  } finally {
+    watched = before
+  }
 }
 
 export interface Seed {
@@ -62,10 +92,15 @@ export interface Seed {
 /**
  * @internal A whole pass, in the caller's scope.
  * @param own leaves that the caller made to find their gradients in them
+ * @param within the node whose gradients it computes. Default: none
  */
-export function backpropagate(seeds: readonly Seed[], own: readonly (Tensor | null)[] = []): void {
+export function backpropagate(
+  seeds: readonly Seed[],
+  own: readonly (Tensor | null)[] = [],
+  within: TapeNode | null = null,
+): void {
   for (const leaf of own) if (leaf !== null) inner.add(leaf)
-  for (const _ of passFrom(seeds));
+  for (const _ of passFrom(seeds, within));
 }
 
 /** Leaves of passes within passes, in which those passes find their results. */
@@ -96,7 +131,7 @@ export function addGradients(contributions: readonly Contribution[]): void {
 }
 
 /** The pass itself: later nodes first, each when all gradients of its outputs are complete; it pauses after each. */
-function passFrom(seeds: readonly Seed[]): Generator<void> {
+function passFrom(seeds: readonly Seed[], within: TapeNode | null = null): Generator<void> {
   const arrived = new Map<TapeNode, (Tensor | null)[]>()
   const deliver = (node: TapeNode, output: number, gradient: Tensor): void => {
     const slots = arrived.get(node) ?? []
@@ -106,18 +141,26 @@ function passFrom(seeds: readonly Seed[]): Generator<void> {
     slots[output] = keep(before ? add(before, gradient) : gradient) // it outlives the scope of this step
   }
   for (const { node, output, gradient } of seeds) deliver(node, output, retain(gradient))
-  return steps(nodesFrom(seeds.map((seed) => seed.node)), arrived, deliver)
+  return steps(nodesFrom(seeds.map((seed) => seed.node)), { arrived, deliver, within })
 }
 
-function* steps(
-  nodes: readonly TapeNode[],
-  arrived: Map<TapeNode, (Tensor | null)[]>,
-  deliver: (node: TapeNode, output: number, gradient: Tensor) => void,
-): Generator<void> {
+interface PassParts {
+  /** Gradients of outputs, of nodes that have not run. */
+  readonly arrived: Map<TapeNode, (Tensor | null)[]>
+  readonly deliver: (node: TapeNode, output: number, gradient: Tensor) => void
+  /** The node that the pass is a part of. */
+  readonly within: TapeNode | null
+}
+
+function* steps(nodes: readonly TapeNode[], { arrived, deliver, within }: PassParts): Generator<void> {
   try {
+    watched?.enter(nodes, within)
     for (const node of nodes) {
       const gradients = arrived.get(node)
-      if (gradients === undefined) continue
+      if (gradients === undefined) {
+        watched?.leave(node)
+        continue
+      }
       const results = differentiate(node, gradients)
       arrived.delete(node)
       for (const gradient of gradients) gradient?.dispose()
@@ -128,6 +171,7 @@ function* steps(
         else if ('leaf' in edge) arrive({ leaf: edge.leaf, gradient: result })
         else deliver(edge.node, edge.output, converted(result, edge.dtype))
       })
+      watched?.leave(node)
       yield
     }
   } finally {

@@ -17,6 +17,17 @@ export function observeOps<T>(observer: OpObserver, body: () => T): T {
   }
 }
 
+/** The same, for a part of what others may be observing: they are told too. */
+export function alsoObserveOps<T>(observer: OpObserver, body: () => T): T {
+  const outer = current
+  if (outer === null) return observeOps(observer, body)
+  const both: OpObserver = (op, inputs, result) => {
+    observer(op, inputs, result)
+    outer(op, inputs, result)
+  }
+  return observeOps(both, body)
+}
+
 /** For `defineOp`: an op was enqueued. */
 export function tellObserver(op: string, inputs: readonly (Tensor | null)[], result: Tensor): void {
   if (current === null) return

@@ -1,7 +1,8 @@
 import { atCallSite, callSite } from '../tensor/callSite.ts'
 import { scope } from '../tensor/scope.ts'
-import { retain, share, type Tensor } from '../tensor/tensor.ts'
+import { retain, type SharedHandle, share, type Tensor } from '../tensor/tensor.ts'
 import { backpropagate } from './backward.ts'
+import { alsoObserveOps, type OpObserver } from './observeOps.ts'
 import { edgeTo, gradientsEnabled, noGrad, TapeNode, withGrad } from './tape.ts'
 
 /**
@@ -13,7 +14,12 @@ import { edgeTo, gradientsEnabled, noGrad, TapeNode, withGrad } from './tape.ts'
  */
 export function recompute(inputs: readonly (Tensor | null)[], body: (...inputs: (Tensor | null)[]) => Tensor): Tensor {
   if (!gradientsEnabled()) return body(...inputs)
-  const made = noGrad(() => scope(() => body(...inputs)))
+  const [found, madeInside] = [new Set<SharedHandle>(), new Set<SharedHandle>()]
+  const note: OpObserver = (_op, used, result) => {
+    for (const input of used) if (input !== null && !madeInside.has(input.shared)) found.add(input.shared)
+    madeInside.add(result.shared)
+  }
+  const made = noGrad(() => scope(() => alsoObserveOps(note, () => body(...inputs))))
   // A body may hand out what it was given: the result needs a history of its own.
   const y = made.tracked || inputs.includes(made) ? share(made) : made
   const saved = inputs.map((input) => input && retain(input))
@@ -22,24 +28,29 @@ export function recompute(inputs: readonly (Tensor | null)[], body: (...inputs: 
     op: 'recompute',
     edges: inputs.map(edgeTo),
     saved,
+    computesAgainWith: found,
     backward: ([dy]) => {
       if (!dy) return inputs.map(() => null)
-      const leaves = saved.map((tensor, i) => {
+      const insides = saved.map((tensor, i) => {
         const leaf = tensor && retain(tensor)
         if (leaf) leaf.requiresGrad = node.edges[i] !== null
         return leaf
       })
-      const again = withGrad(() => atCallSite(() => body(...leaves), site))
-      const same = leaves.indexOf(again)
-      if (same >= 0) leaves[same]!.grad = retain(dy)
-      else if (again.origin !== null)
-        backpropagate([{ node: again.origin.node as TapeNode, output: again.origin.output, gradient: dy }], leaves)
-      return leaves.map((leaf) => {
-        const gradient = leaf?.grad ?? null
-        if (leaf) leaf.grad = null
-        leaf?.dispose()
-        return gradient
-      })
+      try {
+        const again = withGrad(() => atCallSite(() => body(...insides), site))
+        const same = insides.indexOf(again)
+        const { origin } = again
+        if (same >= 0) insides[same]!.grad = retain(dy)
+        else if (origin !== null)
+          backpropagate([{ node: origin.node as TapeNode, output: origin.output, gradient: dy }], insides, node)
+        return insides.map((leaf) => {
+          const gradient = leaf?.grad ?? null
+          if (leaf) leaf.grad = null
+          return gradient
+        })
+      } finally {
+        for (const leaf of insides) leaf?.dispose()
+      }
     },
   })
   y.origin = { node, output: 0 }

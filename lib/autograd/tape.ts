@@ -5,9 +5,8 @@
 
 import type { DType } from '../tensor/dtype.ts'
 import { currentScope, type Releasable } from '../tensor/scope.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import type { SharedHandle, Tensor } from '../tensor/tensor.ts'
 
-/** Where the gradient of one input goes: into a leaf's `grad`, on to the node that made the input, or nowhere. */
 /** Where an input's gradient goes: to a leaf, or to what the input was made by, in its type; null: nowhere. */
 export type Edge =
   | { readonly leaf: Tensor }
@@ -20,6 +19,8 @@ export interface TapeNodeParts {
   /** Gradients of the outputs to gradients of the inputs, null where none is needed. An output nobody used has gradient null. */
   readonly backward: (gradients: readonly (Tensor | null)[]) => readonly (Tensor | null)[]
   readonly saved: readonly (Tensor | null)[]
+  /** Memory that `backward` computes with once more, in a pass of its own. Default: none. */
+  readonly computesAgainWith?: Iterable<SharedHandle>
 }
 
 let nextId = 0
@@ -30,12 +31,14 @@ export class TapeNode implements Releasable {
   readonly op: string
   readonly edges: readonly Edge[]
   readonly #backward: TapeNodeParts['backward']
+  readonly computesAgainWith: Iterable<SharedHandle>
   #saved: readonly (Tensor | null)[]
   #released = false
 
-  constructor({ op, edges, backward, saved }: TapeNodeParts) {
+  constructor({ op, edges, backward, saved, computesAgainWith = [] }: TapeNodeParts) {
     this.op = op
     this.edges = edges
+    this.computesAgainWith = computesAgainWith
     this.#backward = backward
     this.#saved = saved
     currentScope()?.adoptNode(this)
@@ -47,6 +50,12 @@ export class TapeNode implements Releasable {
 
   *parents(): Generator<TapeNode> {
     for (const edge of this.edges) if (edge !== null && 'node' in edge) yield edge.node
+  }
+
+  /** The memory of leaves that it adds to, and of what it saved. */
+  *reads(): Generator<SharedHandle> {
+    for (const edge of this.edges) if (edge !== null && 'leaf' in edge && !edge.leaf.disposed) yield edge.leaf.shared
+    for (const tensor of this.#saved) if (tensor !== null && !tensor.disposed) yield tensor.shared
   }
 
   run(gradients: readonly (Tensor | null)[]): readonly (Tensor | null)[] {

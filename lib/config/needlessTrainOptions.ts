@@ -24,7 +24,6 @@ export const needlessTrainOptions: Readonly<Record<string, string>> = {
   ddp_timeout: 'there is one process and nothing to wait for',
   ddp_gradient_as_bucket_view: 'there is one process and nothing to share',
   ddp_static_graph: 'there is one process and nothing to share',
-  fused_backward_pass: otherFamilies,
   weighting_scheme: otherFamilies,
   logit_mean: otherFamilies,
   logit_std: otherFamilies,

@@ -64,6 +64,12 @@ export const trainLossOptions = [
   { ...training, ...count, name: 'gradient_accumulation_steps', default: 1, help: 'Batches per optimizer step.' },
   {
     ...training,
+    ...flag,
+    name: 'fused_backward_pass',
+    help: "Step each of the model's own weights within the backward pass and free its gradient at once: the same result with much less memory. Needs max_grad_norm 0, gradient_accumulation_steps 1, mixed_precision no or bf16, and an optimizer that steps weights independently, such as AdamW8bit or AdaFactor.",
+  },
+  {
+    ...training,
     type: 'device',
     name: 'device',
     default: 'cpu',

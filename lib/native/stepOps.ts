@@ -21,8 +21,8 @@ export interface StepOps {
     maxNorm: number,
   ): Handle
   /**
-   * One step for all parameters, in place. States and scales lie parameter by parameter; `rows` chooses each parameter's 15 numbers
-   * from `constants`.
+   * One step for all parameters, in place. States and scales lie parameter by parameter; `streams` are of the random numbers of
+   * stochastic rounding; `rows` chooses each parameter's 15 numbers from `constants`.
    */
   optimizerStep(
     rule: string,
@@ -31,6 +31,7 @@ export interface StepOps {
     states: readonly MaybeHandle[],
     absmax: readonly MaybeHandle[],
     copies: readonly MaybeHandle[],
+    streams: readonly number[],
     rows: readonly number[],
     constants: readonly number[],
     clip: MaybeHandle,
@@ -70,6 +71,7 @@ export interface StepOps {
     gradients: readonly Handle[],
     states: readonly MaybeHandle[],
     copies: readonly MaybeHandle[],
+    streams: readonly number[],
     axes: readonly number[],
     rows: readonly number[],
     constants: readonly number[],
@@ -85,6 +87,7 @@ export interface StepOps {
     gradients: readonly Handle[],
     momenta: readonly Handle[],
     copies: readonly MaybeHandle[],
+    streams: readonly number[],
     shapes: readonly number[],
     numbers: readonly number[],
     steps: number,

@@ -1,8 +1,11 @@
+import { noGrad } from '../autograd/tape.ts'
 import { addon } from '../native/load.ts'
 import { markCall } from '../tensor/callSite.ts'
+import { scope } from '../tensor/scope.ts'
 import { type Tensor, wrap } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { expectDType, expectListOnOneDevice } from './check.ts'
+import { slice } from './slice.ts'
 
 /**
  * The Euclidean norm of all gradients together and the factor that limits it, `min(1, maxNorm / (norm + 1e-6))`. Both stay on the
@@ -31,4 +34,13 @@ export function gradientNorm(gradients: readonly Tensor[], maxNorm = Number.POSI
       multiple,
     ),
   )
+}
+
+/**
+ * The norm of all gradients, from those of its parts, without a limit.
+ * @param norms what `gradientNorm` returned for each, at least one
+ * @returns as `gradientNorm`
+ */
+export function jointNorm(norms: readonly Tensor[]): Tensor {
+  return noGrad(() => scope(() => gradientNorm(norms.map((norm) => slice(norm, { axis: 0, start: 0, end: 1 })))))
 }

@@ -22,6 +22,8 @@ export interface MuonSlot {
   readonly decay: number
   /** The orthogonal matrix is multiplied by this and taken away. */
   readonly rate: number
+  /** Of the random numbers of stochastic rounding, with a seed that all parameters of a step share. Default: its place in the list. */
+  readonly stream?: number
 }
 
 export interface MuonStepOptions {
@@ -64,6 +66,7 @@ export function muonStep(
     slots.map((slot) => slot.gradient.handle),
     slots.map((slot) => slot.momentum.handle),
     slots.map((slot) => slot.copy?.handle ?? null),
+    slots.map(({ stream }, place) => stream ?? place),
     slots.flatMap(({ param }) => [param.dim(0), param.size / param.dim(0)]),
     slots.flatMap(({ keep, nesterov, decay, rate }) => [keep, 1 - keep, nesterov ? 1 : 0, decay, rate]),
     steps,

@@ -41,6 +41,8 @@ export interface OptimizerSlot {
   readonly copy: Tensor | null
   /** Index into the list of numbers. */
   readonly row: number
+  /** Of the random numbers of stochastic rounding, with a seed that all parameters of a step share. Default: its place in the list. */
+  readonly stream?: number
 }
 
 /** The numbers that parameters are stepped with, computed in double precision and rounded once to float32. */
@@ -95,6 +97,7 @@ export function optimizerStep(
     slots.flatMap((slot) => slot.states.map((state) => state?.handle ?? null)),
     slots.flatMap((slot) => slot.absmax.map((scales) => scales?.handle ?? null)),
     slots.map((slot) => slot.copy?.handle ?? null),
+    slots.map(({ stream }, place) => stream ?? place),
     slots.map((slot) => slot.row),
     rows.flatMap(({ l2 = 0, decay = 1, mode = 0, constants }) => [
       l2,

@@ -34,6 +34,8 @@ export interface TensorSlot {
   readonly row: number
   /** Where in `rates` the learning rate that the step came to is stored, or null. */
   readonly rateIndex: number | null
+  /** Of the random numbers of stochastic rounding, with a seed that all parameters of a step share. Default: its place in the list. */
+  readonly stream?: number
 }
 
 export interface TensorStepOptions {
@@ -73,6 +75,7 @@ export function tensorStep(
     slots.map((slot) => slot.gradient.handle),
     slots.flatMap((slot) => slot.states.map((state) => state?.handle ?? null)),
     slots.map((slot) => slot.copy?.handle ?? null),
+    slots.map(({ stream }, place) => stream ?? place),
     slots.flatMap((slot) => slot.axes ?? [0, 0, 0, 0]),
     slots.map((slot) => slot.row),
     rows.flatMap((numbers) => Array.from({ length: maxConstants }, (_, i) => numbers[i] ?? 0)),

@@ -15,6 +15,7 @@ import {
   type Optimizer,
   type OptimizerParameter,
   type OptimizerState,
+  type StepInParts,
   type StepOptions,
 } from './optimizer.ts'
 import { zeroGradients } from './parameterSlots.ts'
@@ -30,7 +31,8 @@ export interface OptimizerGroup {
 /**
  * A class that the trainer can be given in place of a name. `settings` are the `optimizer_args`, by their names; the class checks
  * them. `step` must multiply gradients by the factor of its `clip`: in float16 they are given as multiples, which it takes back.
- * The trainer calls `gradients`, `step`, `zeroGrad` and `dispose`, and `train` and `eval` where there are such methods.
+ * The trainer calls `gradients`, `step`, `zeroGrad` and `dispose`, and `train` and `eval` where there are such methods; for
+ * `fused_backward_pass`, `beginStep` and `parameters` in place of `gradients` and `step`.
  */
 export type OptimizerClass = new (groups: readonly OptimizerGroup[], settings: ArgumentValues) => Optimizer
 
@@ -76,7 +78,8 @@ export abstract class CustomOptimizer implements Optimizer {
 
   /**
    * Changes `parameter` and `states` in place, with `accumulate`, `copyInto` and `scaleInPlace`; other tensors made here are freed
-   * afterwards, and nothing is recorded. The gradient has been clipped; when the norm of all of them is not finite, it is zero.
+   * afterwards, and nothing is recorded. The gradient has been clipped; when the norm of all of them is not finite, it is zero. With
+   * `fused_backward_pass` parameters come in the order in which their gradients are complete, and only its own norm makes one zero.
    */
   protected abstract update(
     parameter: Tensor,
@@ -107,18 +110,33 @@ export abstract class CustomOptimizer implements Optimizer {
 
   step({ learningRates = this.learningRates, clip = null }: StepOptions = {}): void {
     expectLearningRates(this.name, learningRates, this.#groups.length)
-    for (const slot of this.#slots) {
-      const { parameter, group, states } = slot
-      const gradient = gradientOf(parameter)
-      if (gradient === null) continue
-      const facts = { learningRate: learningRates[group]!, step: ++slot.step, group: this.#groups[group]! }
-      noGrad(() =>
-        scope(() => {
-          this.update(parameter.master, clipped(gradient, clip), states, facts)
-          if (parameter.copy) copyInto(parameter.copy, parameter.master)
-        }),
-      )
+    for (const slot of this.#slots) this.#take(slot, learningRates, clip)
+  }
+
+  /** A class that replaces `step` replaces this too, or its step cannot be taken in parts. */
+  beginStep({ learningRates = this.learningRates }: Pick<StepOptions, 'learningRates'> = {}): StepInParts {
+    expectLearningRates(this.name, learningRates, this.#groups.length)
+    return {
+      take: (parameter, { clip = null } = {}) => {
+        const slot = this.#slots.find((each) => each.parameter === parameter)
+        if (slot === undefined)
+          throw new ArgumentError(this.name, 'parameter', 'one of parameters()', `"${parameter.name}"`)
+        this.#take(slot, learningRates, clip)
+      },
     }
+  }
+
+  #take(slot: Slot, learningRates: readonly number[], clip: Tensor | null): void {
+    const { parameter, group, states } = slot
+    const gradient = gradientOf(parameter)
+    if (gradient === null) return
+    const facts = { learningRate: learningRates[group]!, step: ++slot.step, group: this.#groups[group]! }
+    noGrad(() =>
+      scope(() => {
+        this.update(parameter.master, clipped(gradient, clip), states, facts)
+        if (parameter.copy) copyInto(parameter.copy, parameter.master)
+      }),
+    )
   }
 
   zeroGrad(): void {

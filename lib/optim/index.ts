@@ -55,6 +55,7 @@ export {
   type OptimizerParameter,
   type OptimizerState,
   type ParameterGroup,
+  type StepInParts,
   type StepOptions,
 } from './optimizer.ts'
 export {
@@ -89,5 +90,6 @@ export {
   type SGDScheduleFreeSettings,
 } from './scheduleFree.ts'
 export type { RateFunction, StepCount, UserSchedule } from './schedules/schedule.ts'
+export { SeparableOptimizer } from './separableOptimizer.ts'
 export { SGD, SGDNesterov, SGDNesterov8bit, type SGDNesterov8bitSettings, type SGDSettings } from './sgd.ts'
 export { StableAdamW, type StableAdamWSettings } from './stableAdamW.ts'

@@ -4,14 +4,8 @@ import { ArgumentError } from '../util/errors.ts'
 import { adamNumbers, adamWDefaults } from './adamW.ts'
 import { shapeInFile } from './fileAxes.ts'
 import type { OptimizerParameter, ParameterGroup } from './optimizer.ts'
-import {
-  type BaseDefinition,
-  type DueSlot,
-  OptimizerBase,
-  type OptimizerSettings,
-  type RoundingSettings,
-  type StepFacts,
-} from './optimizerBase.ts'
+import type { BaseDefinition, DueSlot, OptimizerSettings, RoundingSettings, StepFacts } from './optimizerBase.ts'
+import { SeparableOptimizer } from './separableOptimizer.ts'
 import { expectAtLeastZero, expectBetas } from './settings.ts'
 import { startingFromZero, type TensorDefinition } from './tensorOptimizer.ts'
 
@@ -80,7 +74,7 @@ function shapeFactor(parameter: OptimizerParameter): number {
  * Muon (Jordan et al., 2024): momentum whose singular values are made nearly equal. Convolutions are matrices of their outputs by
  * all else; parameters of fewer than two axes are stepped by AdamW. One native call for either kind.
  */
-export class Muon extends OptimizerBase<MuonSettings> {
+export class Muon extends SeparableOptimizer<MuonSettings> {
   constructor(
     groups: readonly ParameterGroup<MuonSettings>[],
     settings: Partial<MuonSettings> & RoundingSettings = {},
@@ -88,26 +82,20 @@ export class Muon extends OptimizerBase<MuonSettings> {
     super(muonDefinition, groups, settings, startingFromZero(muonDefinition))
   }
 
-  protected override take(due: readonly DueSlot<MuonSettings>[], { clip, roundingSeed }: StepFacts): void {
-    let calls = 0n
-    // Parameters are numbered in each call: its high bits keep their random numbers apart.
-    const facts = (): StepFacts => ({
-      clip,
-      roundingSeed: roundingSeed && BigInt.asUintN(64, roundingSeed + (calls++ << 56n)),
-    })
+  protected override take(due: readonly DueSlot<MuonSettings>[], facts: StepFacts): void {
     const byIteration = new Map<string, DueSlot<MuonSettings>[]>()
     for (const one of due.filter(({ slot }) => isMatrix(slot.parameter))) {
       const key = `${one.settings.newtonSchulzSteps} ${one.settings.precision}`
       byIteration.set(key, [...(byIteration.get(key) ?? []), one])
     }
-    for (const list of byIteration.values()) this.#stepMatrices(list, facts())
+    for (const list of byIteration.values()) this.#stepMatrices(list, facts)
     const rest = due.filter(({ slot }) => !isMatrix(slot.parameter))
-    if (rest.length > 0) this.#stepRest(rest, facts())
+    if (rest.length > 0) this.#stepRest(rest, facts)
   }
 
-  #stepMatrices(due: readonly DueSlot<MuonSettings>[], facts: StepFacts): void {
+  #stepMatrices(due: readonly DueSlot<MuonSettings>[], { clip, roundingSeed }: StepFacts): void {
     const { newtonSchulzSteps: steps, precision } = due[0]!.settings
-    const slots = due.map(({ slot: { parameter }, gradient, states, settings }) => ({
+    const slots = due.map(({ slot: { parameter, place: stream }, gradient, states, settings }) => ({
       param: parameter.master,
       gradient,
       momentum: states[0]!,
@@ -116,18 +104,20 @@ export class Muon extends OptimizerBase<MuonSettings> {
       nesterov: settings.nesterov,
       decay: 1 - settings.learningRate * settings.weightDecay,
       rate: settings.learningRate * shapeFactor(parameter),
+      stream,
     }))
-    muonStep(slots, { ...facts, steps, half: precision === 'bfloat16' })
+    muonStep(slots, { clip, roundingSeed, steps, half: precision === 'bfloat16' })
   }
 
-  #stepRest(due: readonly DueSlot<MuonSettings>[], facts: StepFacts): void {
-    const slots = due.map(({ slot: { parameter }, gradient, states }, row) => ({
+  #stepRest(due: readonly DueSlot<MuonSettings>[], { clip, roundingSeed }: StepFacts): void {
+    const slots = due.map(({ slot: { parameter, place: stream }, gradient, states }, row) => ({
       param: parameter.master,
       gradient,
       states: [...states, null],
       absmax: [null, null, null],
       copy: parameter.copy ?? null,
       row,
+      stream,
     }))
     const rows = due.map(({ slot: { group }, settings, t }) => {
       const given = this.learningRates[group]!
@@ -135,6 +125,6 @@ export class Muon extends OptimizerBase<MuonSettings> {
       const adam = { ...adamWDefaults, learningRate, betas: settings.adamBetas, eps: settings.adamEps }
       return { decay: 1 - learningRate * settings.weightDecay, constants: adamNumbers(adam, t) }
     })
-    optimizerStep('adamW', slots, rows, facts)
+    optimizerStep('adamW', slots, rows, { clip, roundingSeed })
   }
 }

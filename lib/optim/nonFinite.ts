@@ -1,6 +1,6 @@
 import { noGrad } from '../autograd/tape.ts'
 import { cast } from '../ops/cast.ts'
-import { gradientNorm } from '../ops/gradientNorm.ts'
+import { gradientNorm, jointNorm } from '../ops/gradientNorm.ts'
 import { scale } from '../ops/scale.ts'
 import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -29,7 +29,15 @@ export async function findNonFinite(optimizer: Optimizer): Promise<string[]> {
  */
 export async function findNonFiniteValues(parameters: readonly OptimizerParameter[]): Promise<string[]> {
   if (parameters.length === 0) return []
-  const all = scope(() => gradientNorm(parameters.map(({ master }) => asFloat32(master))))
+  // Those of 16 bits one after the other: together, in float32, they may be too much for the memory.
+  const [halves, others] = [false, true].map((isFloat32) =>
+    parameters.filter(({ master }) => (master.dtype === 'float32') === isFloat32).map(({ master }) => master),
+  ) as [Tensor[], Tensor[]]
+  const all = scope(() => {
+    const norms = halves.map((master) => scope(() => gradientNorm([asFloat32(master)])))
+    if (others.length > 0) norms.push(gradientNorm(others))
+    return jointNorm(norms)
+  })
   if (await normIsFinite(all)) return []
   return namesOf(parameters, ({ master }) => isFiniteTensor(master))
 }

@@ -39,6 +39,15 @@ export interface StepOptions {
   readonly clip?: Tensor | null
 }
 
+/** A step of an optimizer that is taken parameter by parameter, in any order. */
+export interface StepInParts {
+  /**
+   * Steps one parameter, if it has a gradient, which is left as it is. Once a step at most. Enqueues and returns.
+   * @param options.clip as that of `step`, of this gradient alone
+   */
+  take(parameter: OptimizerParameter, options?: Pick<StepOptions, 'clip'>): void
+}
+
 /** What a resumed run needs. The tensors are the optimizer's own: read them, do not dispose them. */
 export interface OptimizerState {
   /** The optimizer's name. */
@@ -61,6 +70,12 @@ export interface Optimizer {
   parameters?(): readonly OptimizerParameter[]
   /** Updates every parameter that has a gradient. Enqueues one native call and returns; gradients are left as they are. */
   step(options?: StepOptions): void
+  /**
+   * Begins a step of all parameters that is taken one by one; weights and states become the bits that `step` makes of the same gradients.
+   * Only optimizers have it whose step of a parameter depends on nothing but that parameter, its gradient and its states. Until
+   * the next step begins, nothing but this one changes the parameters.
+   */
+  beginStep?(options?: Pick<StepOptions, 'learningRates'>): StepInParts
   /** Frees all gradients. */
   zeroGrad(): void
   /** Puts the values to be trained into the parameters. Only methods that evaluate elsewhere have it; they start in this mode. */

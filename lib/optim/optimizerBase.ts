@@ -52,6 +52,8 @@ export interface StateKeeping<Settings extends OptimizerSettings> {
 export interface ParameterSlot {
   readonly parameter: OptimizerParameter
   readonly group: number
+  /** Among all parameters of the optimizer, from 0. */
+  readonly place: number
   readonly moments: readonly (MomentTensors | null)[]
   step: number
 }
@@ -72,6 +74,8 @@ export interface StepFacts {
   readonly clip: Tensor | null
   /** Differs from step to step, and goes on where a resumed run left off. Undefined without stochastic rounding. */
   readonly roundingSeed: bigint | undefined
+  /** The same object for all parts of a step. */
+  readonly step: object
 }
 
 /** Groups, states and their way into and out of files: what all optimizers with a native step share. */
@@ -116,8 +120,8 @@ export abstract class OptimizerBase<Settings extends OptimizerSettings> implemen
       params.map((parameter) => ({ parameter, group, settings: this.groups[group]! })),
     )
     keeping.expect?.(all)
-    this.slots = all.map(({ parameter, group, settings: s }) => ({
-      ...{ parameter, group, step: 0 },
+    this.slots = all.map(({ parameter, group, settings: s }, place) => ({
+      ...{ parameter, group, place, step: 0 },
       moments: keeping.start(parameter, s),
     }))
   }
@@ -136,15 +140,26 @@ export abstract class OptimizerBase<Settings extends OptimizerSettings> implemen
   }
 
   step({ learningRates = this.learningRates, clip = null }: StepOptions = {}): void {
+    this.begin(learningRates)(this.slots, clip)
+  }
+
+  /**
+   * Begins a step with these rates, of all groups.
+   * @returns takes it for those of the given parameters that have a gradient, in one native call
+   */
+  protected begin(learningRates: readonly number[]): (slots: readonly ParameterSlot[], clip: Tensor | null) => void {
     expectLearningRates(this.name, learningRates, this.groups.length)
     const settings = this.groups.map((group, i) => ({ ...group, learningRate: learningRates[i]! }))
-    const due = this.slots.flatMap((slot): DueSlot<Settings>[] => {
-      const gradient = gradientOf(slot.parameter)
-      if (gradient === null || !this.moves(slot.group, learningRates)) return []
-      const states = slot.moments.map((moment) => moment?.state ?? null)
-      return [{ slot, gradient, states, settings: settings[slot.group]!, t: ++slot.step }]
-    })
-    if (due.length > 0) this.take(due, { clip, roundingSeed: this.#roundingSeed() }, learningRates)
+    const facts = { roundingSeed: this.#roundingSeed(), step: {} }
+    return (slots, clip) => {
+      const due = slots.flatMap((slot): DueSlot<Settings>[] => {
+        const gradient = gradientOf(slot.parameter)
+        if (gradient === null || !this.moves(slot.group, learningRates)) return []
+        const states = slot.moments.map((moment) => moment?.state ?? null)
+        return [{ slot, gradient, states, settings: settings[slot.group]!, t: ++slot.step }]
+      })
+      if (due.length > 0) this.take(due, { ...facts, clip }, learningRates)
+    }
   }
 
   /** Whether a group takes part in a step with these rates, of all groups. */
@@ -152,7 +167,7 @@ export abstract class OptimizerBase<Settings extends OptimizerSettings> implemen
     return true
   }
 
-  /** Enqueues the step of all these parameters. The rates are those of all groups. */
+  /** Enqueues the step of all these parameters, of a part of a step perhaps. The rates are those of all groups. */
   protected abstract take(due: readonly DueSlot<Settings>[], facts: StepFacts, learningRates: readonly number[]): void
 
   zeroGrad(): void {
@@ -211,9 +226,10 @@ export abstract class OptimizerBase<Settings extends OptimizerSettings> implemen
       })
   }
 
+  /** Of the step that begins. */
   #roundingSeed(): bigint | undefined {
     if (this.#rounding === undefined) return undefined
-    const step = this.slots.reduce((most, slot) => Math.max(most, slot.step), 0)
-    return (BigInt(this.#rounding.seed) << 32n) + BigInt(step)
+    const done = this.slots.reduce((most, slot) => Math.max(most, slot.step), 0)
+    return (BigInt(this.#rounding.seed) << 32n) + BigInt(done + 1)
   }
 }

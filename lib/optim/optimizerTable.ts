@@ -32,6 +32,7 @@ import { Rprop } from './rprop.ts'
 import { AdamWScheduleFree, RAdamScheduleFree, SGDScheduleFree } from './scheduleFree.ts'
 import { SGD, SGDNesterov, SGDNesterov8bit } from './sgd.ts'
 import { StableAdamW } from './stableAdamW.ts'
+import { stepsInParts } from './stepsInParts.ts'
 
 const betas = numbers('betas', 2)
 const eps = amount('eps')
@@ -254,7 +255,7 @@ type AnyOptimizerClass = new (
   settings: never,
 ) => Optimizer
 
-type Named = Pick<OptimizerRow, 'name' | 'recorded' | 'anyCase' | 'rates' | 'make'>
+type Named = Pick<OptimizerRow, 'name' | 'recorded' | 'anyCase' | 'rates' | 'inParts' | 'make'>
 
 /** A name of sd-scripts, or one that it lacks and that is no class of torch.optim. */
 function listed(name: string, module: string, Class: AnyOptimizerClass, pythonClass = name): Named {
@@ -263,6 +264,7 @@ function listed(name: string, module: string, Class: AnyOptimizerClass, pythonCl
     recorded: `${module}.${pythonClass}`,
     anyCase: true,
     rates: 'given',
+    inParts: stepsInParts(Class),
     make: (groups, settings) => new Class(groups, settings as never),
   }
 }

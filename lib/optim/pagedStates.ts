@@ -3,7 +3,7 @@
  * of a GPU, which its kernels read and write over the bus.
  */
 import { tmpdir } from 'node:os'
-import { pagedZeros, pageOut, pinnedZeros, zeros } from '../tensor/create.ts'
+import { pagedZeros, pinnedZeros, zeros } from '../tensor/create.ts'
 import { type DType, itemSize } from '../tensor/dtype.ts'
 import { keep } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
@@ -109,16 +109,15 @@ export function pagedStateMaker(paged: PagedStates): (state: LargeState) => Tens
   }
 }
 
-/** After a step: the first states stay in memory as far as the budget goes. What lies in no file is where it stays. */
-export function pageOutBeyond(
+/** Of states in the order of the parameters, those that may not stay in memory after a step. What lies in no file stays where it is. */
+export function beyondBudget(
   { residentBytes = Number.POSITIVE_INFINITY }: PagedStates,
   states: readonly Tensor[],
-): void {
+): readonly Tensor[] {
   let bytes = 0
-  const beyond = states.filter(({ size, dtype, device }) => {
+  return states.filter(({ size, dtype, device }) => {
     if (device !== 'cpu') return false
     bytes += size * itemSize[dtype]
     return bytes > residentBytes
   })
-  if (beyond.length > 0) pageOut(beyond)
 }

@@ -29,6 +29,8 @@ export interface OptimizerRow {
    * estimates. `relative`: the optimizer, as long as its argument relative_step is on. `scheduleFree`: the options alone.
    */
   readonly rates: 'given' | 'estimated' | 'relative' | 'scheduleFree'
+  /** Whether a step can be taken parameter by parameter: see `beginStep` of {@link Optimizer}. */
+  readonly inParts: boolean
   /** Whether states lie in files, or, on a GPU, in host memory. Default false. */
   readonly paged?: true
   /** What users should know who choose it. */

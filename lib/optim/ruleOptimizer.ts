@@ -7,28 +7,29 @@ import {
   ruleStates,
 } from '../ops/optimizerStep.ts'
 import { blockCount } from '../ops/quantizeBlockwise.ts'
-import { full } from '../tensor/create.ts'
+import { full, pageOut } from '../tensor/create.ts'
 import { keep } from '../tensor/scope.ts'
+import type { Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
-import type { OptimizerParameter, OptimizerState, ParameterGroup, StepOptions } from './optimizer.ts'
-import {
-  type BaseDefinition,
-  type DueSlot,
-  OptimizerBase,
-  type OptimizerSettings,
-  type RoundingSettings,
-  type StateKeeping,
-  type StepFacts,
+import type { OptimizerParameter, OptimizerState, ParameterGroup, StepInParts, StepOptions } from './optimizer.ts'
+import type {
+  BaseDefinition,
+  DueSlot,
+  OptimizerSettings,
+  RoundingSettings,
+  StateKeeping,
+  StepFacts,
 } from './optimizerBase.ts'
 import { expectScalar, type MomentTensors } from './optimizerState.ts'
 import {
+  beyondBudget,
   expectPlaces,
   isLargeState,
   type LargeState,
   type PagedStates,
   pagedStateMaker,
-  pageOutBeyond,
 } from './pagedStates.ts'
+import { SeparableOptimizer } from './separableOptimizer.ts'
 
 /** What a state starts from: a number everywhere, or the parameter itself. */
 export type StateStart = number | 'parameter'
@@ -57,10 +58,14 @@ export interface RuleVariant {
 }
 
 /** Steps every parameter by one rule, in one native call. The base of most optimizers. */
-export class RuleOptimizer<Settings extends OptimizerSettings> extends OptimizerBase<Settings> {
+export class RuleOptimizer<Settings extends OptimizerSettings> extends SeparableOptimizer<Settings> {
   readonly #definition: RuleDefinition<Settings>
   readonly #variant: RuleVariant
   readonly #histories: readonly Record<string, number>[]
+  /** Numbers of the step under way, by group and, without a history, by the parameter's own number of steps. */
+  #numbers: { readonly step: object; readonly of: Map<string, OptimizerNumbers> } | null = null
+  /** Paged states that may not stay in memory after a step. */
+  #beyond: ReadonlySet<Tensor> | null = null
   #evaluating = false
 
   constructor(
@@ -76,9 +81,18 @@ export class RuleOptimizer<Settings extends OptimizerSettings> extends Optimizer
   }
 
   override step(options: StepOptions = {}): void {
-    if (this.#evaluating)
-      throw new ArgumentError(this.name, 'step', 'called while training', 'a call after eval(); call train() first')
+    this.#expectTraining('step')
     super.step(options)
+  }
+
+  override beginStep(options: Pick<StepOptions, 'learningRates'> = {}): StepInParts {
+    this.#expectTraining('beginStep')
+    return super.beginStep(options)
+  }
+
+  #expectTraining(method: string): void {
+    if (this.#evaluating)
+      throw new ArgumentError(this.name, method, 'called while training', 'a call after eval(); call train() first')
   }
 
   protected override take(due: readonly DueSlot<Settings>[], facts: StepFacts): void {
@@ -88,21 +102,42 @@ export class RuleOptimizer<Settings extends OptimizerSettings> extends Optimizer
       const key = this.#definition.history ? `${slot.group}` : `${slot.group} ${t}`
       let row = rowOf.get(key)
       if (row === undefined) {
-        row = rows.length
+        row = rows.push(this.#numbersOf(key, facts.step, settings, slot.group, t)) - 1
         rowOf.set(key, row)
-        const history = this.#histories[slot.group]!
-        history.step!++
-        rows.push(this.#definition.numbers(settings, this.#definition.history ? history.step! : t, history))
       }
       const { master, copy = null } = slot.parameter
-      return { param: master, gradient, states, absmax: slot.moments.map((m) => m?.absmax ?? null), copy, row }
+      const absmax = slot.moments.map((moment) => moment?.absmax ?? null)
+      return { param: master, gradient, states, absmax, copy, row, stream: slot.place }
     })
     const { decayAfter = false, skipInvalid = false, paged } = this.#variant
-    optimizerStep(this.#definition.rule, slots, rows, { ...facts, decayAfter, skipInvalid })
-    if (paged) {
-      const states = this.slots.flatMap(({ moments }) => moments.flatMap((moment) => moment?.state ?? []))
-      pageOutBeyond(paged, states.filter(isLargeState))
-    }
+    const { clip, roundingSeed } = facts
+    optimizerStep(this.#definition.rule, slots, rows, { clip, roundingSeed, decayAfter, skipInvalid })
+    if (paged) this.#pageOut(paged, due)
+  }
+
+  /** A group with a history counts a step once, however many parts it is taken in. */
+  #numbersOf(key: string, step: object, settings: Settings, group: number, t: number): OptimizerNumbers {
+    if (this.#numbers?.step !== step) this.#numbers = { step, of: new Map() }
+    const known = this.#numbers.of.get(key)
+    if (known !== undefined) return known
+    const history = this.#histories[group]!
+    history.step!++
+    const numbers = this.#definition.numbers(settings, this.#definition.history ? history.step! : t, history)
+    this.#numbers.of.set(key, numbers)
+    return numbers
+  }
+
+  /** What the parameters that were stepped have brought into memory beyond what may stay there. */
+  #pageOut(paged: PagedStates, due: readonly DueSlot<Settings>[]): void {
+    this.#beyond ??= new Set(
+      beyondBudget(
+        paged,
+        this.slots.flatMap(({ moments }) => moments.flatMap((moment) => moment?.state ?? [])).filter(isLargeState),
+      ),
+    )
+    const beyond = this.#beyond
+    const touched = due.flatMap(({ states }) => states.filter((state): state is Tensor => beyond.has(state!)))
+    if (touched.length > 0) pageOut(touched)
   }
 
   train(): void {

@@ -4,15 +4,15 @@ import { keep } from '../tensor/scope.ts'
 import type { Shape } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { OptimizerParameter, OptimizerState, ParameterGroup } from './optimizer.ts'
-import {
-  type BaseDefinition,
-  type DueSlot,
-  OptimizerBase,
-  type OptimizerSettings,
-  type RoundingSettings,
-  type StateKeeping,
-  type StepFacts,
+import type {
+  BaseDefinition,
+  DueSlot,
+  OptimizerSettings,
+  RoundingSettings,
+  StateKeeping,
+  StepFacts,
 } from './optimizerBase.ts'
+import { SeparableOptimizer } from './separableOptimizer.ts'
 
 /** An optimizer that needs statistics of whole tensors, as data. */
 export interface TensorDefinition<Settings extends OptimizerSettings> extends BaseDefinition<Settings> {
@@ -38,7 +38,7 @@ export function startingFromZero<Settings extends OptimizerSettings>({
 }
 
 /** Steps every parameter by one rule of `tensorStep`, in one native call. */
-export class TensorOptimizer<Settings extends OptimizerSettings> extends OptimizerBase<Settings> {
+export class TensorOptimizer<Settings extends OptimizerSettings> extends SeparableOptimizer<Settings> {
   readonly #definition: TensorDefinition<Settings>
   /** The first parameter of each group. */
   readonly #firsts: ReadonlyMap<OptimizerParameter, number>
@@ -63,7 +63,7 @@ export class TensorOptimizer<Settings extends OptimizerSettings> extends Optimiz
   protected override take(due: readonly DueSlot<Settings>[], facts: StepFacts): void {
     const rows: (readonly number[])[] = []
     const rowOf = new Map<string, number>()
-    const slots = due.map(({ slot: { parameter, group }, gradient, states, settings, t }) => {
+    const slots = due.map(({ slot: { parameter, group, place: stream }, gradient, states, settings, t }) => {
       const key = `${group} ${t}`
       let row = rowOf.get(key)
       if (row === undefined) {
@@ -72,9 +72,10 @@ export class TensorOptimizer<Settings extends OptimizerSettings> extends Optimiz
       }
       const { master: param, copy = null } = parameter
       const axes = this.#definition.axes(parameter, settings)
-      return { param, gradient, states, copy, axes, row, rateIndex: this.#firsts.get(parameter) ?? null }
+      return { param, gradient, states, copy, axes, row, rateIndex: this.#firsts.get(parameter) ?? null, stream }
     })
-    tensorStep(this.#definition.rule, slots, rows, { ...facts, rates: this.#rates })
+    const { clip, roundingSeed } = facts
+    tensorStep(this.#definition.rule, slots, rows, { clip, roundingSeed, rates: this.#rates })
   }
 
   override loadState(state: OptimizerState): void {

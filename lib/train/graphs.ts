@@ -14,9 +14,13 @@ export class TrainingGraphs {
   constructor(config: TrainConfig, method: StepMethod) {
     const wanted = deviceOf(config) !== 'cpu' && config.training.noCudaGraphs !== true
     const own = typeof config.loss === 'function' ? 'loss' : method.repeats === true ? null : 'network'
+    const why =
+      config.training.fusedBackwardPass === true
+        ? 'fused_backward_pass steps parameters within the backward pass'
+        : own && `a ${own} of your own may compute something else in each step`
     this.recorder =
-      wanted && own === null ? new Recorder({ onRefused: (refused) => this.#say(describe(refused)) }) : null
-    if (wanted && own !== null) this.#say(`a ${own} of your own may compute something else in each step`)
+      wanted && why === null ? new Recorder({ onRefused: (refused) => this.#say(describe(refused)) }) : null
+    if (wanted && why !== null) this.#say(why)
   }
 
   /** Sentences that were not said before. */

@@ -18,6 +18,8 @@ export interface MemoryFacts {
   readonly fullPrecision?: boolean
   /** Parts of the model whose own weights are trained. Default: none. */
   readonly trainedParts?: readonly ModelPart[]
+  /** Whether gradients are freed within the backward pass. Default false. */
+  readonly fusedBackward?: boolean
   /** By its name, which tells the size of its states. Default AdamW. */
   readonly optimizer?: string
   /** Rank of a LoRA beside every projection of the U-Net; 0 for other trainings. Default 0. */
@@ -52,6 +54,8 @@ const activationBytesPerPixel = (1.35 * 2 ** 30) / (512 * 512)
 const checkpointedShare = 0.2
 /** Of the text encoder's parameters, those of embeddings, which never have 8 bits: 31 % in 1.5. */
 const embeddedShare = 0.31
+/** Of 1.5's U-Net, those of its largest tensor: a convolution of the level that has the most channels. */
+const largestShare = 29.5e6 / measuredUnet
 /** Of the autoencoder's parameters, those that encode: 41 %. */
 const encoderShare = 0.41
 /** Of a LoRA beside the projections of 1.5's U-Net, for each rank, and its gradients and states in AdamW. */
@@ -103,6 +107,10 @@ function modelShares(facts: MemoryFacts, itemBytes: number): MemoryShare[] {
   const textBytes = trains('textEncoder') ? trainedBytes : frozenText
   const vaeBytes = itemBytes * (previews ? 1 : cached.latents ? 0 : encoderShare)
   const trained = trainedParts.reduce((sum, part) => sum + count(part), 0)
+  const largest = Math.max(
+    trains('unet') ? largestShare * count('unet') : 0,
+    trains('textEncoder') ? embeddedShare * count('textEncoder') : 0,
+  )
   // Weights of 3x3 kernels are kept in float32, four numbers for one.
   const kept = trains('unet') || eightBitParts.includes('unet') ? 0 : Math.min(keptWeightsBytes, count('unet') * 16)
   return [
@@ -110,7 +118,7 @@ function modelShares(facts: MemoryFacts, itemBytes: number): MemoryShare[] {
       what: 'weights',
       bytes: Math.round(count('unet') * unetBytes + count('textEncoder') * textBytes + count('vae') * vaeBytes),
     },
-    { what: 'gradients', bytes: 4 * trained },
+    { what: 'gradients', bytes: Math.round(4 * (facts.fusedBackward ? largest : trained)) },
     { what: 'optimizer states', bytes: Math.round(stateBytes(optimizer) * trained) },
     { what: 'transformed weights of frozen convolutions, at most', bytes: kept },
   ]

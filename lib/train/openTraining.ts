@@ -17,6 +17,7 @@ import { checkNoise } from './checkNoise.ts'
 import { conditioningWarnings } from './conditioning.ts'
 import type { TrainingControls } from './controls.ts'
 import { eightBitParts } from './eightBitParts.ts'
+import { fusedBackwardProblems } from './fusedBackwardRules.ts'
 import { checkGivenLatents } from './givenLatents.ts'
 import { LatentCache } from './latentCache.ts'
 import { cachesFolder, LatentStore } from './latentStore.ts'
@@ -78,6 +79,8 @@ export async function openTraining<Config extends TrainConfig>(
   const { model, training, preview, output } = config
   const optimizerPlan = planOptimizer(config.optimizer, kind.trainedGroups(config))
   expectNoProblems(optimizerPlan)
+  const fusedProblems = fusedBackwardProblems(kind, config, optimizerPlan)
+  if (fusedProblems.length > 0) throw new ConfigError(fusedProblems.join('\n'), { option: 'fused_backward_pass' })
   if (output.name !== null && !isFileName(output.name)) {
     const message = `output.name must be the name of a file, without folders, found ${JSON.stringify(output.name)}`
     throw new ConfigError(message, { option: 'output.name' })

@@ -13,6 +13,7 @@ import type { NetworkClass } from '../networks/network.ts'
 import { ConfigError } from '../util/errors.ts'
 import { didYouMean } from '../util/nearest.ts'
 import { checkTrainOptions, notesOnTrainOptions } from './checkOptions.ts'
+import { fusedBackwardProblems } from './fusedBackwardRules.ts'
 import { type NetworkArguments, networkModules, readNetworkArguments } from './networkArguments.ts'
 import { readOptimizerOptions } from './optimizerOptions.ts'
 import { planOptimizer } from './optimizerPlan.ts'
@@ -104,8 +105,11 @@ export async function parseTraining<Name extends TrainerName>(
     }),
     ...methodBlocks[trainer](values, network),
   } as TrainingConfigs[Name]
-  if (optimizer.problems.length === 0)
-    problems.push(...planOptimizer(config.optimizer, trainings[trainer].trainedGroups(config)).problems)
+  if (optimizer.problems.length === 0) {
+    const kind = trainings[trainer]
+    const plan = planOptimizer(config.optimizer, kind.trainedGroups(config))
+    problems.push(...plan.problems, ...fusedBackwardProblems(kind, config, plan))
+  }
   if (problems.length > 0) throw new ConfigError(problems.join('\n'))
   const { dashboard, dashboard_port, console_log_level } = values
   return {

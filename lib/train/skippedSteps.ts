@@ -44,7 +44,8 @@ export class SkippedSteps {
     this.#count++
     this.#inARow++
     const mostInARow = this.#mostInARow
-    const what = `step ${step}: ${whatBroke(fault)}; the step was skipped`
+    const outcome = fault.othersStepped ? 'only other parameters were stepped' : 'the step was skipped'
+    const what = `step ${step}: ${whatBroke(fault)}; ${outcome}`
     const byVae = this.#halfVae && fault.place === latentsPlace
     const vaeAdvice = 'The VAE made them: compute it in float32 with no_half_vae.'
     const facts = byVae ? `${whereItBroke(fault)} ${vaeAdvice}` : whereItBroke(fault)

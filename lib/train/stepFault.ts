@@ -9,8 +9,10 @@ import type { Tensor } from '../tensor/tensor.ts'
 
 /** The place of a value that was not finite before anything was computed with it. */
 export const latentsPlace = 'the latents'
+/** That of one that came up on the way back. */
+export const backwardPlace = 'the backward pass'
 
-/** A step that changed nothing. */
+/** A step that changed nothing, or, taken within the backward pass, nothing of some parameters. */
 export interface StepFault {
   /** Mean over the step's micro-batches. */
   readonly loss: number
@@ -20,6 +22,8 @@ export interface StepFault {
   readonly pictures: readonly string[]
   /** Where a value was first not finite: `unet.conv_in`, `the latents`, ... */
   readonly place: string
+  /** Whether the other parameters were stepped. Default false. */
+  readonly othersStepped?: boolean
 }
 
 /** A stage of the forward pass. */

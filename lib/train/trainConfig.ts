@@ -129,6 +129,12 @@ export interface TrainConfig {
      * On the CPU, memory for transformed weights of the U-Net's frozen convolutions, which make steps in float32 faster. Default 0.
      */
     readonly keptWeightsBytes?: number
+    /**
+     * In a training of the model's own weights, step each of them within the backward pass, as soon as its gradient is complete, and free the
+     * gradient: the same bits, never all gradients in memory. Needs `optimizer.maxGradNorm` 0, `gradientAccumulationSteps` 1, another
+     * `mixedPrecision` than fp16, and an optimizer with `beginStep`. Default false.
+     */
+    readonly fusedBackwardPass?: boolean
     /** The model's own weights that are trained are in the type of `mixedPrecision` too. Default false. */
     readonly fullPrecision?: boolean
     /**

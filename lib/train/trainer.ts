@@ -162,6 +162,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       gradientAccumulationSteps: training.gradientAccumulationSteps,
       maxGradNorm: config.optimizer.maxGradNorm,
       lossScaler: this.#lossScaler,
+      fusedBackward: training.fusedBackwardPass ?? false,
       recorder: this.#graphs.recorder,
     })
     const batchOptions = {
@@ -233,15 +234,18 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
     yield* output.atFirst(at)
     // The state is of the last step of an epoch, and what was due after it was never done.
     if (at.batch >= batchesPerEpoch && at.epochEnded === false && !signal?.aborted) yield* this.#endEpoch(output, at)
+    let rates: readonly number[] = []
     while (at.step < lastStep && !signal?.aborted) {
       if (at.batch >= batchesPerEpoch || at.epoch === 0)
         Object.assign(at, { epoch: at.epoch + 1, batch: 0, position: 0 })
       yield { type: 'epoch', epoch: at.epoch, epochCount }
       for await (const batch of this.#batches.epoch(at.before.epochs + at.epoch, this.#progress(at), at.batch)) {
         yield* this.#leftOut()
-        if (this.#step.accumulated === 0)
+        if (this.#step.accumulated === 0) {
           for (const message of this.method.beginStep?.(at.step) ?? []) yield { type: 'warning', message }
-        await this.#step.accumulate(batch)
+          rates = this.#rates(at)
+        }
+        await this.#step.accumulate(batch, rates)
         batch.latents.dispose()
         for (const message of this.#graphs.takeMessages()) yield { type: 'warning', message }
         at.batch++
@@ -251,7 +255,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
           await this.method.afterPass?.()
           continue
         }
-        yield* this.#update(at, pace)
+        yield* this.#update(at, rates, pace)
         yield* output.afterStep(at)
         yield* this.#validate('step', at)
         if (at.step >= lastStep || signal?.aborted) break
@@ -272,12 +276,9 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
   /** One optimizer step and what there is to say of it. */
   async *#update(
     at: RunPosition,
+    rates: readonly number[],
     pace: { readonly started: number; readonly from: number },
   ): AsyncGenerator<TrainEvent> {
-    const { groups } = this.method
-    // Rates stand still while a step overflows.
-    const taken = at.before.steps + at.step - (this.#lossScaler?.overflows ?? 0)
-    const rates = groups.map(({ learningRate }, group) => this.#learningRate(taken, learningRate, group))
     const { loss, gradientNorm, fault, overflow, effectiveLearningRates } = await this.#step.update(rates)
     const lossScaler = this.#lossScaler?.state()
     const measures = await this.method.afterPass?.()
@@ -303,6 +304,13 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
       memory: memoryUse(deviceOf(this.#config)),
       measures,
     }
+  }
+
+  /** Of the groups in the next step. */
+  #rates({ before, step }: RunPosition): number[] {
+    // They stand still while a step overflows.
+    const taken = before.steps + step - (this.#lossScaler?.overflows ?? 0)
+    return this.method.groups.map(({ learningRate }, group) => this.#learningRate(taken, learningRate, group))
   }
 
   async *#validate(by: 'step' | 'epoch', at: RunPosition): AsyncGenerator<TrainEvent> {

@@ -63,6 +63,7 @@ export function trainingBlocks(
       mixedPrecision: values.mixed_precision,
       ...(values.device !== 'cpu' && { device: values.device as DeviceName }),
       ...(values.no_cuda_graphs && { noCudaGraphs: true }),
+      ...(values.fused_backward_pass && { fusedBackwardPass: true }),
       ...(values.kept_weights_gib !== undefined && { keptWeightsBytes: values.kept_weights_gib * 2 ** 30 }),
       ...((values.full_bf16 || values.full_fp16) && { fullPrecision: true }),
       ...eightBitBlock(values),

@@ -132,6 +132,7 @@ export async function planTraining(
       mixedPrecision: training.mixedPrecision,
       fullPrecision: training.fullPrecision ?? false,
       trainedParts,
+      fusedBackward: training.fusedBackwardPass ?? false,
       ...(typeof config.optimizer?.type === 'string' && { optimizer: config.optimizer.type }),
       networkRank: network === undefined ? 0 : (network.dim ?? 4),
       eightBitParts: training.eightBitParts ?? [],

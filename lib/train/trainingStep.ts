@@ -13,11 +13,12 @@ import { scope } from '../tensor/scope.ts'
 import { formatShape } from '../tensor/shape.ts'
 import { retain, Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
+import { FusedBackward } from './fusedBackward.ts'
 import { type LossFunction, type LossOptions, weightedLoss } from './loss.ts'
 import type { LossScaler } from './lossScaler.ts'
 import { type BatchKey, makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
 import { repeatPass } from './repeatedPass.ts'
-import { firstBrokenPlace, latentsPlace, parameterNames, type StepFault } from './stepFault.ts'
+import { backwardPlace, firstBrokenPlace, latentsPlace, parameterNames, type StepFault } from './stepFault.ts'
 
 /** One batch, ready for the U-Net's side of the step. */
 export interface TrainBatch {
@@ -73,6 +74,11 @@ export interface TrainingStepOptions {
   readonly maxGradNorm: number
   /** For a U-Net in float16. Default: the loss is not scaled. */
   readonly lossScaler?: LossScaler | null
+  /**
+   * Step each parameter within the backward pass, as soon as its gradient is complete. Gradients are neither clipped nor accumulated then,
+   * and no loss is scaled. Default false.
+   */
+  readonly fusedBackward?: boolean
   /** Repeats passes of the U-Net that are like earlier ones; the caller disposes it. Default: none, every pass is called op by op. */
   readonly recorder?: Recorder | null
 }
@@ -83,7 +89,7 @@ export interface UpdateResult {
   readonly gradientNorm: number
   /** Of each group, where the optimizer finds its own step size; else null. */
   readonly effectiveLearningRates: readonly number[] | null
-  /** Null for a step that was taken; otherwise a loss or a gradient was not finite, and nothing was changed. */
+  /** Null for a step that was taken; otherwise a loss or a gradient was not finite, and nothing was changed but what it tells. */
   readonly fault: StepFault | null
   /**
    * A scaled gradient overflowed: nothing was changed, the scale is smaller now, and learning rates should not move on. That is no
@@ -102,19 +108,28 @@ interface DoneBatch {
 /** The training step: noise, U-Net, loss, backward; and after every k-th of these one update. */
 export class TrainingStep {
   readonly #options: TrainingStepOptions
+  readonly #fused: FusedBackward | null
   #done: DoneBatch[] = []
   /** Batches that went through; a resumed run sets it. */
   passes = 0
 
+  /** @throws ArgumentError for options that contradict each other */
   constructor(options: TrainingStepOptions) {
     this.#options = options
+    const { fusedBackward = false, optimizer, gradientAccumulationSteps, maxGradNorm, lossScaler, recorder } = options
+    if (fusedBackward && (gradientAccumulationSteps > 1 || maxGradNorm > 0 || lossScaler || recorder)) {
+      const expected = 'off while gradients are accumulated or clipped, the loss is scaled or passes are repeated'
+      throw new ArgumentError('TrainingStep', 'fusedBackward', expected, 'true')
+    }
+    this.#fused = fusedBackward ? new FusedBackward(optimizer) : null
   }
 
   /**
    * Forward and backward for one batch; gradients add up until `update`. Enqueueing a step takes some twenty milliseconds of the
    * calling thread, so others get a turn between its parts.
+   * @param rates as those of `update`, for a step that is taken within the backward pass. Default 1
    */
-  async accumulate(batch: TrainBatch): Promise<void> {
+  async accumulate(batch: TrainBatch, rates: number | readonly number[] = 1): Promise<void> {
     const { method } = this.#options
     const pass = this.passes++
     method.beginPass?.(pass)
@@ -128,18 +143,28 @@ export class TrainingStep {
       return turn()
     }
     const { loss, share } = await this.#forward(batch, inputs, context)
-    this.#add(batch, pass, loss)
+    const value = this.#add(batch, pass, loss)
     await turn()
-    await backwardInTurns(share, { turn })
+    if (this.#fused === null) await backwardInTurns(share, { turn })
+    else {
+      // SYNC: nothing may change for a loss that is not finite, or one that cannot be read.
+      const steps = await value.then(Number.isFinite, () => false)
+      await this.#fused.run(share, { learningRates: this.#learningRates(rates), steps, turn })
+    }
     share.dispose()
     await turn()
   }
 
-  #add(batch: TrainBatch, pass: number, loss: Tensor): void {
+  #add(batch: TrainBatch, pass: number, loss: Tensor): Promise<number> {
     const value = readNumber(loss, 0)
     // A failure is raised by `update`; until then it must not count as unhandled.
     value.catch(() => undefined)
     this.#done.push({ batch: { ...batch, latents: retain(batch.latents) }, pass, loss: value })
+    return value
+  }
+
+  #learningRates(rates: number | readonly number[]): readonly number[] {
+    return typeof rates === 'number' ? this.#options.optimizer.learningRates.map((rate) => rate * rates) : rates
   }
 
   /** The loss after forward and backward pass, by a recording; null: they are to be called. Otherwise what they need is used up. */
@@ -255,17 +280,17 @@ export class TrainingStep {
   /**
    * Clips, steps the optimizer and clears the gradients. A loss or a gradient that is not finite changes nothing; what broke is named,
    * unless it was the scale of the loss.
-   * @param rates of the groups for this step, or the one factor of all, from the schedule
+   * @param rates of the groups for this step, or the one factor of all, from the schedule. A step within the backward pass was taken with
+   *   those that `accumulate` was given
    */
   async update(rates: number | readonly number[]): Promise<UpdateResult> {
+    if (this.#fused !== null) return this.#updateFused(this.#fused)
     const { optimizer, maxGradNorm, lossScaler } = this.#options
-    const learningRates = typeof rates === 'number' ? optimizer.learningRates.map((rate) => rate * rates) : rates
-    const batches = this.#done
+    const learningRates = this.#learningRates(rates)
     let clip: Tensor | null = null
     try {
       // They are known while the backward pass still runs: nothing waits for the device here.
-      const losses = await Promise.all(batches.map(({ loss }) => loss))
-      const loss = losses.reduce((sum, value) => sum + value, 0) / losses.length
+      const { losses, loss } = await this.#losses()
       clip = clipGradients(optimizer, maxGradNorm > 0 ? maxGradNorm : Number.POSITIVE_INFINITY, this.#lossScale)
       // Where the norm is not finite, the optimizer changes nothing but counts a step: one that overflowed is not to count.
       if (!lossScaler && Number.isFinite(loss)) optimizer.step({ clip, learningRates })
@@ -279,7 +304,7 @@ export class TrainingStep {
         loss,
         gradientNorm,
         effectiveLearningRates: (await optimizer.effectiveLearningRates?.()) ?? null,
-        fault: isFault ? await this.#fault(losses, loss) : null,
+        fault: isFault ? await this.#fault(losses, loss, await findNonFinite(optimizer)) : null,
         overflow,
       }
     } finally {
@@ -289,19 +314,49 @@ export class TrainingStep {
     }
   }
 
+  /** What became of a step that was taken within the backward pass. */
+  async #updateFused(fused: FusedBackward): Promise<UpdateResult> {
+    const { optimizer } = this.#options
+    try {
+      const { losses, loss } = await this.#losses()
+      const { gradientNorm, broken } = await fused.norms()
+      const isFault = !Number.isFinite(loss) || broken.length > 0
+      return {
+        loss,
+        gradientNorm,
+        effectiveLearningRates: (await optimizer.effectiveLearningRates?.()) ?? null,
+        fault: isFault ? await this.#fault(losses, loss, broken) : null,
+        overflow: false,
+      }
+    } finally {
+      optimizer.zeroGrad()
+      this.dispose()
+    }
+  }
+
+  /** Of the micro-batches, and their mean. */
+  async #losses(): Promise<{ readonly losses: readonly number[]; readonly loss: number }> {
+    const losses = await Promise.all(this.#done.map(({ loss }) => loss))
+    return { losses, loss: losses.reduce((sum, value) => sum + value, 0) / losses.length }
+  }
+
   /** Frees what a begun step holds. The next batch begins another. */
   dispose(): void {
+    this.#fused?.dispose()
     for (const { batch } of this.#done.splice(0)) batch.latents.dispose()
   }
 
-  async #fault(losses: readonly number[], loss: number): Promise<StepFault> {
+  async #fault(losses: readonly number[], loss: number, parameters: readonly string[]): Promise<StepFault> {
     const broken = this.#done.filter((_, i) => !Number.isFinite(losses[i]))
     const batches = broken.length > 0 ? broken : this.#done
+    const isPartial = this.#fused !== null && broken.length === 0
     return {
       loss,
-      parameters: await findNonFinite(this.#options.optimizer),
+      parameters,
       pictures: [...new Set(batches.flatMap(({ batch }) => batch.pictures ?? []))],
-      place: await this.#brokenPlace(batches, broken.length > 0),
+      // Weights that have been stepped would compute something else.
+      place: isPartial ? backwardPlace : await this.#brokenPlace(batches, broken.length > 0),
+      othersStepped: isPartial,
     }
   }
 
@@ -336,7 +391,7 @@ export class TrainingStep {
         for (const used of [inputs.noisy, inputs.target, inputs.times, ...contextTensors(encoded)]) used.dispose()
       }
     }
-    return lossIsBroken ? 'the loss' : 'the backward pass'
+    return lossIsBroken ? 'the loss' : backwardPlace
   }
 }
 

@@ -147,13 +147,14 @@ Tensor limit_norms(std::vector<Tensor> factors, const std::vector<int64_t>& fact
 
 // optimizer_step: one step for all parameters, in place, by a rule of optimizer_rules.h. States and scales lie
 // parameter by parameter, as many as the rule has (a state null: the rule runs without it; absmax null: float32 states;
-// copy null: none); rows chooses each parameter's [l2, decay, mode, 12 numbers of the rule] from constants; clip comes
-// from gradient_norm
+// copy null: none); streams are of each parameter's random numbers, for stochastic rounding; rows chooses its [l2,
+// decay, mode, 12 numbers of the rule] from constants; clip comes from gradient_norm
 void optimizer_step(const std::string& rule, std::vector<Tensor> params, std::vector<Tensor> gradients,
                     std::vector<std::optional<Tensor>> states, std::vector<std::optional<Tensor>> absmax,
-                    std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& rows,
-                    const std::vector<double>& constants, const std::optional<Tensor>& clip, bool decay_after,
-                    bool skip_invalid, bool stochastic_rounding, uint64_t seed);
+                    std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& streams,
+                    const std::vector<int64_t>& rows, const std::vector<double>& constants,
+                    const std::optional<Tensor>& clip, bool decay_after, bool skip_invalid, bool stochastic_rounding,
+                    uint64_t seed);
 
 // adaptive_step: one step of a learning-rate-free optimizer for all parameters, in place, by a rule of
 // adaptive_rules.h. States lie parameter by parameter (null: the rule runs without it); rows chooses each parameter's
@@ -167,23 +168,23 @@ void adaptive_step(const std::string& rule, std::vector<Tensor> params, std::vec
                    uint64_t seed);
 
 // tensor_step: one step, in place, of optimizers that need statistics of whole tensors (tensor_step.h). States lie
-// parameter by parameter, as many as the rule has; axes are four for each parameter, the [outer, rows, columns, inner]
-// it is factored as, or zeros; rows chooses each parameter's 12 numbers from constants; rate_index says where in rates
-// the rate of a parameter is stored, -1 for nowhere; clip comes from gradient_norm
+// parameter by parameter, as many as the rule has; streams as in optimizer_step; axes are four for each parameter, the
+// [outer, rows, columns, inner] it is factored as, or zeros; rows chooses each parameter's 12 numbers from constants;
+// rate_index says where in rates the rate of a parameter is stored, -1 for nowhere; clip comes from gradient_norm
 void tensor_step(const std::string& rule, std::vector<Tensor> params, std::vector<Tensor> gradients,
                  std::vector<std::optional<Tensor>> states, std::vector<std::optional<Tensor>> copies,
-                 const std::vector<int64_t>& axes, const std::vector<int64_t>& rows,
-                 const std::vector<double>& constants, const std::vector<int64_t>& rate_index,
-                 const std::optional<Tensor>& rates, const std::optional<Tensor>& clip, bool stochastic_rounding,
-                 uint64_t seed);
+                 const std::vector<int64_t>& streams, const std::vector<int64_t>& axes,
+                 const std::vector<int64_t>& rows, const std::vector<double>& constants,
+                 const std::vector<int64_t>& rate_index, const std::optional<Tensor>& rates,
+                 const std::optional<Tensor>& clip, bool stochastic_rounding, uint64_t seed);
 
-// muon_step: one step, in place, for all matrices. shapes are [rows, columns] of each and numbers its [momentum, 1 -
-// momentum, 1 to look ahead, factor of the parameter, factor of the update]; half iterates in bfloat16; clip comes from
-// gradient_norm
+// muon_step: one step, in place, for all matrices. streams as in optimizer_step; shapes are [rows, columns] of each and
+// numbers its [momentum, 1 - momentum, 1 to look ahead, factor of the parameter, factor of the update]; half iterates
+// in bfloat16; clip comes from gradient_norm
 void muon_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::vector<Tensor> momenta,
-               std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& shapes,
-               const std::vector<double>& numbers, int64_t steps, bool half, const std::optional<Tensor>& clip,
-               bool stochastic_rounding, uint64_t seed);
+               std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& streams,
+               const std::vector<int64_t>& shapes, const std::vector<double>& numbers, int64_t steps, bool half,
+               const std::optional<Tensor>& clip, bool stochastic_rounding, uint64_t seed);
 
 // resize_image: uint8 [h, w, c], c = 1 or 3, at another size; method is area, lanczos or lanczos3
 Tensor resize_image(const Tensor& image, int64_t height, int64_t width, const std::string& method);

@@ -79,6 +79,22 @@ describe.runIf(canEmulate)('a training on the GPU', () => {
     expect(Math.abs(ratio - 1)).toBeLessThan(2e-2)
   })
 
+  it('steps parameters within the backward pass, with the bits of steps after it, and says that it has no graphs then', async () => {
+    const train = async (fusedBackwardPass: boolean) => {
+      const { training, optimizer, output } = oneStep('cuda', 'bf16', 'AdamW8bit')
+      return kinds['a whole U-Net']({
+        output: output!,
+        training: { ...training, fullPrecision: true, gradientCheckpointing: true, fusedBackwardPass },
+        optimizer: { ...optimizer, maxGradNorm: 0 },
+      })
+    }
+    const [fused, plain] = [await train(true), await train(false)]
+    expect(bytesOf(fused)).toEqual(bytesOf(plain))
+    expect(fused.graphWarnings).toEqual([
+      'CUDA graphs are not used for all steps: fused_backward_pass steps parameters within the backward pass. Results are the same without them.',
+    ])
+  })
+
   // The embeddings of tokens are the only parameters here that are large enough to page.
   it('keeps the states of a paged optimizer in pinned host memory', { timeout: 240_000 }, async () => {
     const train = async (device: DeviceName) => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { addon } from '../../lib/native/load.ts'
-import { gradientNorm } from '../../lib/ops/gradientNorm.ts'
+import { gradientNorm, jointNorm } from '../../lib/ops/gradientNorm.ts'
 import { full, tensor } from '../../lib/tensor/create.ts'
 import { cpuTargets, memory, setCpuTarget, setThreadCount } from '../../lib/tensor/runtime.ts'
 import { pseudoRandom } from '../support/float64.ts'
@@ -50,6 +50,15 @@ describe.each(cpuTargets())('gradientNorm on %s', (target) => {
     setCpuTarget(target)
     const [norm] = (await gradientNorm([full([9], 1), full([3], Number.NaN)], 1).read()) as Float32Array
     expect(norm).toBeNaN()
+  })
+})
+
+describe('jointNorm', () => {
+  it('is the norm of the whole, from the norms of parts', async () => {
+    const norms = [[3], [4, 12], [84]].map((values) => gradientNorm([tensor(values, [values.length])], 1))
+    expect(await jointNorm(norms).read()).toEqual(new Float32Array([85, 1]))
+    norms.push(gradientNorm([full([1], Number.NaN)]))
+    expect((await jointNorm(norms).read())[0]).toBeNaN()
   })
 })
 

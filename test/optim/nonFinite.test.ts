@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { HeavyBall } from '../../examples/customOptimizer.ts'
 import { AdamW } from '../../lib/optim/adamW.ts'
-import { findNonFinite } from '../../lib/optim/nonFinite.ts'
+import { findNonFinite, findNonFiniteValues } from '../../lib/optim/nonFinite.ts'
 import { inEvaluation, type Optimizer } from '../../lib/optim/optimizer.ts'
 import { SGDScheduleFree } from '../../lib/optim/scheduleFree.ts'
-import { full, tensor } from '../../lib/tensor/create.ts'
+import { full, tensor, zeros } from '../../lib/tensor/create.ts'
+import { memory, resetPeak } from '../../lib/tensor/runtime.ts'
 import { baselineBuffers, liveBuffers } from '../support/device.ts'
 
 function threeParameters(): AdamW {
@@ -33,6 +34,30 @@ describe('findNonFinite', () => {
     const own = threeParameters()
     const plain = { gradients: () => own.gradients() } as unknown as Optimizer
     expect(await findNonFinite(plain)).toEqual(['gradient 1', 'gradient 2'])
+  })
+})
+
+describe('findNonFiniteValues', () => {
+  const size = 100_000
+  const parametersOf = (dtype: 'float32' | 'bfloat16') =>
+    Array.from({ length: 8 }, (_, i) => ({ name: `p${i}`, master: zeros([size], { dtype }) }))
+
+  it('names them, of every float type', async () => {
+    const params = [...parametersOf('float32'), { name: 'half', master: full([3], Number.NaN, { dtype: 'bfloat16' }) }]
+    expect(await findNonFiniteValues(params)).toEqual(['half'])
+    params[2]!.master = full([1], Number.POSITIVE_INFINITY)
+    expect(await findNonFiniteValues(params)).toEqual(['p2', 'half'])
+    expect(await findNonFiniteValues(parametersOf('float32'))).toEqual([])
+  })
+
+  it('has one float32 copy of 16-bit values at a time', async () => {
+    const params = parametersOf('bfloat16')
+    const before = await baselineBuffers()
+    const { liveBytes } = memory()
+    resetPeak()
+    expect(await findNonFiniteValues(params)).toEqual([])
+    expect(memory().peakBytes - liveBytes).toBeLessThan(2 * 4 * size)
+    expect(await liveBuffers()).toBe(before)
   })
 })
 

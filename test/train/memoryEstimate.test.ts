@@ -65,6 +65,9 @@ describe('estimateMemory', () => {
     expect(bytesOf('weights', { ...trained, mixedPrecision: 'bf16' })).toBe(4.8e9 + 400e6)
     expect(bytesOf('weights', { ...trained, mixedPrecision: 'bf16', fullPrecision: true })).toBe(1.6e9 + 400e6)
     expect(bytesOf('gradients', trained)).toBe(3.2e9)
+    const fused = { ...trained, fusedBackward: true } as const
+    expect(bytesOf('gradients', fused)! / 4 / 800e6).toBeCloseTo(29.5 / 859.5, 6)
+    expect(bytesOf('gradients', { ...fused, trainedParts: ['unet', 'textEncoder'] })).toBe(4 * 31e6)
     expect(bytesOf('optimizer states', trained)).toBe(6.4e9)
     expect(bytesOf('optimizer states', { ...trained, optimizer: 'AdamW8bit' })).toBe(1.624e9)
     expect(bytesOf('transformed', { ...trained, keptWeightsBytes: 1e9 })).toBeUndefined()
@@ -147,6 +150,7 @@ describe('the estimate for a training', () => {
       model: await inspectFile(model),
       mixedPrecision: config.training.mixedPrecision,
       fullPrecision: config.training.fullPrecision ?? false,
+      fusedBackward: config.training.fusedBackwardPass ?? false,
       ...(trainedParts && { trainedParts, optimizer: String(config.optimizer.type) }),
       networkRank: trainedParts === undefined ? 4 : 0,
       cached: { latents: true, captions: trainedParts === undefined },
@@ -161,6 +165,11 @@ describe('the estimate for a training', () => {
     ['a LoRA in bf16', { training: { ...steps, mixedPrecision: 'bf16' } }, undefined],
     ['a U-Net in bf16 with copies', { training: { ...steps, mixedPrecision: 'bf16' } }, ['unet']],
     ['a U-Net with 8-bit states', { training: steps, optimizer: { type: 'AdamW8bit' } }, ['unet']],
+    [
+      'a U-Net whose gradients are freed at once',
+      { training: { ...steps, fusedBackwardPass: true }, optimizer: { type: 'AdamW8bit', maxGradNorm: 0 } },
+      ['unet'],
+    ],
   ])('of %s is within a quarter of what its tensors take', async (_name, overrides, trainedParts) => {
     const [peak, estimate] = await compare(overrides, trainedParts)
     expect(Math.abs(estimate / peak - 1)).toBeLessThan(0.25)

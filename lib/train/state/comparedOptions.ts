@@ -15,7 +15,12 @@ const withoutInfluence: readonly string[] = [
   // What has been computed elsewhere goes on here, with other rounding.
   'training.device',
   // The same bits either way.
-  ...['training.noCudaGraphs', 'training.keptWeightsBytes', 'training.gradientCheckpointing'],
+  ...[
+    'training.noCudaGraphs',
+    'training.keptWeightsBytes',
+    'training.gradientCheckpointing',
+    'training.fusedBackwardPass',
+  ],
   // How often is measured, and how much of what is held out.
   ...['validation.everySteps', 'validation.everyEpochs', 'validation.maxBatches'],
   // The length of a run may change, and a state knows where it stands; the seed is compared on its own.

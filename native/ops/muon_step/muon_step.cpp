@@ -34,13 +34,13 @@ void check_matrix(const MuonTensors& t, size_t i, const MuonStepEntry& e) {
 }  // namespace
 
 void muon_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::vector<Tensor> momenta,
-               std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& shapes,
-               const std::vector<double>& numbers, int64_t steps, bool half, const std::optional<Tensor>& clip,
-               bool stochastic_rounding, uint64_t seed) {
+               std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& streams,
+               const std::vector<int64_t>& shapes, const std::vector<double>& numbers, int64_t steps, bool half,
+               const std::optional<Tensor>& clip, bool stochastic_rounding, uint64_t seed) {
   const size_t n = params.size();
   CHECK(kOp,
-        gradients.size() == n && momenta.size() == n && copies.size() == n && shapes.size() == 2 * n &&
-            numbers.size() == n * kMuonNumbers,
+        gradients.size() == n && momenta.size() == n && copies.size() == n && streams.size() == n &&
+            shapes.size() == 2 * n && numbers.size() == n * kMuonNumbers,
         "its lists differ in length");
   if (n == 0) return;
   CHECK(kOp, !clip || (clip->dtype == DType::kFloat32 && clip->count() == 2), "clip must be what gradientNorm returns");
@@ -65,7 +65,7 @@ void muon_step(std::vector<Tensor> params, std::vector<Tensor> gradients, std::v
     MuonStepEntry& e = entries[place];
     e.rows = shapes[2 * i];
     e.columns = shapes[2 * i + 1];
-    e.stream = i;
+    e.stream = static_cast<uint64_t>(streams[i]);
     e.dtype = tensors->params[i].dtype;
     if (tensors->copies[i]) e.copy_dtype = tensors->copies[i]->dtype;
     for (size_t k = 0; k < kMuonNumbers; k++) e.k[k] = static_cast<float>(numbers[i * kMuonNumbers + k]);

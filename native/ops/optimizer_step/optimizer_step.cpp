@@ -51,15 +51,16 @@ void check_entry(const OptimizerTensors& t, size_t i, size_t states) {
 
 void optimizer_step(const std::string& rule, std::vector<Tensor> params, std::vector<Tensor> gradients,
                     std::vector<std::optional<Tensor>> states, std::vector<std::optional<Tensor>> absmax,
-                    std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& rows,
-                    const std::vector<double>& constants, const std::optional<Tensor>& clip, bool decay_after,
-                    bool skip_invalid, bool stochastic_rounding, uint64_t seed) {
+                    std::vector<std::optional<Tensor>> copies, const std::vector<int64_t>& streams,
+                    const std::vector<int64_t>& rows, const std::vector<double>& constants,
+                    const std::optional<Tensor>& clip, bool decay_after, bool skip_invalid, bool stochastic_rounding,
+                    uint64_t seed) {
   OptimizerParams p{};
   p.rule = rule_named(rule);
   const size_t n = params.size(), state_count = static_cast<size_t>(kOptimizerRules[p.rule].states);
   CHECK(kOp,
         gradients.size() == n && states.size() == n * state_count && absmax.size() == n * state_count &&
-            copies.size() == n && rows.size() == n,
+            copies.size() == n && streams.size() == n && rows.size() == n,
         "its lists differ in length");
   if (n == 0) return;
   CHECK(kOp, !clip || (clip->dtype == DType::kFloat32 && clip->count() == 2), "clip must be what gradientNorm returns");
@@ -85,7 +86,7 @@ void optimizer_step(const std::string& rule, std::vector<Tensor> params, std::ve
     e.count = tensors->params[i].count();
     e.first_task = p.task_count;
     p.task_count += (e.count + kOptimizerTask - 1) / kOptimizerTask;
-    e.stream = i;
+    e.stream = static_cast<uint64_t>(streams[i]);
     e.dtype = tensors->params[i].dtype;
     if (tensors->copies[i]) e.copy_dtype = tensors->copies[i]->dtype;
     e.l2 = static_cast<float>(values[0]);

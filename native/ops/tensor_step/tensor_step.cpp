@@ -57,18 +57,18 @@ void check_entry(const StepTensors& t, const TensorStepEntry& e, size_t i, Tenso
 
 void tensor_step(const std::string& rule, std::vector<Tensor> params, std::vector<Tensor> gradients,
                  std::vector<std::optional<Tensor>> states, std::vector<std::optional<Tensor>> copies,
-                 const std::vector<int64_t>& axes, const std::vector<int64_t>& rows,
-                 const std::vector<double>& constants, const std::vector<int64_t>& rate_index,
-                 const std::optional<Tensor>& rates, const std::optional<Tensor>& clip, bool stochastic_rounding,
-                 uint64_t seed) {
+                 const std::vector<int64_t>& streams, const std::vector<int64_t>& axes,
+                 const std::vector<int64_t>& rows, const std::vector<double>& constants,
+                 const std::vector<int64_t>& rate_index, const std::optional<Tensor>& rates,
+                 const std::optional<Tensor>& clip, bool stochastic_rounding, uint64_t seed) {
   const int rule_index = rule_named(rule);
   const size_t n = params.size(), state_count = static_cast<size_t>(kTensorRules[rule_index].states);
   TensorStepParams p{};
   p.rule = static_cast<TensorRule>(rule_index);
   p.rounding = {seed, stochastic_rounding};
   CHECK(kOp,
-        gradients.size() == n && states.size() == n * state_count && copies.size() == n && axes.size() == n * 4 &&
-            rows.size() == n && rate_index.size() == n,
+        gradients.size() == n && states.size() == n * state_count && copies.size() == n && streams.size() == n &&
+            axes.size() == n * 4 && rows.size() == n && rate_index.size() == n,
         "its lists differ in length");
   if (n == 0) return;
   CHECK(kOp, !clip || (clip->dtype == DType::kFloat32 && clip->count() == 2), "clip must be what gradientNorm returns");
@@ -82,7 +82,7 @@ void tensor_step(const std::string& rule, std::vector<Tensor> params, std::vecto
   for (size_t i = 0; i < n; i++) {
     TensorStepEntry &e = entries[i], &next = entries[i + 1];
     e.count = tensors->params[i].count();
-    e.stream = i;
+    e.stream = static_cast<uint64_t>(streams[i]);
     e.dtype = tensors->params[i].dtype;
     if (tensors->copies[i]) e.copy_dtype = tensors->copies[i]->dtype;
     e.outer = axes[4 * i];
