@@ -53,7 +53,8 @@ function card(batch, item) {
   const box = element('div', { className: 'box' })
   for (const side of ['left', 'top', 'width', 'height']) box.style[side] = `${item.cropBox[side] * 100}%`
   const facts = [
-    `bucket ${batch.width}x${batch.height}`, `picture ${item.source.width}x${item.source.height}`,
+    `bucket ${batch.width}x${batch.height}`,
+    ...(item.latents === null ? [`picture ${item.source.width}x${item.source.height}`] : []),
     item.flip ? 'mirrored' : 'not mirrored', `repeats ${item.repeats}`, `loss weight ${item.lossWeight}`,
     ...(item.color === null ? [] : [`${item.color} changed`]),
     ...(item.isReg ? ['regularization'] : []),
@@ -74,7 +75,7 @@ function card(batch, item) {
     element('ul', { className: 'facts' }, ...facts.map((textContent) => element('li', { textContent }))),
     element('p', { className: item.caption === '' ? 'caption empty' : 'caption', textContent: item.caption || 'the empty caption' }),
     element('div', { className: 'tokens' }, ...item.tokens.map((textContent) => element('span', { textContent }))),
-    element('p', { className: 'count', textContent: `${item.tokens.length} tokens${over}` }),
+    element('p', { className: 'count', textContent: `${item.tokens.length} ${item.tokens.length === 1 ? 'token' : 'tokens'}${over}` }),
     ...(item.remarks.length === 0 ? [] : [element('ul', { className: 'remarks' }, ...item.remarks.map((textContent) => element('li', { textContent })))]))
 }
 

@@ -28,7 +28,7 @@ export interface ItemView {
   readonly repeats: number
   readonly isReg: boolean
   readonly lossWeight: number
-  /** Pixels of the picture itself. */
+  /** Pixels of the picture itself; with latents, of its training. */
   readonly source: { readonly width: number; readonly height: number }
   /** The part of the picture that is used, as shares of its width and height. */
   readonly cropBox: { readonly left: number; readonly top: number; readonly width: number; readonly height: number }

@@ -11,21 +11,22 @@ function listItem(item: ItemView): string[] {
   const { path, source, flip, color, latents, repeats, isReg, lossWeight, caption, tokens, droppedTokens, remarks } =
     item
   const facts = [
-    `${source.width}x${source.height}`,
+    // Of a picture with latents only their size is known.
+    ...(latents === null ? [`${source.width}x${source.height}`] : []),
     `repeats ${repeats}`,
     flip ? 'mirrored' : 'not mirrored',
     ...(color === null ? [] : [`${color} changed`]),
     ...(latents === null ? [] : [`latents from ${latents}`]),
     ...(isReg ? ['regularization'] : []),
     `loss weight ${lossWeight}`,
-    `uses ${describeBox(item)}`,
+    ...(latents === null ? [`uses ${describeBox(item)}`] : []),
   ]
   const over = droppedTokens === 0 ? '' : ` (${droppedTokens} more do not fit)`
   return [
     `  ${path}`,
     `    ${facts.join(', ')}`,
     `    caption ${JSON.stringify(caption)}`,
-    `    ${tokens.length} tokens${over}: ${tokens.join(' | ')}`,
+    `    ${tokens.length} ${tokens.length === 1 ? 'token' : 'tokens'}${over}: ${tokens.join(' | ')}`,
     ...remarks.map((remark) => `    look: ${remark}`),
   ]
 }

@@ -3,8 +3,11 @@ import { request } from 'node:http'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { resolveDatasetConfig } from '../../lib/config/datasetConfig.ts'
 import { readBatches } from '../../lib/data/batches.ts'
-import type { DatasetView } from '../../lib/debugDataset/datasetView.ts'
+import { loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
+import { writeLatentFile } from '../../lib/data/latentFiles.ts'
+import { DatasetView } from '../../lib/debugDataset/datasetView.ts'
 import { writeDatasetHtml } from '../../lib/debugDataset/htmlFile.ts'
 import { listBatch } from '../../lib/debugDataset/listing.ts'
 import type { PageData, ShownBatch } from '../../lib/debugDataset/page.ts'
@@ -13,7 +16,8 @@ import { memory } from '../../lib/tensor/runtime.ts'
 import { loadedTensor } from '../../lib/train/latents.ts'
 import { ArgumentError, IoError } from '../../lib/util/errors.ts'
 import type { LoopbackServer } from '../../lib/util/loopbackServer.ts'
-import { hostileCaption, makeDebugView } from '../support/debugView.ts'
+import { hostileCaption, makeDebugView, plainCaptions } from '../support/debugView.ts'
+import { makeFolder } from '../support/pictures.ts'
 
 let view: DatasetView
 let folder: string
@@ -81,6 +85,20 @@ describe('DatasetView', () => {
     expect(lines).toMatch(/\d+ tokens.*: /)
     expect(lines).toMatch(/uses (the whole picture|\d+ % of its width)/)
   })
+})
+
+it('a picture that comes with latents is listed without a size and a crop, which nobody looked at', async () => {
+  const entry = { caption: 'frog', train_resolution: [64, 64] }
+  const own = await makeFolder({ 'meta.json': JSON.stringify({ a: entry }), 'a.png': [96, 80] })
+  await writeLatentFile(join(own, 'a.npz'), { values: new Float32Array(256), shape: [8, 8, 4] })
+  const subsets = [{ metadata_file: join(own, 'meta.json'), image_dir: own }]
+  const config = await resolveDatasetConfig({ datasets: [{ subsets }] })
+  const group = await loadDatasetGroup({ config }, { seed: 1 })
+  const shown = await DatasetView.open(group, { captions: await plainCaptions() })
+  const [, path, facts, , tokens] = listBatch(shown.batch(1, 0))
+  expect(path).toBe(`  ${own}/a.png`)
+  expect(facts).toBe(`    repeats 1, not mirrored, latents from ${own}/a.npz, loss weight 1`)
+  expect(tokens).toBe('    1 token: frog')
 })
 
 describe('the server', () => {
