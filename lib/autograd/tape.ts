@@ -71,6 +71,18 @@ export class TapeNode implements Releasable {
   }
 }
 
+/** Frees what the history of a tensor has saved: for a result that is not differentiated after all. */
+export function forgetHistory({ origin }: Tensor): void {
+  const found = new Set<TapeNode>()
+  const waiting = origin === null ? [] : [origin.node as TapeNode]
+  for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+    if (found.has(node)) continue
+    found.add(node)
+    waiting.push(...node.parents())
+    node.release()
+  }
+}
+
 export function edgeTo(tensor: Tensor | null): Edge {
   if (tensor === null || !tensor.tracked) return null
   const { origin } = tensor

@@ -245,8 +245,7 @@ export class Trainer<Config extends TrainConfig = TrainConfig> {
           for (const message of this.method.beginStep?.(at.step) ?? []) yield { type: 'warning', message }
           rates = this.#rates(at)
         }
-        await this.#step.accumulate(batch, rates)
-        batch.latents.dispose()
+        await this.#step.accumulate(batch, rates).finally(() => batch.latents.dispose())
         for (const message of this.#graphs.takeMessages()) yield { type: 'warning', message }
         at.batch++
         at.passes = this.#step.passes

@@ -1,24 +1,24 @@
 import { setTimeout } from 'node:timers/promises'
 import { backwardInTurns } from '../autograd/backward.ts'
 import type { Recorder } from '../autograd/recorder.ts'
-import { noGrad } from '../autograd/tape.ts'
+import { forgetHistory, noGrad } from '../autograd/tape.ts'
 import { contextTensors, type UNet, type UNetContext } from '../models/stableDiffusion/unet.ts'
 import { cast } from '../ops/cast.ts'
-import { concatBatch } from '../ops/concatBatch.ts'
 import { scale } from '../ops/scale.ts'
 import { findNonFinite } from '../optim/nonFinite.ts'
 import { clipGradients, type Optimizer } from '../optim/optimizer.ts'
 import { tensor } from '../tensor/create.ts'
 import { scope } from '../tensor/scope.ts'
 import { formatShape } from '../tensor/shape.ts'
-import { retain, Tensor } from '../tensor/tensor.ts'
+import { retain, type Tensor } from '../tensor/tensor.ts'
 import { ArgumentError } from '../util/errors.ts'
+import { findBrokenPlace } from './brokenPlace.ts'
 import { FusedBackward } from './fusedBackward.ts'
 import { type LossFunction, type LossOptions, weightedLoss } from './loss.ts'
 import type { LossScaler } from './lossScaler.ts'
 import { type BatchKey, makeNoisy, type NoiseOptions, type NoisyBatch } from './noise.ts'
 import { repeatPass } from './repeatedPass.ts'
-import { backwardPlace, firstBrokenPlace, latentsPlace, parameterNames, type StepFault } from './stepFault.ts'
+import { backwardPlace, type StepFault } from './stepFault.ts'
 
 /** One batch, ready for the U-Net's side of the step. */
 export interface TrainBatch {
@@ -221,6 +221,9 @@ export class TrainingStep {
         const loss = this.#loss(predicted, inputs, batch)
         return { loss, share: scale(loss, { factor: this.#share }) }
       })
+    } catch (error) {
+      for (const used of [...contextTensors(context), prediction]) if (used !== null) forgetHistory(used)
+      throw error
     } finally {
       for (const used of [noisy, target, times, ...contextTensors(context), prediction]) used?.dispose()
     }
@@ -360,38 +363,18 @@ export class TrainingStep {
     }
   }
 
-  /** The forward pass of each batch once more: weights and random numbers are those of the first time. */
   async #brokenPlace(batches: readonly DoneBatch[], lossIsBroken: boolean): Promise<string> {
-    const { unet, method, optimizer } = this.#options
-    const names = parameterNames(optimizer.parameters?.() ?? [])
-    for (const { name, tensor } of unet.registry.parameters.values())
-      if (!names.has(tensor)) names.set(tensor, `unet.${name}`)
-    for (const { batch, pass } of batches) {
-      method.beginPass?.(pass)
-      await method.fetchCaptions?.(batch.captions)
-      const inputs = this.#prepare(batch)
-      let encoded: UNetContext = []
-      const condition = (): Tensor => {
-        encoded = this.#condition(batch)
-        return encoded instanceof Tensor ? encoded : concatBatch(encoded)
-      }
-      const stages = [
-        { result: latentsPlace, run: () => batch.latents },
-        { result: 'the noisy latents', run: () => inputs.noisy },
-        { result: 'the hidden states of the captions', run: condition },
-        {
-          result: 'the prediction of the U-Net',
-          run: (_latents: Tensor, noisy: Tensor) => unet.forward(noisy, inputs.times, encoded),
-        },
-      ]
-      try {
-        const place = await firstBrokenPlace(stages, names)
-        if (place !== null) return place
-      } finally {
-        for (const used of [inputs.noisy, inputs.target, inputs.times, ...contextTensors(encoded)]) used.dispose()
-      }
-    }
-    return lossIsBroken ? 'the loss' : backwardPlace
+    const { method } = this.#options
+    const passes = batches.map(({ batch, pass }) => ({
+      latents: batch.latents,
+      begin: async () => {
+        method.beginPass?.(pass)
+        await method.fetchCaptions?.(batch.captions)
+      },
+      prepare: () => this.#prepare(batch),
+      condition: () => this.#condition(batch),
+    }))
+    return (await findBrokenPlace(passes, this.#options)) ?? (lossIsBroken ? 'the loss' : backwardPlace)
   }
 }
 

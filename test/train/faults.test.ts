@@ -134,6 +134,17 @@ describe('memory that runs out', () => {
   })
 })
 
+describe("a loss of one's own that throws", () => {
+  it('ends the training with its error, and leaves nothing of the step', async () => {
+    const broken = (): never => {
+      throw new RangeError('no such loss')
+    }
+    const config = await tinyTraining(model, data, { training: { maxSteps: 3 } })
+    const { error } = await outcomeOf(trainNetwork({ ...config, loss: broken }), () => undefined)
+    expect(error).toEqual(new RangeError('no such loss'))
+  })
+})
+
 describe('a data set that vanishes', () => {
   it('between two epochs is an error that names a picture; what was written stays', async () => {
     const images = await makeFolder(squares)
