@@ -17,9 +17,9 @@ import { StableDiffusion } from '../lib/models/stableDiffusion/stableDiffusion.t
 import { randomWeights } from '../lib/nn/init.ts'
 import { encodePng } from '../lib/preview/png.ts'
 import { memory, resetPeak } from '../lib/tensor/runtime.ts'
+import { planTraining } from '../lib/train/plan/trainingPlan.ts'
 import type { TrainConfig, TrainNetworkConfig } from '../lib/train/trainConfig.ts'
 import { loadTrainingData } from '../lib/train/trainingData.ts'
-import { planTraining } from '../lib/train/trainingPlan.ts'
 import { trainDreamBooth, trainNetwork } from '../lib/train/trainings.ts'
 
 interface Mode {

@@ -1,6 +1,6 @@
 import type { TrainerName } from '../config/trainOptions.ts'
 import { atomicWrite } from '../io/atomicWrite.ts'
-import { scheduleCurves } from '../train/scheduleCurves.ts'
+import { scheduleCurves } from '../train/plan/scheduleCurves.ts'
 import { exitCodes } from '../util/errors.ts'
 import { chartSvg, drawChart } from './chart.ts'
 import type { CliHost } from './host.ts'

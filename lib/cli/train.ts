@@ -1,7 +1,7 @@
 import { readOutputConfig } from '../config/outputConfig.ts'
 import type { TrainerName } from '../config/trainOptions.ts'
 import { atomicWrite } from '../io/atomicWrite.ts'
-import { parseTraining } from '../train/parseTraining.ts'
+import { parseTraining } from '../train/options/parseTraining.ts'
 import { trainings } from '../train/trainings.ts'
 import { exitCodes } from '../util/errors.ts'
 import type { CliHost } from './host.ts'

@@ -1,5 +1,5 @@
 import type { TrainerName } from '../config/trainOptions.ts'
-import { parseTraining } from '../train/parseTraining.ts'
+import { parseTraining } from '../train/options/parseTraining.ts'
 import { trainings } from '../train/trainings.ts'
 import { verifyResume } from '../train/verifyResume.ts'
 import { exitCodes } from '../util/errors.ts'

@@ -1,6 +1,6 @@
 /**
  * The options of all trainings, as data. Parsing, the configuration file, help and documentation all read these tables; to add an
- * option, add a row to the table of its group and a field in `lib/train/parseTraining.ts`.
+ * option, add a row to the table of its group and a field in `lib/train/options/parseTraining.ts`.
  *
  * Names, types and defaults are those of kohya-ss sd-scripts' trainers.
  */

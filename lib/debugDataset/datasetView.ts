@@ -3,7 +3,7 @@
 import { subsetPlace } from '../config/datasetConfig.ts'
 import { type Batch, type BatchItem, type EpochProgress, epochBatches } from '../data/batches.ts'
 import type { DatasetGroup } from '../data/datasetGroup.ts'
-import type { ShownCaptions } from '../train/shownCaptions.ts'
+import type { ShownCaptions } from '../train/inputs/shownCaptions.ts'
 import { ArgumentError } from '../util/errors.ts'
 import { findRemarks, type PictureRemarks } from './remarks.ts'
 

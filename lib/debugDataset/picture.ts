@@ -3,7 +3,7 @@ import { type BatchItem, readPicture } from '../data/batches.ts'
 import type { Size } from '../data/buckets.ts'
 import { decodeImage } from '../data/image.ts'
 import { encodePng, type RgbImage } from '../preview/png.ts'
-import { loadedTensor } from '../train/latents.ts'
+import { loadedTensor } from '../train/inputs/latents.ts'
 import { DataError } from '../util/errors.ts'
 
 /** Longest side of a source picture as shown. */

@@ -26,7 +26,7 @@ import {
   readPicture,
   type Shard,
   shardOf,
-} from '../train/latentEncoder.ts'
+} from '../train/inputs/latentEncoder.ts'
 import { expectDevice } from '../train/trainingDevice.ts'
 import { DataError } from '../util/errors.ts'
 import { mapAhead } from '../util/mapAhead.ts'

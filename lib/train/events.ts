@@ -1,7 +1,7 @@
 /** What a training reports. The trainer is an async iterator of these; the command line and the event files only consume them. */
 
 import type { LoggedOptions } from '../config/loggedOptions.ts'
-import type { LossScalerState } from './lossScaler.ts'
+import type { LossScalerState } from './step/lossScaler.ts'
 
 /** The data has been read and the model loaded; training is about to begin. */
 export interface StartEvent {

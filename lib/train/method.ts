@@ -9,9 +9,9 @@ import type { SaveFacts } from '../networks/metadata.ts'
 import type { OptimizerGroup } from '../optim/customOptimizer.ts'
 import type { CacheEvent, WarningEvent } from './events.ts'
 import type { OptimizerPlan } from './optimizerPlan.ts'
-import type { StepPlan } from './schedule.ts'
+import type { StepPlan } from './plan/schedule.ts'
+import type { StepMethod } from './step/trainingStep.ts'
 import type { TrainConfig } from './trainConfig.ts'
-import type { StepMethod } from './trainingStep.ts'
 
 /** What a method is made from. */
 export interface TrainingContext<Config extends TrainConfig = TrainConfig> {

@@ -21,11 +21,11 @@ import { scope } from '../tensor/scope.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { DataError } from '../util/errors.ts'
 import { BadPictures } from './badPictures.ts'
-import type { LatentCache } from './latentCache.ts'
-import { encodePictures, loadedTensor } from './latents.ts'
-import { LossMasks } from './lossMasks.ts'
-import type { Mask } from './mask.ts'
-import type { TrainBatch } from './trainingStep.ts'
+import type { LatentCache } from './inputs/latentCache.ts'
+import { encodePictures, loadedTensor } from './inputs/latents.ts'
+import { LossMasks } from './step/lossMasks.ts'
+import type { Mask } from './step/mask.ts'
+import type { TrainBatch } from './step/trainingStep.ts'
 
 export interface TrainBatchOptions extends LoaderOptions {
   readonly vae: Vae

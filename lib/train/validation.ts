@@ -1,9 +1,9 @@
 /** The loss on pictures that are not trained on: always the same pictures, timesteps and noise, so that only the model changes it. */
 import type { TrainingMethod } from './method.ts'
-import { isDue } from './schedule.ts'
+import { isDue } from './plan/schedule.ts'
+import type { TrainingStep } from './step/trainingStep.ts'
 import type { TrainBatches } from './trainBatches.ts'
 import type { TrainConfig } from './trainConfig.ts'
-import type { TrainingStep } from './trainingStep.ts'
 
 /** Timesteps that every picture is measured at. */
 const timestepCount = 4

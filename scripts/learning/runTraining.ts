@@ -1,7 +1,7 @@
 /** Runs a training of the demo, with a line about the loss now and then. */
 import type { DemoPlan } from '../../lib/demo/demo.ts'
 import type { PreviewSource, TrainingKind } from '../../lib/train/method.ts'
-import { parseTraining } from '../../lib/train/parseTraining.ts'
+import { parseTraining } from '../../lib/train/options/parseTraining.ts'
 import { Trainer } from '../../lib/train/trainer.ts'
 import { trainings } from '../../lib/train/trainings.ts'
 

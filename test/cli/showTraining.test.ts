@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { showTraining, type Train } from '../../lib/cli/showTraining.ts'
 import { networkTraining } from '../../lib/train/methods/trainNetwork.ts'
-import { parseTraining } from '../../lib/train/parseTraining.ts'
+import { parseTraining } from '../../lib/train/options/parseTraining.ts'
 import type { TrainNetworkConfig } from '../../lib/train/trainConfig.ts'
 import { exitCodes } from '../../lib/util/errors.ts'
 import { fakeEvents } from './fakeTraining.ts'

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { parseTraining } from '../../lib/train/parseTraining.ts'
+import { parseTraining } from '../../lib/train/options/parseTraining.ts'
 import { needed, problemsOf } from './trainProblems.ts'
 
 let folder: string

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { parseTraining } from '../../lib/train/parseTraining.ts'
+import { parseTraining } from '../../lib/train/options/parseTraining.ts'
 import { needed, problemsOf } from './trainProblems.ts'
 
 describe('options together', () => {

@@ -8,7 +8,7 @@ import {
   trainOptions,
   trainOptionsOf,
 } from '../../lib/config/trainOptions.ts'
-import { parseTraining } from '../../lib/train/parseTraining.ts'
+import { parseTraining } from '../../lib/train/options/parseTraining.ts'
 import { needed, problemsOf } from './trainProblems.ts'
 
 describe('the tables', () => {

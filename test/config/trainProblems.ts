@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import { parseTraining } from '../../lib/train/parseTraining.ts'
+import { parseTraining } from '../../lib/train/options/parseTraining.ts'
 import { ConfigError } from '../../lib/util/errors.ts'
 
 /** What a training needs. */

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { demoSeeds, prepareDemo } from '../../lib/demo/demo.ts'
 import { type DemoMethodName, demoMethods } from '../../lib/demo/methods.ts'
 import { readPromptFile } from '../../lib/preview/promptFile.ts'
-import { parseTraining } from '../../lib/train/parseTraining.ts'
+import { parseTraining } from '../../lib/train/options/parseTraining.ts'
 import { loadTrainingData } from '../../lib/train/trainingData.ts'
 import { trainings } from '../../lib/train/trainings.ts'
 

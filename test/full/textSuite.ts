@@ -2,7 +2,7 @@ import { describe, it } from 'vitest'
 import { ClipTextModel } from '../../lib/models/clip/textModel.ts'
 import { loadClipTokenizer } from '../../lib/models/clip/tokenizer.ts'
 import { sd1, sd2 } from '../../lib/models/stableDiffusion/config.ts'
-import { CaptionEncoder } from '../../lib/train/conditioning.ts'
+import { CaptionEncoder } from '../../lib/train/inputs/conditioning.ts'
 import {
   check,
   expectParameterCount,

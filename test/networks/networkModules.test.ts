@@ -9,7 +9,7 @@ import type { BranchNetwork } from '../../lib/networks/network.ts'
 import type { WeightSource } from '../../lib/nn/weights.ts'
 import { full } from '../../lib/tensor/create.ts'
 import { wrap } from '../../lib/tensor/tensor.ts'
-import { readNetworkArguments } from '../../lib/train/networkArguments.ts'
+import { readNetworkArguments } from '../../lib/train/options/networkArguments.ts'
 import { loadFixture } from '../support/fixtureCases.ts'
 import { formulaWeights } from '../support/tinyModels.ts'
 

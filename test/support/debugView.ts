@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { resolveDatasetConfig } from '../../lib/config/datasetConfig.ts'
 import { loadDatasetGroup } from '../../lib/data/datasetGroup.ts'
 import { DatasetView } from '../../lib/debugDataset/datasetView.ts'
-import { type ShownCaptions, showCaptions } from '../../lib/train/shownCaptions.ts'
+import { type ShownCaptions, showCaptions } from '../../lib/train/inputs/shownCaptions.ts'
 import { makeFolder } from './pictures.ts'
 
 export const hostileCaption = '</script><script>document.title = "taken"</script> a frog, on a log'

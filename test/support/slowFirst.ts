@@ -5,7 +5,7 @@ export const slowFiles = [
   'test/learning/learning.test.ts',
   'test/train/resume.test.ts',
   'test/cuda/training.test.ts',
-  'test/train/repeatedPass.test.ts',
+  'test/train/step/repeatedPass.test.ts',
   'test/train/optimizers.test.ts',
   'test/train/float16Trainer.test.ts',
   'test/train/oracle.test.ts',

@@ -4,7 +4,7 @@
  */
 import { writeSync } from 'node:fs'
 import { setThreadCount } from '../../lib/tensor/runtime.ts'
-import { parseTraining } from '../../lib/train/parseTraining.ts'
+import { parseTraining } from '../../lib/train/options/parseTraining.ts'
 import { train } from '../../lib/train/train.ts'
 import { trainings } from '../../lib/train/trainings.ts'
 

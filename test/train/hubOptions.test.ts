@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { trainCommand } from '../../lib/cli/train.ts'
-import { parseTraining } from '../../lib/train/parseTraining.ts'
+import { parseTraining } from '../../lib/train/options/parseTraining.ts'
 import { comparedOptions } from '../../lib/train/state/comparedOptions.ts'
 import { makeTestHost } from '../cli/testHost.ts'
 

@@ -4,7 +4,7 @@ import { chooseBucket } from '../../lib/data/buckets.ts'
 import { planCrop } from '../../lib/data/cropPlan.ts'
 import { decodeImage } from '../../lib/data/image.ts'
 import { loadPicture, resizeMethod } from '../../lib/data/loadPicture.ts'
-import { loadedTensor, pictureTensor } from '../../lib/train/latents.ts'
+import { loadedTensor, pictureTensor } from '../../lib/train/inputs/latents.ts'
 import { makeFolder } from '../support/pictures.ts'
 
 it.each([

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type DatasetOption, datasetOptions } from '../../lib/config/datasetOptions.ts'
 import { type TrainOption, trainOptionsOf } from '../../lib/config/trainOptions.ts'
-import { parseTraining } from '../../lib/train/parseTraining.ts'
+import { parseTraining } from '../../lib/train/options/parseTraining.ts'
 import { trainNetwork } from '../../lib/train/trainings.ts'
 import { eventsOf, tinyTraining } from '../support/tinyTraining.ts'
 

@@ -1,6 +1,6 @@
 /** The option `device` where there is no GPU: refused with the reason, before anything is loaded. */
 import { beforeAll, describe, expect, it } from 'vitest'
-import { parseTraining } from '../../lib/train/parseTraining.ts'
+import { parseTraining } from '../../lib/train/options/parseTraining.ts'
 import { trainNetwork } from '../../lib/train/trainings.ts'
 import { ConfigError } from '../../lib/util/errors.ts'
 import { eventsOf, makeTinyData, type TinyOverrides, tinyTraining } from '../support/tinyTraining.ts'

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { tinySd2 } from '../../lib/models/stableDiffusion/config.ts'
-import type { LossInputs } from '../../lib/train/loss.ts'
+import type { LossInputs } from '../../lib/train/step/loss.ts'
 import { trainNetwork } from '../../lib/train/trainings.ts'
 import { baselineBuffers, liveBuffers } from '../support/device.ts'
 import { eventsOf, makeTinyData, only, saveTinyModel, tensorBytes, tinyTraining } from '../support/tinyTraining.ts'

@@ -1,11 +1,11 @@
 /** What methods share that encode captions once. */
 import { ConfigError } from '../../util/errors.ts'
-import type { CaptionEncoder } from '../conditioning.ts'
 import type { CacheEvent, WarningEvent } from '../events.ts'
-import { cachesFolder } from '../latentStore.ts'
+import type { CaptionEncoder } from '../inputs/conditioning.ts'
+import { cachesFolder } from '../inputs/latentStore.ts'
+import type { TextCache } from '../inputs/textCache.ts'
+import { TextStore } from '../inputs/textStore.ts'
 import type { TrainingContext } from '../method.ts'
-import type { TextCache } from '../textCache.ts'
-import { TextStore } from '../textStore.ts'
 import type { TrainConfig } from '../trainConfig.ts'
 
 /** Whether a training encodes each caption once. */

@@ -4,11 +4,11 @@ import type { ClipTokenizer } from '../../models/clip/tokenizer.ts'
 import { BranchNetwork, type TrainableNetwork } from '../../networks/network.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { ArgumentError } from '../../util/errors.ts'
-import { CaptionEncoder, type CaptionEncoderOptions } from '../conditioning.ts'
-import { type EncodesCaptions, TextCache } from '../textCache.ts'
-import type { TextStore } from '../textStore.ts'
-import type { StepMethod } from '../trainingStep.ts'
-import { WeightedCaptionEncoder } from '../weightedCaptions.ts'
+import { CaptionEncoder, type CaptionEncoderOptions } from '../inputs/conditioning.ts'
+import { type EncodesCaptions, TextCache } from '../inputs/textCache.ts'
+import type { TextStore } from '../inputs/textStore.ts'
+import { WeightedCaptionEncoder } from '../inputs/weightedCaptions.ts'
+import type { StepMethod } from '../step/trainingStep.ts'
 
 export interface NetworkMethodOptions {
   /** Whether the network has modules beside the text encoder. */

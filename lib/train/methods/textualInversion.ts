@@ -2,11 +2,11 @@ import type { ClipTokenizer } from '../../models/clip/tokenizer.ts'
 import type { StableDiffusion } from '../../models/stableDiffusion/stableDiffusion.ts'
 import type { InversionNetwork, InversionParameter } from '../../networks/inversionNetwork.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
-import { CaptionEncoder } from '../conditioning.ts'
-import { type InversionOptions, startInversion } from '../inversionStart.ts'
-import { type TemplateKind, templateCaptions } from '../inversionTemplates.ts'
-import type { BatchKey } from '../noise.ts'
-import type { StepMethod } from '../trainingStep.ts'
+import { CaptionEncoder } from '../inputs/conditioning.ts'
+import type { BatchKey } from '../step/noise.ts'
+import type { StepMethod } from '../step/trainingStep.ts'
+import { type InversionOptions, startInversion } from './inversionStart.ts'
+import { type TemplateKind, templateCaptions } from './inversionTemplates.ts'
 
 /** Trains the embeddings of one new token (Gal et al., arXiv 2208.01618); text encoder and U-Net stay as they are. */
 export class TextualInversionMethod implements StepMethod {

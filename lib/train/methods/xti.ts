@@ -10,10 +10,10 @@ import { tensor } from '../../tensor/create.ts'
 import { scope } from '../../tensor/scope.ts'
 import type { Tensor } from '../../tensor/tensor.ts'
 import { ArgumentError, ConfigError } from '../../util/errors.ts'
-import { type InversionOptions, startInversion } from '../inversionStart.ts'
-import { templateCaptions } from '../inversionTemplates.ts'
-import type { BatchKey } from '../noise.ts'
-import type { StepMethod } from '../trainingStep.ts'
+import type { BatchKey } from '../step/noise.ts'
+import type { StepMethod } from '../step/trainingStep.ts'
+import { type InversionOptions, startInversion } from './inversionStart.ts'
+import { templateCaptions } from './inversionTemplates.ts'
 
 /**
  * Trains embeddings of one new token for each cross-attention layer of the U-Net (Voynov et al., "P+: extended textual conditioning in

@@ -5,10 +5,10 @@ import type { ModelFingerprints } from '../../checkpoints/modelFingerprints.ts'
 import type { DatasetGroup } from '../../data/datasetGroup.ts'
 import { readSmallFile } from '../../io/jsonFile.ts'
 import { CheckpointError } from '../../util/errors.ts'
-import type { LossScalerState } from '../lossScaler.ts'
 import type { RunIdentity } from '../method.ts'
-import type { LossAverage } from '../schedule.ts'
-import type { SkippedSteps } from '../skippedSteps.ts'
+import type { LossAverage } from '../plan/schedule.ts'
+import type { LossScalerState } from '../step/lossScaler.ts'
+import type { SkippedSteps } from '../step/skippedSteps.ts'
 
 /** Where a run stands, between two optimizer steps. */
 export interface RunPosition {
