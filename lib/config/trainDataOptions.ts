@@ -219,6 +219,14 @@ export const trainDataOptions = [
   },
   {
     ...data,
+    ...text,
+    name: 'on_missing_caption',
+    default: 'error',
+    choices: ['error', 'warn'],
+    help: 'Whether a picture that has neither a caption file nor class_tokens in its place ends the run, or is trained with the empty caption and a warning. Never asked where templates take the place of captions.',
+  },
+  {
+    ...data,
     ...flag,
     trainers: metadataTrainers,
     name: 'allow_outside_image_dir',

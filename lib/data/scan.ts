@@ -21,7 +21,7 @@ import { defaultMaxPixels, type ImageOptions, readImageHeader } from './imageHea
 import type { LatentFiles } from './latentFiles.ts'
 import { withMasks } from './maskFolder.ts'
 import { type CachedHeader, defaultScanCacheFolder, ScanCache } from './scanCache.ts'
-import { missingCaptions, skippedImages } from './scanRemarks.ts'
+import { captionAdvice, missingCaptions, skippedImages } from './scanRemarks.ts'
 
 export interface ScannedImage {
   /** The key in the metadata of fine-tuning. Default: the path. */
@@ -58,6 +58,8 @@ export interface SubsetScan {
 export interface ScanOptions extends ImageOptions {
   /** Whether a picture that cannot be read is an error, or is left out with a warning. Default error. */
   readonly onBadImage?: 'error' | 'skip'
+  /** Whether a picture without a caption file, and without `class_tokens` in its place, is an error or has the empty caption and a warning. Default warn. */
+  readonly onMissingCaption?: 'error' | 'warn'
   /**
    * The folder for notes about large folders of pictures, so that looking at them again opens no file that has not changed;
    * false: no notes. Default: `noisewright/scan` in the system's folder for caches.
@@ -87,7 +89,7 @@ export async function scanSubset(config: DreamBoothSubset, options: ScanOptions 
     return { subset: undefined, errors: [error], warnings: [] }
   }
 
-  const { onBadImage = 'error', scanCache = defaultScanCacheFolder() } = options
+  const { onBadImage = 'error', onMissingCaption = 'warn', scanCache = defaultScanCacheFolder() } = options
   const isCached = scanCache !== false && listing.images.length >= leastCached
   const [cache, fingerprints] = isCached
     ? await Promise.all([ScanCache.open(scanCache, imageDir), statFiles(imageDir, [...listing.names])])
@@ -112,11 +114,14 @@ export async function scanSubset(config: DreamBoothSubset, options: ScanOptions 
     return leftOut(new DataError(imageDir, `none of the pictures in this folder can be read: ${first?.message}`))
   }
   if (onBadImage === 'skip') warnings.push(...skippedImages(imageDir, badImages.sort(byPath), listing.images.length))
-  const errors = [...(onBadImage === 'skip' ? [] : badImages), ...badCaptions, ...masks.errors].sort(byPath)
+  const missing = missingCaptions(config, images, listing.names)
+  const isEmpty = onMissingCaption === 'error' && config.classTokens === undefined
+  const emptyCaptions = isEmpty ? missing.map((remark) => new DataError(imageDir, `${remark}. ${captionAdvice}`)) : []
+  const errors = [...(onBadImage === 'skip' ? [] : badImages), ...badCaptions, ...emptyCaptions, ...masks.errors]
   return {
     subset: { config, images },
-    errors,
-    warnings: [...warnings, ...masks.warnings, ...missingCaptions(config, images, listing.names)],
+    errors: errors.sort(byPath),
+    warnings: [...warnings, ...masks.warnings, ...(isEmpty ? [] : missing.map((remark) => `${imageDir}: ${remark}`))],
   }
 }
 

@@ -17,7 +17,7 @@ export function skippedImages(imageDir: string, errors: readonly DataError[], co
 
 /** Pictures without a caption file and what they use instead, at most one remark. @param names of all files of the folder */
 export function missingCaptions(
-  { classTokens, imageDir }: DreamBoothSubset,
+  { classTokens }: Pick<DreamBoothSubset, 'classTokens'>,
   images: readonly ScannedImage[],
   names: ReadonlySet<string>,
 ): string[] {
@@ -25,9 +25,13 @@ export function missingCaptions(
   if (missing.length === 0) return []
   const instead = classTokens === undefined ? 'the empty caption' : `class_tokens ${JSON.stringify(classTokens)}`
   return [
-    `${imageDir}: ${missing.length} of ${images.length} pictures have no caption file and use ${instead}: ${listed(missing)}${otherCaptions(missing, names)}`,
+    `${missing.length} of ${images.length} pictures have no caption file and use ${instead}: ${listed(missing)}${otherCaptions(missing, names)}`,
   ]
 }
+
+/** What to do where that would be the empty caption. */
+export const captionAdvice =
+  'Write their captions, give class_tokens, or train with empty captions (--on_missing_caption warn)'
 
 /** Where files of another extension stand beside pictures without a caption: the option that would make captions of them. */
 function otherCaptions(missing: readonly string[], names: ReadonlySet<string>): string {

@@ -106,6 +106,8 @@ export interface TrainConfig {
     readonly weightedCaptions?: boolean
     /** Whether an unreadable picture ends the run or is left out with a warning, at the start or when it is met. Default error. */
     readonly onBadImage?: 'error' | 'skip'
+    /** Whether a picture without a caption, and without `class_tokens` in its place, ends the run or has the empty one. Default error. */
+    readonly onMissingCaption?: 'error' | 'warn'
     /** Take pictures as their pixels lie in the file, whatever orientation EXIF tells. Default false. */
     readonly ignoreExif?: boolean
     /** Whether keys of metadata may lead out of their `image_dir`. Default false. */

@@ -26,7 +26,11 @@ export async function loadTrainingData(
     cacheLatents: data.cacheLatents || data.cacheLatentsToDisk === true,
     cacheTextEncoderOutputs: data.cacheTextEncoderOutputs === true || data.cacheTextEncoderOutputsToDisk === true,
     allowOutside: data.allowOutside,
-    scan: { onBadImage: data.onBadImage ?? 'error', ignoreExif: data.ignoreExif ?? false },
+    scan: {
+      onBadImage: data.onBadImage ?? 'error',
+      onMissingCaption: data.onMissingCaption ?? 'error',
+      ignoreExif: data.ignoreExif ?? false,
+    },
   })
   return {
     ...group,

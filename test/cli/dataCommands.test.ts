@@ -44,6 +44,19 @@ async function runWith(...all: readonly string[]): Promise<{ code: number; out: 
 }
 
 describe('noisewright plan', () => {
+  it('refuses pictures with neither a caption nor class_tokens, unless empty captions are allowed', async () => {
+    const pictures = await makeFolder({ 'a.png': [64, 64], 'b.png': [64, 64], 'b.caption': 'b' })
+    const toml = `[[datasets]]\nresolution = 64\n[[datasets.subsets]]\nimage_dir = ${JSON.stringify(pictures)}\n`
+    const data = ['--dataset_config', join(await makeFolder({ 'data.toml': toml }), 'data.toml')]
+    const refused = await runWith('plan', ...data)
+    expect(refused.code).toBe(exitCodes.data)
+    expect(refused.err).toContain('1 of 2 pictures have no caption file')
+    const allowed = await runWith('plan', ...data, '--on_missing_caption', 'warn')
+    expect([allowed.code, allowed.err]).toEqual([exitCodes.ok, expect.stringContaining('1 of 2 pictures')])
+    const written = ['--token_string', 'sks', '--init_word', 'frog', '--use_style_template']
+    expect((await runWith('plan', 'train-textual-inversion', ...data, ...written)).code).toBe(exitCodes.ok)
+  })
+
   it('says as JSON what a training would do, without a model', async () => {
     const { code, out } = await runWith('plan', '--json', ...args, '--max_train_epochs', '2', '--cache_latents_to_disk')
     expect(code).toBe(exitCodes.ok)

@@ -44,11 +44,13 @@ describe('a function that describes the data', () => {
     const folders = await Promise.all([makeFolder({ 'a.png': [64, 64] }), makeFolder({ 'b.png': [64, 64] })])
     const [pictures, reg] = folders.map((each) => JSON.stringify(each))
     const warningsOf = async (subsets: string) => {
-      const code = `() => ({ datasets: [{ subsets: [{ image_dir: ${pictures} }, ${subsets}] }] })`
+      const code = `() => ({ datasets: [{ subsets: [{ image_dir: ${pictures}, class_tokens: 'x' }, ${subsets}] }] })`
       return (await load(code, '--prior_loss_weight', '0.5')).warnings.join()
     }
     expect(await warningsOf('')).toContain('--prior_loss_weight has no effect: no subset is of regularization pictures')
-    expect(await warningsOf(`{ image_dir: ${reg}, is_reg: true }`)).not.toContain('prior_loss_weight')
+    expect(await warningsOf(`{ image_dir: ${reg}, class_tokens: 'x', is_reg: true }`)).not.toContain(
+      'prior_loss_weight',
+    )
   })
 
   it('without metadata of a folder needs no leave to use files outside of it', async () => {
@@ -57,7 +59,9 @@ describe('a function that describes the data', () => {
       const code = `() => ({ datasets: [{ subsets: [${JSON.stringify(subset)}] }] })`
       return (await load(code, '--allow_outside_image_dir')).warnings.join()
     }
-    expect(await warningsOf({ image_dir: metadata })).toContain('--allow_outside_image_dir has no effect')
+    expect(await warningsOf({ image_dir: metadata, class_tokens: 'x' })).toContain(
+      '--allow_outside_image_dir has no effect',
+    )
     const confined = { metadata_file: join(metadata, 'm.json'), image_dir: metadata }
     expect(await warningsOf(confined)).not.toContain('allow_outside')
   })

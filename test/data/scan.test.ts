@@ -89,6 +89,30 @@ describe('scanSubset', () => {
     ])
   })
 
+  it('lists pictures that would have the empty caption as an error when asked to, but none with class_tokens', async () => {
+    const folder = await makeFolder({
+      'a.png': [8, 8],
+      'a.txt': 'a',
+      'b.png': [8, 8],
+      'c.png': [8, 8],
+      'c.caption': 'c',
+    })
+    const options = { scanCache: false, onMissingCaption: 'error' } as const
+    const subset = await subsetOf(folder)
+    const strict = await scanSubset(subset, options)
+    expect(strict.errors.map(({ message }) => message)).toEqual([
+      expect.stringMatching(
+        /^\S+: 2 of 3 pictures have no caption file and use the empty caption: \S+b\.png, \S+c\.png\. There are 1 files .*\. Write their captions, give class_tokens, or train with empty captions \(--on_missing_caption warn\)$/,
+      ),
+    ])
+    expect(strict.warnings).toEqual([])
+    const named = await scanSubset({ ...subset, classTokens: '' }, options)
+    expect(named.errors).toEqual([])
+    expect(named.warnings).toEqual([
+      expect.stringContaining('2 of 3 pictures have no caption file and use class_tokens ""'),
+    ])
+  })
+
   it('leaves the subset out when no picture can be read', async () => {
     const folder = await makeFolder({ 'a.png': 'no picture' })
     const { subset, emptyFolder, warnings } = await scan(folder, { onBadImage: 'skip' })

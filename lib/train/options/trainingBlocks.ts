@@ -216,6 +216,7 @@ function dataBlock(
     priorLossWeight: values.prior_loss_weight ?? 1,
     weightedCaptions: values.weighted_captions ?? false,
     onBadImage: values.on_bad_image,
+    onMissingCaption: values.use_object_template || values.use_style_template ? 'warn' : values.on_missing_caption,
     ignoreExif: values.ignore_exif,
     allowOutside: values.allow_outside_image_dir ?? false,
     ...(workers !== undefined && { workers: Math.max(1, workers) }),

@@ -259,7 +259,8 @@ resolution = [40, 24]
 `
     const configFile = join(await makeFolder({ 'data.toml': toml }), 'data.toml')
     const loaded = await loadDatasetGroup({ configFile }, { seed: 1 })
-    const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/latents_npz/${name}`, import.meta.url))
+    const fixture = (name: string): string =>
+      fileURLToPath(new URL(`../../fixtures/latents_npz/${name}`, import.meta.url))
     const [dataset] = loaded.datasets
     const withLatents = (file: string, flippedFile: string): DatasetGroup => {
       const latents = { file: fixture(file), flippedFile: fixture(flippedFile) }

@@ -322,7 +322,7 @@ describe('a training', () => {
   })
 
   it('takes pictures of 104 pixels, which the U-Net cannot halve evenly', async () => {
-    const odd = await makeTinyData({ pictures: { 'a.png': [104, 104] }, resolution: 104 })
+    const odd = await makeTinyData({ pictures: { 'a.png': [104, 104], 'a.txt': 'x' }, resolution: 104 })
     const { events } = await train({ data: { cacheLatents: false }, training: { maxSteps: 1 } }, odd)
     expect(Number.isFinite(only(events, 'step')[0]!.loss)).toBe(true)
   })
