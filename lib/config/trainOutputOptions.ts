@@ -96,6 +96,13 @@ export const trainOutputOptions = [
     name: 'no_metadata',
     help: 'Write only the metadata that other tools need to load the file.',
   },
+  {
+    ...output,
+    ...flag,
+    trainers: network.trainers,
+    name: 'hash_dataset_names',
+    help: 'Write hashes in place of folder names and tags into the metadata; counts stay.',
+  },
   { ...output, ...text, name: 'metadata_title', help: 'Title in the metadata; output_name when not given.' },
   { ...output, ...text, name: 'metadata_author', help: 'Author in the metadata.' },
   { ...output, ...text, name: 'metadata_description', help: 'Description in the metadata.' },

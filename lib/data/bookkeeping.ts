@@ -1,4 +1,5 @@
 /** Facts about the data that are stored with a trained network, in the form of kohya's metadata. */
+import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
 import { type SubsetConfig, subsetPlace } from '../config/datasetConfig.ts'
 import { PythonFloat, type PythonJson, pythonJson } from '../util/pythonJson.ts'
@@ -62,20 +63,51 @@ function writtenBucketInfo(dataset: Dataset): PythonJson {
  * and the merged tag frequency and folders. Otherwise: the single dataset's options as separate keys.
  *
  * @param options.gradientAccumulationSteps batches per optimizer step. Default 1
+ * @param options.hashNames whether names of folders and files, and tags, are replaced by hashes. Default false
  */
 export function datasetMetadata(
   group: DatasetGroup,
-  { gradientAccumulationSteps = 1 }: { readonly gradientAccumulationSteps?: number } = {},
+  {
+    gradientAccumulationSteps = 1,
+    hashNames = false,
+  }: { readonly gradientAccumulationSteps?: number; readonly hashNames?: boolean } = {},
 ): Record<string, string> {
   const counts = {
     ss_num_train_images: String(group.trainImageCount),
     ss_num_reg_images: String(group.regImageCount),
     ss_num_batches_per_epoch: String(group.batchesPerEpoch),
   }
-  if (group.config.file !== undefined || group.datasets.length > 1)
-    return { ...counts, ...severalDatasets(group.datasets) }
-  const dataset = group.datasets[0]!
+  const datasets = hashNames ? group.datasets.map(withHashedNames) : group.datasets
+  if (group.config.file !== undefined || datasets.length > 1) return { ...counts, ...severalDatasets(datasets) }
+  const dataset = datasets[0]!
   return { ...counts, ...singleDataset(dataset, dataset.config.batchSize * gradientAccumulationSteps) }
+}
+
+/** The same counts under other names: who knows a name finds it by its hash, others do not read it. */
+function withHashedNames(dataset: Dataset): Dataset {
+  const subsets = dataset.subsets.map(({ config, images }): ScannedSubset => {
+    const imageDir = config.imageDir === undefined ? {} : { imageDir: hashOfName(basename(config.imageDir)) }
+    const file = config.kind === 'fineTuning' ? { metadataFile: hashOfName(basename(config.metadataFile)) } : {}
+    return {
+      config: { ...config, ...imageDir, ...file } as SubsetConfig,
+      images: images.map(({ caption, tags, ...image }) => ({
+        ...image,
+        caption: { ...caption, text: hashedTags(caption.text) },
+        tags: tags === undefined ? undefined : hashedTags(tags),
+      })),
+    }
+  })
+  return { ...dataset, subsets }
+}
+
+function hashedTags(text: string): string {
+  const tags = text.split(',').map((tag) => tag.trim().toLowerCase())
+  return tags.map((tag) => (tag === '' ? '' : hashOfName(tag))).join(',')
+}
+
+/** The first twelve hexadecimal digits of its SHA-256. */
+function hashOfName(name: string): string {
+  return createHash('sha256').update(name).digest('hex').slice(0, 12)
 }
 
 function severalDatasets(datasets: readonly Dataset[]): Record<string, string> {

@@ -175,6 +175,8 @@ export interface TrainConfig {
     readonly keepLastSteps?: number | null
     /** Write only the metadata that other tools need to load the file. Default false. */
     readonly noMetadata?: boolean
+    /** Write hashes in place of folder names and tags; counts stay. Default false. */
+    readonly hashDatasetNames?: boolean
     /** What people should know about the file, kept in its metadata. Default: nothing. */
     readonly metadata?: DescriptiveMetadata
   }

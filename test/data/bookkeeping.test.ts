@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { basename, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { bucketInfo, datasetMetadata, tagFrequency } from '../../lib/data/bookkeeping.ts'
@@ -69,6 +70,11 @@ enable_bucket = false
     ])
     expect(metadata).toMatchObject({ ss_num_train_images: '7', ss_num_reg_images: '1' })
     expect(metadata.ss_num_batches_per_epoch).toBe(String(group.batchesPerEpoch))
+    const hashed = Object.values(datasetMetadata(group, { hashNames: true })).join('\n')
+    const hash = (name: string): string => createHash('sha256').update(name).digest('hex').slice(0, 12)
+    expect(hashed).not.toMatch(/frogs?"|green|"reg"/)
+    expect(hashed).toContain(`{"${hash('frogs')}": {"n_repeats": 3, "img_count": 2}, "${hash('frogs')} (2)": `)
+    expect(hashed).toContain(`"${hash('frog')}": 2`)
     const frogs = { frog: 2, green: 1, toad: 1 }
     expect(JSON.parse(metadata.ss_tag_frequency!)).toEqual({ frogs, reg: {} })
     expect(JSON.parse(metadata.ss_dataset_dirs!)).toEqual({

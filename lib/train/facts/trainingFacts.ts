@@ -72,6 +72,9 @@ export function trainingFacts(
     scaleWeightNorms: config.network.scaleWeightNorms ?? null,
     ...described,
     later: laterFacts(config, models.config),
-    data: datasetMetadata(group, training),
+    data: datasetMetadata(group, {
+      gradientAccumulationSteps: training.gradientAccumulationSteps,
+      hashNames: config.output.hashDatasetNames ?? false,
+    }),
   }
 }

@@ -91,6 +91,7 @@ export function trainingBlocks(
       keepLastEpochs: values.save_last_n_epochs ?? null,
       keepLastSteps: values.save_last_n_steps ?? null,
       noMetadata: values.no_metadata,
+      ...(values.hash_dataset_names && { hashDatasetNames: true }),
       metadata: {
         title: values.metadata_title ?? null,
         author: values.metadata_author ?? null,

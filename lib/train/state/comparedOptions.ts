@@ -6,6 +6,8 @@ const withoutInfluence: readonly string[] = [
   ...['output', 'preview', 'logging', 'state', 'hub', 'data.workers', 'data.cacheFolder', 'data.cacheLatentsToDisk'],
   // Cached captions have the bits of those that are encoded in each step.
   ...['data.cacheTextEncoderOutputs', 'data.cacheTextEncoderOutputsToDisk'],
+  // Whether an empty caption is allowed, not what it is.
+  'data.onMissingCaption',
   // A cached latent is a function of its picture, not of the pictures that were encoded beside it.
   'data.vaeBatchSize',
   // Told apart by what they hold, not by where they lie.
