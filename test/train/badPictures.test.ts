@@ -118,7 +118,9 @@ describe('a training', () => {
   it('tells of a damaged picture when it is met, and goes on', async () => {
     const pictures = { 'a.png': await damaged(64), 'b.png': [64, 64], 'c.png': [64, 64], 'd.png': [64, 64] } as const
     const [model, data] = await Promise.all([saveTinyModel(), makeTinyData({ pictures })])
-    const config = await tinyTraining(model, data, { data: { cacheLatents: false, onBadImage: 'skip' } })
+    const config = await tinyTraining(model, data, {
+      data: { cacheLatents: false, onBadImage: 'skip', onMissingCaption: 'warn' },
+    })
     const events = await eventsOf(trainNetwork(config))
     expect(only(events, 'step').map(({ step }) => step)).toEqual([1, 2])
     const bad = only(events, 'warning').filter(({ message }) => message.includes('a.png: the PNG image is damaged'))

@@ -148,7 +148,7 @@ describe("a loss of one's own that throws", () => {
 describe('a data set that vanishes', () => {
   it('between two epochs is an error that names a picture; what was written stays', async () => {
     const images = await makeFolder(squares)
-    const toml = `[[datasets]]\nresolution = 64\nbatch_size = 1\n[[datasets.subsets]]\nimage_dir = ${JSON.stringify(images)}\n`
+    const toml = `[[datasets]]\nresolution = 64\nbatch_size = 1\n[[datasets.subsets]]\nimage_dir = ${JSON.stringify(images)}\nclass_tokens = "frog"\n`
     const config = await tinyTraining(model, join(await makeFolder({ 'data.toml': toml }), 'data.toml'), {
       data: { cacheLatents: false },
       training: { maxSteps: 12 },

@@ -117,7 +117,7 @@ describe('a training that fails', () => {
     })
     const file = join(await makeFolder(), 'data.toml')
     await addFiles(join(file, '..'), {
-      'data.toml': `[[datasets]]\nresolution = 64\nbatch_size = 1\n[[datasets.subsets]]\nimage_dir = "${images}"\n`,
+      'data.toml': `[[datasets]]\nresolution = 64\nbatch_size = 1\n[[datasets.subsets]]\nimage_dir = "${images}"\nclass_tokens = "frog"\n`,
     })
     for (const cacheLatents of [true, false]) {
       const config = await tinyTraining(model, file, {
