@@ -1,4 +1,4 @@
-/** What there is to tell about the pictures of a folder that need not be mended. */
+/** What there is to tell about the pictures of a folder: remarks, one of which may be made an error. */
 import { parse } from 'node:path'
 import type { DreamBoothSubset } from '../config/datasetConfig.ts'
 import type { DataError } from '../util/errors.ts'
